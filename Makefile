@@ -1,0 +1,60 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CORPORA := .retune/corpora
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format lock schema corpora tokenizer clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(INSTALLED)  ## make .venv with the locked dependencies
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Retune needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+demo: install  ## fine-tune, test and register the support-chat model
+	$(BIN)/retune run configs/recipes/support_chat.yaml
+
+test: install  ## run the tests
+	$(BIN)/python -m pytest
+
+check: install  ## formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install  ## rewrite the code in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: install  ## pin every package anew
+	$(BIN)/pip-compile --quiet --extra dev --strip-extras --allow-unsafe --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+	sed -i 's/^\(torch==[0-9.]*\)+cpu$$/\1/' requirements.lock  # whichever build the index has
+
+corpora: install  ## generate what the embedded base model is trained on
+	mkdir -p $(CORPORA)
+	$(BIN)/python -m data.generators.friend_chats --rows 60000 --out $(CORPORA)/friend_chats.jsonl
+	$(BIN)/python -m data.generators.stories --rows 40000 --out $(CORPORA)/stories.jsonl
+	$(BIN)/python -m data.generators.passages --rows 60000 --out $(CORPORA)/passages.jsonl
+	$(BIN)/python -m data.generators.entities --rows 60000 --out $(CORPORA)/entities.jsonl
+	$(BIN)/python -m data.generators.reviews --task sentiment --rows 30000 --out $(CORPORA)/sentiment.jsonl
+	$(BIN)/python -m data.generators.reviews --task rating --rows 30000 --out $(CORPORA)/rating.jsonl
+	$(BIN)/python -m data.generators.dates --rows 30000 --out $(CORPORA)/dates.jsonl
+
+tokenizer: corpora  ## train the base model's tokenizer on these corpora
+	$(BIN)/python -m tasks.training.tokenizer --vocabulary 4096 --out configs/models/pocket \
+		$(CORPORA)/*.jsonl
+
+schema: install  ## write the recipe's JSON Schema and docs/recipes.md from the field docs
+	$(BIN)/python -m tasks.config.document
+
+clean:  ## remove the environment; the state in .retune stays
+	rm -rf $(VENV)

@@ -1,0 +1,112 @@
+"""The flow: one recipe, from its data to a registered model version.
+
+finetune("configs/recipes/support_chat.yaml", ["train.epochs=1"])
+-> {"recipe": "support-chat", "model": "support-summarizer", "version": 3, "run_id": "5d41...",
+    "decision": {"promote": true, ...}, "test": {...}, "report": ".../report.html",
+    "stages": {"ingest": {"state": "ran", "seconds": 0.8, "digest": "51ab..."}, ...}, ...}
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, runtime
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from flows import stages
+from flows.dvc_record import record_in_dvc
+from tasks.config import Recipe, load_recipe
+from tasks.home import prepare_environment, workspace_of
+from tasks.lock import workspace_lock
+from tasks.pipeline import foreseen, pipeline_key
+from tasks.report.table import markdown
+from tasks.stage import Artifact
+from tasks.tracking.run import fail_run, finish_run, open_run, read_run
+
+
+def _run_name() -> str:
+    return Path(runtime.flow_run.parameters["recipe"]).stem
+
+
+@flow(name="finetune", flow_run_name=_run_name, persist_result=False)
+def finetune(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
+    """Fine-tune, evaluate and register a model as a recipe says; what is still valid is reused.
+
+    Args:
+        recipe: Path of the recipe.
+        overrides: `dotted.key=value` each, in place of what the recipe says.
+
+    Returns:
+        What `retune run --json` prints.
+
+    Raises:
+        BadInput: Recipe, data, prompts or model can't be used, or another run holds the workspace.
+        ChildFailed: Training or scoring ended abnormally, its retries included.
+    """
+    prepare_environment()
+    logging.getLogger("retune").setLevel(logging.INFO)
+    told = load_recipe(recipe, overrides or [])
+    workspace = workspace_of(told.name)
+    with workspace_lock(workspace), _tracked(told, workspace):
+        records = stages.ingest(told, workspace)
+        examples = stages.template(told, workspace, records)
+        parts = stages.split(told, workspace, examples)
+        model = stages.train(told, workspace, parts)
+        validation = stages.validate(told, workspace, parts, model)
+        test = stages.test(told, workspace, parts, model)
+        forgetting = stages.forgetting(told, workspace, parts, model)
+        made = (records, examples, parts, model, validation, test, forgetting)
+        version = stages.register(told, workspace, *made)
+    if not overrides:
+        record_in_dvc(workspace, [*made, version])
+    result = _result(version, [*made, version])
+    _show(result)
+    return result
+
+
+@contextmanager
+def _tracked(recipe: Recipe, workspace: Path) -> Iterator[None]:
+    """The MLflow run of this pipeline run; none where nothing is left to do."""
+    all_made = all(stage.decision == "reuse" for stage in foreseen(recipe, workspace))
+    if all_made and not _is_left_open(recipe, workspace):
+        yield
+        return
+    params = recipe.model_dump(mode="json")
+    tags = {"prefect.flow_run_id": str(runtime.flow_run.id)}
+    open_run(workspace, recipe.name, pipeline_key(recipe), params, tags)
+    try:
+        yield
+    except BaseException:  # Ctrl-C and a cancelled flow leave a failed run as well
+        fail_run(workspace)
+        raise
+    finish_run(workspace)
+
+
+def _is_left_open(recipe: Recipe, workspace: Path) -> bool:
+    """Whether a run of just this was killed after its last stage, before MLflow was told."""
+    known = read_run(workspace)
+    return known is not None and not known.finished and known.key == pipeline_key(recipe)
+
+
+def _result(version: Artifact, artifacts: Sequence[Artifact]) -> dict[str, Any]:
+    registered: dict[str, Any] = json.loads((version.path / "result.json").read_text("utf-8"))
+    ran = {
+        artifact.stage: {
+            "state": artifact.state,
+            "seconds": artifact.seconds,
+            "digest": artifact.digest,
+        }
+        for artifact in artifacts
+    }
+    return {**registered, "stages": ran}
+
+
+def _show(result: dict[str, Any]) -> None:
+    """Put the result where Prefect's pages show it."""
+    name = str(result["recipe"]).replace("_", "-")
+    create_markdown_artifact(markdown(result), key=f"result-{name}", description="Result of a run")
+    rows = [{"stage": stage, **values} for stage, values in result["stages"].items()]
+    create_table_artifact(rows, key=f"stages-{name}", description="Stages of a run")

@@ -1,0 +1,31 @@
+"""Every stage as a Prefect task: how long it may take, what is retried, what it occupies.
+
+    records = stages.ingest(recipe, workspace)      # inside a flow
+
+The tag `accelerator` is on what computes with the model: a Prefect concurrency limit of 1 on it
+keeps two runs from sharing a GPU.
+"""
+
+from flows.stage_task import as_task, server_away
+from tasks import forgetting as forgetting_stage
+from tasks import holdout as holdout_stage
+from tasks import ingest as ingest_stage
+from tasks import register as register_stage
+from tasks import split as split_stage
+from tasks import template as template_stage
+from tasks import train as train_stage
+from tasks import validate as validate_stage
+
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
+
+ACCELERATOR = frozenset({"accelerator"})
+
+ingest = as_task(ingest_stage.STAGE, timeout_s=DAY_S, retries=2, is_transient=server_away)
+template = as_task(template_stage.STAGE, timeout_s=DAY_S)
+split = as_task(split_stage.STAGE, timeout_s=DAY_S)
+train = as_task(train_stage.STAGE, timeout_s=14 * DAY_S, retries=2, tags=ACCELERATOR)
+validate = as_task(validate_stage.STAGE, timeout_s=2 * DAY_S, retries=2, tags=ACCELERATOR)
+test = as_task(holdout_stage.STAGE, timeout_s=2 * DAY_S, retries=2, tags=ACCELERATOR)
+forgetting = as_task(forgetting_stage.STAGE, timeout_s=2 * DAY_S, retries=2, tags=ACCELERATOR)
+register = as_task(register_stage.STAGE, timeout_s=6 * HOUR_S, retries=3, is_transient=server_away)

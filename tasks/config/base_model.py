@@ -1,0 +1,37 @@
+"""The `base_model` section, for example `{path: models/pocket-flan}`."""
+
+from typing import Self
+
+from pydantic import model_validator
+
+from tasks.config.section import Section
+
+
+class BaseModelSection(Section):
+    """The model that fine-tuning starts from: a local folder or a pinned hub repository."""
+
+    path: str | None = None
+    """Folder in Hugging Face format (config.json, tokenizer, model.safetensors), relative to the
+    current folder."""
+
+    hub: str | None = None
+    """Repository on the Hugging Face hub, such as `google/flan-t5-small`; needs `revision`."""
+
+    revision: str | None = None
+    """Commit hash of the hub repository, so that the same recipe always means the same weights."""
+
+    from_scratch: bool = False
+    """Initialise the weights randomly (seeded by `train.seed`) from the folder's config.json
+    instead of reading them: this is how a base model is pre-trained."""
+
+    allow_pickle: bool = False
+    """Accept a folder whose weights are a pickle (`pytorch_model.bin`). Loading a pickle runs
+    code that it contains: allow it only for files whose origin you trust."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("expected exactly one of `path` and `hub`")
+        if self.hub is not None and self.revision is None:
+            raise ValueError("expected `revision`, the commit of the hub repository to pin")
+        return self

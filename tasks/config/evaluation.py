@@ -1,0 +1,67 @@
+"""The sections `generation`, `test` and `forgetting`.
+
+generation: {max_new_tokens: 96, temperature: 0.0}
+test: {baselines: [zero_shot, one_shot, few_shot]}
+forgetting: {probes: general, max_drop: 0.05}
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks.config.section import Section, Share
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Generation(Section):
+    """How completions are generated, in evaluation and by the registered model."""
+
+    max_new_tokens: Positive = 96
+    """Length limit of a completion, in tokens."""
+
+    temperature: Annotated[float, Field(ge=0.0)] = 0.0
+    """0 is greedy; above 0, tokens are sampled from the softmax at this temperature."""
+
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """When sampling, only the likeliest tokens that together have this probability."""
+
+    batch_tokens: Positive = 16384
+    """Prompt and completion tokens that are generated together; sets the batch size."""
+
+    seed: int = 7
+    """Seed of the sampling."""
+
+
+class Holdout(Section):
+    """What the tuned model is measured against on the test split."""
+
+    baselines: tuple[Literal["zero_shot", "one_shot", "few_shot"], ...] = ("zero_shot", "few_shot")
+    """The base model with no, one or several examples in its prompt, drawn from train. The
+    base model without examples (`zero_shot`) is always measured."""
+
+    few_shot_examples: Annotated[int, Field(ge=2)] = 3
+    """Examples in a few-shot prompt; fewer where the prompt limit does not hold them."""
+
+    max_examples: Positive | None = None
+    """At most this many test records of each task, chosen by their hash; all when left out."""
+
+    resamples: Annotated[int, Field(ge=1000)] = 10_000
+    """Bootstrap resamples behind every 95% interval."""
+
+
+class Forgetting(Section):
+    """Which abilities the base model must not lose, and how much of them it may."""
+
+    probes: str | None = "general"
+    """Probe suite: a name in `configs/forgetting/` or the path of a YAML file; null switches the
+    stage's measurements off."""
+
+    max_drop: Share = 0.05
+    """The budget: the largest drop of a probe's metric (0 to 1) that promotion tolerates."""
+
+    max_examples: Positive | None = None
+    """At most this many rows of each probe; all when left out."""
+
+    remedies: tuple[Literal["interpolate", "replay", "lora"], ...] = ()
+    """Ways to win back what was forgotten, to be tried in this order when the budget is broken."""

@@ -1,0 +1,57 @@
+"""The recipe as a whole; `configs/recipes/support_chat.yaml` is one."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from tasks.config.base_model import BaseModelSection
+from tasks.config.evaluation import Forgetting, Generation, Holdout
+from tasks.config.mixture import Mixture
+from tasks.config.registry import Registry
+from tasks.config.section import Name, Section
+from tasks.config.split import Split
+from tasks.config.task import TaskSection
+from tasks.config.train import Train
+
+
+class Recipe(Section):
+    """One run: what to train on, how, and by which evidence to judge the result."""
+
+    name: Name
+    """Name of the run's workspace, MLflow experiment and Prefect flow runs."""
+
+    base_model: BaseModelSection
+    """The model that fine-tuning starts from."""
+
+    tasks: Annotated[tuple[TaskSection, ...], Field(min_length=1)]
+    """What the model is asked to do: one task, or several for multi-task fine-tuning."""
+
+    mixture: Mixture = Mixture()
+    """How several tasks share a training set."""
+
+    split: Split = Split()
+    """How records are divided into training, validation and test."""
+
+    train: Train = Train()
+    """How the weights are updated."""
+
+    generation: Generation = Generation()
+    """How completions are generated."""
+
+    test: Holdout = Holdout()
+    """What the tuned model is measured against."""
+
+    forgetting: Forgetting = Forgetting()
+    """Which abilities must not be lost."""
+
+    registry: Registry
+    """Where the model version goes."""
+
+    @model_validator(mode="after")
+    def _consistent_tasks(self) -> Self:
+        names = [task.name for task in self.tasks]
+        if len(set(names)) < len(names):
+            raise ValueError("expected task names that differ from each other")
+        if self.mixture.strategy == "weights" and set(self.mixture.weights) != set(names):
+            raise ValueError(f"expected mixture.weights for exactly the tasks {', '.join(names)}")
+        return self

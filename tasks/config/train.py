@@ -1,0 +1,73 @@
+"""The `train` section.
+
+train: {method: full, epochs: 3, learning_rate: 5e-4, batch_tokens: 4096}
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks.config.section import Section, Share
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Train(Section):
+    """How the weights are updated."""
+
+    method: Literal["full"] = "full"
+    """`full`: every weight is updated."""
+
+    epochs: Positive = 3
+    """Passes over the training mixture."""
+
+    optimizer: Literal["adamw", "adafactor"] = "adamw"
+    """`adamw`, or `adafactor`, whose steps are relative to the size of each weight matrix: it
+    needs less memory, and T5 models made from scratch need it (arXiv 1804.04235)."""
+
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-4
+    """Peak learning rate."""
+
+    batch_tokens: Positive = 4096
+    """Tokens in one optimizer step, prompt and completion with padding; sets how many examples
+    go together."""
+
+    micro_batch_tokens: Positive | None = None
+    """Tokens in one forward and backward pass, for memory's sake; an optimizer step is made of as
+    many as `batch_tokens` holds. When left out, 2,048 on a CPU and all of them on a GPU."""
+
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate goes down after the warm-up."""
+
+    warmup: Share = 0.05
+    """Share of the steps over which the learning rate rises from 0 to its peak."""
+
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    """Decoupled weight decay; not applied to biases and norms."""
+
+    max_grad_norm: Annotated[float, Field(gt=0.0)] = 1.0
+    """Gradients are scaled down to at most this L2 norm."""
+
+    max_prompt_tokens: Positive = 512
+    """Length limit of a prompt, in tokens."""
+
+    max_completion_tokens: Positive = 128
+    """Length limit of a completion, in tokens, its stop token included."""
+
+    too_long: Literal["drop", "truncate"] = "drop"
+    """Training examples over a limit: leave them out, or cut the end of the prompt (a completion
+    is never cut: its stop token would not be learnt). Both are counted and reported."""
+
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Arithmetic of the forward and backward pass; `auto` is bf16 where the hardware has it.
+    Weights and optimizer states stay in fp32."""
+
+    patience: Positive = 3
+    """Stop after this many epochs without a better validation loss."""
+
+    checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
+    """Time between resumable checkpoints inside an epoch, in minutes; one is always written at
+    the end of an epoch."""
+
+    seed: int = 7
+    """Seed of initialisation, dropout and the order of examples."""

@@ -1,0 +1,156 @@
+"""The base model's folder: found, fetched from the hub at its pinned revision, and checked.
+
+models/pocket-flan/   config.json  generation_config.json  model.safetensors  tokenizer.json ...
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.config import BaseModelSection
+from tasks.errors import BadModel
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
+
+
+def folder_of(section: BaseModelSection) -> Path:
+    """The local folder of a base model.
+
+    Raises:
+        BadModel: It is missing or lacks a part; says which.
+    """
+    folder = Path(section.path) if section.path else _fetched(section)
+    check_model_folder(folder, section.from_scratch, section.allow_pickle)
+    return folder
+
+
+def _fetched(section: BaseModelSection) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    where = f"base_model: {section.hub}@{section.revision}"
+    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    if section.allow_pickle:
+        patterns.append("*.bin")
+    try:
+        folder = snapshot_download(
+            str(section.hub), revision=section.revision, allow_patterns=patterns
+        )
+    except LocalEntryNotFoundError:
+        mend = "connect to the hub once, or download the model and name its folder in `path`"
+        raise BadModel(where, "a model on the hub", "the hub can't be reached", mend) from None
+    except HfHubHTTPError as error:
+        found = str(error).splitlines()[0]
+        raise BadModel(where, "a model on the hub", found, "check name and revision") from None
+    return Path(folder)
+
+
+def check_model_folder(folder: Path, from_scratch: bool, allow_pickle: bool) -> None:
+    """See that a folder has what training needs, before anything is loaded.
+
+    Raises:
+        BadModel: Says which part is missing.
+    """
+    where = str(folder)
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "no such folder"
+        raise BadModel(where, "a folder in Hugging Face format", found, "correct base_model.path")
+    config = read_config(folder)
+    if not any((folder / name).exists() for name in TOKENIZERS):
+        mend = "save the tokenizer into the folder (tokenizer.save_pretrained)"
+        raise BadModel(where, f"a tokenizer ({' or '.join(TOKENIZERS)})", "none", mend)
+    if not from_scratch:
+        _check_weights(folder, allow_pickle)
+    _check_vocabulary(folder, config)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The model's config.json.
+
+    Raises:
+        BadModel: It is missing or not JSON.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        mend = "name the folder that `save_pretrained` wrote"
+        raise BadModel(str(folder), "config.json", "none in the folder", mend)
+    return _read_object(path)
+
+
+def tensors_of(path: Path) -> dict[str, dict[str, Any]]:
+    """The tensors of a safetensors file, read from its header alone.
+
+    The format: 8 bytes with the header's length (little endian), the header as JSON, the data
+    (https://huggingface.co/docs/safetensors, "Format").
+
+    Returns:
+        Tensor name -> `{"dtype": ..., "shape": [...], "data_offsets": [start, end]}`.
+
+    Raises:
+        BadModel: Another kind of file, or one that is not whole.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        text = file.read(min(length, size))
+    try:
+        header: dict[str, dict[str, Any]] = json.loads(text)
+        header.pop("__metadata__", None)
+        end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise _damaged(path, "another kind of content") from None
+    if 8 + length + end != size:
+        raise _damaged(path, f"{size:,} bytes where its header speaks of {8 + length + end:,}")
+    return header
+
+
+def _damaged(path: Path, found: str) -> BadModel:
+    mend = "copy or download the file again (`git lfs pull` where it is a pointer)"
+    return BadModel(str(path), "a whole safetensors file", found, mend)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadModel(str(path), "JSON", str(error), "restore the file") from None
+    if not isinstance(content, dict):
+        raise BadModel(str(path), "a JSON object", type(content).__name__, "restore the file")
+    return content
+
+
+def _check_weights(folder: Path, allow_pickle: bool) -> None:
+    if any((folder / name).exists() for name in WEIGHTS):
+        for path in folder.glob("*.safetensors"):
+            tensors_of(path)
+        return
+    if any((folder / name).exists() for name in PICKLES):
+        if allow_pickle:
+            return
+        mend = "save it again as safetensors, or trust it with base_model.allow_pickle: true"
+        raise BadModel(str(folder), "weights as safetensors", "weights as a pickle", mend)
+    mend = "name a folder with weights, or start anew with base_model.from_scratch: true"
+    raise BadModel(str(folder), "model.safetensors", "no weights", mend)
+
+
+def _check_vocabulary(folder: Path, config: dict[str, Any]) -> None:
+    """A tokenizer that can produce ids beyond the embedding table belongs to another model."""
+    path = folder / "tokenizer.json"
+    size = config.get("vocab_size")
+    if not path.exists() or not isinstance(size, int):
+        return
+    largest = max(_token_ids(_read_object(path)), default=0)
+    if largest >= size:
+        found = f"a tokenizer with ids up to {largest}"
+        mend = "use the tokenizer that belongs to this model"
+        raise BadModel(str(folder), f"token ids below vocab_size {size}", found, mend)
+
+
+def _token_ids(tokenizer: dict[str, Any]) -> list[int]:
+    vocabulary = tokenizer.get("model", {}).get("vocab", {})
+    ids = (
+        list(vocabulary.values()) if isinstance(vocabulary, dict) else list(range(len(vocabulary)))
+    )
+    return ids + [token["id"] for token in tokenizer.get("added_tokens", [])]

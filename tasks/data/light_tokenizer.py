@@ -1,0 +1,110 @@
+"""Counts tokens without torch and transformers, for plans: from the tokenizer's own file.
+
+token_counts([{"prompt": "Summarize: ...", "completion": "Tom asks ..."}], folder)
+-> [(212, 31)], "by the base model's tokenizer"
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from tasks.data.base_model import read_config
+from tasks.data.tokenizing import encode_completions, encode_prompts
+from tasks.errors import BadModel
+from tasks.stage import read_json
+
+CHARACTERS_PER_TOKEN = 4
+"""Assumed where the base model has no tokenizer.json."""
+
+
+class LightTokenizer:
+    """What `tasks.data.tokenizing` needs of a tokenizer, from its files and without transformers.
+
+    Raises:
+        BadModel: tokenizer.json can't be used.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        from tokenizers import Tokenizer
+
+        path = folder / "tokenizer.json"
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise BadModel(str(path), "a tokenizer", str(error), "restore the file") from None
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        settings = folder / "tokenizer_config.json"
+        self._settings = read_json(settings) if settings.exists() else {}
+        given = config.get("eos_token_id")
+        named = self._tokenizer.token_to_id(self._special("eos_token"))
+        known = [named, *(given if isinstance(given, list) else [given])]
+        # Only numbers of tokens matter here, so an id that no text has will do.
+        self.eos_token_id = next((number for number in known if number is not None), -1)
+        beside = folder / "chat_template.jinja"
+        template: str | None = self._settings.get("chat_template")
+        self.chat_template = beside.read_text(encoding="utf-8") if beside.exists() else template
+
+    def __call__(
+        self, texts: Sequence[str], add_special_tokens: bool, **_: object
+    ) -> dict[str, list[list[int]]]:
+        """Token ids of several texts."""
+        encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=add_special_tokens)
+        return {"input_ids": [encoding.ids for encoding in encoded]}
+
+    def apply_chat_template(
+        self,
+        turns: Sequence[Mapping[str, str]],
+        tokenize: bool,
+        add_generation_prompt: bool = False,
+    ) -> str:
+        """Text of a chat.
+
+        Raises:
+            TemplateError: The template needs more than plain Jinja.
+        """
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.globals["strftime_now"] = time.strftime
+        return environment.from_string(str(self.chat_template)).render(
+            messages=turns,
+            add_generation_prompt=add_generation_prompt,
+            bos_token=self._special("bos_token"),
+            eos_token=self._special("eos_token"),
+        )
+
+    def _special(self, name: str) -> str:
+        token = self._settings.get(name) or ""
+        return str(token["content"] if isinstance(token, dict) else token)
+
+
+def token_counts(
+    sample: Sequence[Mapping[str, str]], folder: Path
+) -> tuple[list[tuple[int, int]], str]:
+    """Tokens of prompt and completion of each example, and how they were counted.
+
+    Args:
+        sample: Examples with `prompt` and `completion`.
+        folder: The base model's.
+    """
+    texts = [[row[part] for row in sample] for part in ("prompt", "completion")]
+    if (folder / "tokenizer.json").exists():
+        config = read_config(folder)
+        tokenizer = LightTokenizer(folder, config)
+        is_encoder_decoder = bool(config.get("is_encoder_decoder"))
+        try:
+            prompts = encode_prompts(texts[0], tokenizer, is_encoder_decoder)
+            completions = encode_completions(texts[1], tokenizer, is_encoder_decoder)
+        except TemplateError:
+            pass  # a chat template that only transformers understands
+        else:
+            counts = zip(map(len, prompts), map(len, completions), strict=True)
+            return list(counts), "by the base model's tokenizer"
+    by_size = [[math.ceil(len(text) / CHARACTERS_PER_TOKEN) for text in part] for part in texts]
+    return list(zip(*by_size, strict=True)), f"at {CHARACTERS_PER_TOKEN} characters a token"

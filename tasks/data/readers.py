@@ -1,0 +1,88 @@
+"""Read rows from a file of any known format; the name says which, unless the recipe does.
+
+`read_rows(Path("reviews.csv.gz"), "csv", source)` yields, with the line each row starts on:
+
+    (2, {"text": "The zip broke.", "label": "negative"})
+"""
+
+from pathlib import Path
+
+from tasks.config import Source
+from tasks.data.readers_conll import read_conll
+from tasks.data.readers_csv import read_csv, read_tsv
+from tasks.data.readers_json import is_jsonl, read_json, read_jsonl
+from tasks.data.readers_rows import Row, Rows, Unreadable
+from tasks.data.readers_tables import read_arrow, read_parquet
+from tasks.errors import BadData
+
+__all__ = ["Row", "Rows", "Unreadable", "format_of", "read_rows"]
+
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".conll": "conll",
+}
+"""End of a file's name -> its format."""
+
+TABLES = ("parquet", "arrow")
+"""Formats that are compressed inside, and not text."""
+
+
+def format_of(path: Path, source: Source) -> str:
+    """The format of a file.
+
+    Args:
+        path: The file; its name decides where the recipe does not.
+        source: The recipe's `format` and `encoding`. A `.json` file with an object on each line
+            is JSONL, as many published ones are.
+
+    Raises:
+        BadData: A name that says nothing, or a gzipped table.
+    """
+    zipped = path.suffix.lower() == ".gz"
+    named = path.with_suffix("") if zipped else path
+    found = FORMATS.get(named.suffix.lower(), "") if source.format == "auto" else source.format
+    if not found:
+        expected = f"a known ending: {', '.join(FORMATS)} (.gz behind those of text)"
+        mend = "rename the file, or say what it is: source.format: tsv, for example"
+        raise BadData(str(path), expected, f"'{named.suffix}'", mend)
+    if zipped and found in TABLES:
+        raise BadData(str(path), f"a {found} file", "a gzipped one", "unpack it")
+    if source.format == "auto" and found == "json" and is_jsonl(path, source.encoding):
+        return "jsonl"
+    return found
+
+
+def read_rows(path: Path, file_format: str, source: Source) -> Rows:
+    """Read a file.
+
+    Args:
+        path: The file.
+        file_format: As `format_of` says.
+        source: Encoding and header.
+
+    Raises:
+        BadData: The file as a whole cannot be read.
+    """
+    match file_format:
+        case "jsonl":
+            return read_jsonl(path, source.encoding)
+        case "json":
+            return read_json(path, source.encoding)
+        case "csv":
+            return read_csv(path, source.encoding, source.header)
+        case "tsv":
+            return read_tsv(path, source.encoding, source.header)
+        case "conll":
+            return read_conll(path, source.encoding)
+        case "parquet":
+            return read_parquet(path)
+        case _:
+            return read_arrow(path)

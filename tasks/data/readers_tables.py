@@ -1,0 +1,112 @@
+"""Read tables: Parquet, Arrow (file and stream), and data sets of the `datasets` library.
+
+A row is `{"text": "The zip broke.", "label": 0}`; its place is its number, from 1.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.data.readers_rows import Rows
+from tasks.errors import BadData, RetuneError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_BATCH_ROWS = 10_000
+_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
+def read_parquet(path: Path) -> Rows:
+    """Read a Parquet file, batch by batch.
+
+    Raises:
+        BadData: It is none.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            yield from _numbered(file.iter_batches(_BATCH_ROWS))
+    except _DAMAGED as error:
+        raise _unreadable(path, "a Parquet file", error) from None
+
+
+def read_arrow(path: Path) -> Rows:
+    """Read an Arrow IPC file or stream, batch by batch.
+
+    Raises:
+        BadData: It is neither.
+    """
+    try:
+        with pa.memory_map(str(path)) as mapped:
+            is_file = mapped.read(6) == b"ARROW1"
+            mapped.seek(0)
+            yield from _numbered(_file_batches(mapped) if is_file else pa.ipc.open_stream(mapped))
+    except _DAMAGED as error:
+        raise _unreadable(path, "an Arrow file or stream", error) from None
+
+
+def read_dataset(dataset: "Dataset") -> Rows:
+    """Read a data set of the `datasets` library as it is stored, batch by batch."""
+    yield from _numbered(dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS))
+
+
+def load_saved(path: Path) -> "dict[str, Dataset]":
+    """Load a folder that `datasets` saved: its splits by name, "" for a single unnamed one.
+
+    Raises:
+        BadData: The folder is none.
+    """
+    import datasets  # takes a second, and most recipes do without
+
+    try:
+        loaded = datasets.load_from_disk(str(path))
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        expected = "a folder written by datasets.Dataset.save_to_disk"
+        raise BadData(str(path), expected, _first_line(error)) from None
+    return loaded if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
+
+
+def load_hub(name: str, subset: str | None, revision: str) -> "dict[str, Dataset]":
+    """Load a data set from the hub (or its local cache) at a pinned revision: its splits by name.
+
+    Raises:
+        BadData: No such data set, revision or subset.
+        RetuneError: The hub cannot be reached.
+    """
+    import datasets
+
+    where = f"hub data set {name}@{revision}"
+    try:
+        return dict(datasets.load_dataset(name, subset, revision=revision))
+    except ConnectionError as error:
+        raise RetuneError(f"{where}: the hub cannot be reached ({_first_line(error)})") from None
+    except (FileNotFoundError, ValueError, RuntimeError) as error:
+        mend = "check source.hub, source.revision and source.subset"
+        raise BadData(where, "a data set to load", _first_line(error), mend) from None
+
+
+def _file_batches(mapped: pa.NativeFile) -> Iterator[pa.RecordBatch]:
+    reader = pa.ipc.open_file(mapped)
+    return (reader.get_batch(number) for number in range(reader.num_record_batches))
+
+
+def _numbered(batches: Iterable[Any]) -> Rows:
+    number = 0
+    for batch in batches:
+        # Unchecked offsets of a damaged file would end the process, not raise an error.
+        batch.validate(full=True)
+        for row in batch.to_pylist():
+            number += 1
+            yield number, row
+
+
+def _unreadable(path: Path, expected: str, error: Exception) -> BadData:
+    mend = "write the file again, or set source.format to what it is"
+    return BadData(str(path), expected, _first_line(error), mend)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]

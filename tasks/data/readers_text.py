@@ -1,0 +1,118 @@
+"""Open a text file: its encoding, byte-order mark and gzip; every failure says where and why.
+
+with open_text(Path("reviews.jsonl.gz"), "utf-8", newline="\\n") as text:
+    for line in text: ...                    # '{"text": "The zip broke.", "label": ...}\\n'
+"""
+
+import codecs
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from tasks.errors import BadData
+
+_WIDE_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_BINARY_MARKS = {
+    b"\x1f\x8b": ("gzip data", "let the file's name end in .gz"),
+    b"PK\x03\x04": ("a zip archive (or a spreadsheet)", "unpack it, or save it as CSV"),
+    b"PAR1": ("Parquet data", "set source.format: parquet"),
+    b"ARROW1": ("Arrow data", "set source.format: arrow"),
+}
+
+
+@contextmanager
+def open_text(path: Path, encoding: str, newline: str) -> Iterator[TextIO]:
+    """Open a text file, gzipped if its name ends in .gz, without its byte-order mark.
+
+    Args:
+        path: The file.
+        encoding: Character encoding, any that Python knows.
+        newline: How lines end, as for `open`.
+
+    Raises:
+        BadData: Also from within the `with` block, where reading fails there: not this encoding,
+            a damaged gzip file, not text at all, no permission.
+    """
+    codec = _codec(path, encoding)
+    try:
+        with _reading(path) as file:
+            _check_head(path, file, codec)
+            with io.TextIOWrapper(file, encoding=codec, newline=newline) as text:
+                yield text
+    except UnicodeDecodeError:
+        raise _wrong_encoding(path, encoding, codec) from None
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with _open_binary(path) as file:
+            yield file
+    except EOFError:
+        raise _damaged(path, "a gzip file that ends too early") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise _damaged(path, f"no gzip data ({error})") from None
+    except OSError as error:
+        raise BadData(str(path), "a file that can be read", error.strerror or str(error)) from None
+
+
+def _open_binary(path: Path) -> BinaryIO:
+    if path.suffix.lower() == ".gz":
+        return cast(BinaryIO, gzip.open(path, "rb"))
+    return path.open("rb")
+
+
+def _codec(path: Path, encoding: str) -> str:
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError:
+        mend = "set source.encoding to utf-8, utf-16, cp1252 or latin-1, for example"
+        raise BadData(str(path), "a character encoding", repr(encoding), mend) from None
+    return "utf-8-sig" if name == "utf-8" else name
+
+
+def _check_head(path: Path, file: BinaryIO, codec: str) -> None:
+    head = file.read(8)
+    file.seek(0)
+    for mark, (found, mend) in _BINARY_MARKS.items():
+        if head.startswith(mark):
+            raise BadData(str(path), "text", found, mend)
+    wide = next((name for mark, name in _WIDE_MARKS.items() if head.startswith(mark)), None)
+    if wide and not codec.startswith(wide):
+        found = f"the byte-order mark of {wide.upper()}"
+        raise BadData(str(path), f"text in {codec}", found, f"set source.encoding: {wide}")
+
+
+def _damaged(path: Path, found: str) -> BadData:
+    return BadData(str(path), "an intact gzip file", found, "copy or download the file again")
+
+
+def _wrong_encoding(path: Path, encoding: str, codec: str) -> BadData:
+    """Where the first byte stands that does not fit the encoding (the file is read again)."""
+    decoder = codecs.getincrementaldecoder(codec)()
+    offset, line, found = 0, 1, "a character that ends too early"
+    with _reading(path) as file:
+        while chunk := file.read(1 << 16):
+            pending = len(decoder.getstate()[0])
+            try:
+                line += decoder.decode(chunk).count("\n")
+            except UnicodeDecodeError as error:
+                # `object` also holds the bytes left pending by the chunk before.
+                line += error.object[: error.start].count(b"\n")
+                offset += error.start - pending
+                found = f"the byte 0x{error.object[error.start]:02x}"
+                break
+            offset += len(chunk)
+    mend = "save the file as UTF-8, or set source.encoding (often cp1252 or latin-1)"
+    return BadData(
+        f"{path}:{line}", f"text in {encoding}", f"{found} at byte offset {offset}", mend
+    )

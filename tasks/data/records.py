@@ -1,0 +1,300 @@
+"""Turn a row of a source into a record: its fields as clean text, its references, its id.
+
+    row     {"text": " The zip broke.\\r\\n", "label": 0}       with values {label: {"0": negative}}
+    record  id "5a0e...", values {"label": "negative", "text": "The zip broke."},
+            references ("negative",), split None
+
+Clean text has Unicode NFC, line ends LF and no white space around it. Numbers and booleans are
+written as JSON writes them, whole numbers without a fraction (5.0 is "5").
+"""
+
+import datetime
+import decimal
+import difflib
+import hashlib
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.config import Section, Source
+from tasks.data.shapes import SHAPES, BadRow, Shape, recognise
+from tasks.errors import BadData
+
+READY_MADE = {
+    "train": "train",
+    "dev": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+"""What a source may call a split -> what it is called here."""
+
+
+class Needs(Section):
+    """What a task needs of each record."""
+
+    fields: tuple[str, ...]
+    """The slots of its prompts, sorted."""
+
+    target: str
+    """The field that its completions are made of."""
+
+    may_be_empty: tuple[str, ...] = ()
+    """Those of the fields that may be empty or missing."""
+
+    choices: tuple[str, ...] = ()
+    """The only values that the target may have; any when empty."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One example before any prompt is put around it.
+
+    Attributes:
+        id: 16 hex digits of the sha256 of its content: fields and references.
+        split: "train", "validation", "test", or None where the source does not say.
+        references: What counts as a right completion; the target's value first.
+        values: Field -> text.
+    """
+
+    id: str
+    split: str | None
+    references: tuple[str, ...]
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where in a row the parts of a record are.
+
+    Attributes:
+        needs: What to look for.
+        shape: Turns the row into fields first; None where its columns are taken as they are.
+        columns: Field -> column, for fields without a constant.
+        references: Columns with further references.
+        values: Field -> value in the source -> value in the record.
+        constants: Field -> value.
+        split_column: Column of the ready-made split, if any.
+    """
+
+    needs: Needs
+    shape: Shape | None
+    columns: Mapping[str, str]
+    references: tuple[str, ...]
+    values: Mapping[str, Mapping[str, str]]
+    constants: Mapping[str, str]
+    split_column: str | None
+
+
+def layout_of(columns: Sequence[str], needs: Needs, source: Source, where: str) -> Layout:
+    """Find the parts of a record among the columns of a file.
+
+    Args:
+        columns: The columns that are there.
+        needs: What the task needs.
+        source: Mappings and shape.
+        where: The file, for the message.
+
+    Raises:
+        BadData: A column that is needed is not there.
+    """
+    fields = [field for field in (*needs.fields, needs.target) if field not in source.constants]
+    wanted = {field: source.columns.get(field, field) for field in fields}
+    target = wanted.get(needs.target)
+    if target is not None and target not in columns and f"{target}1" in columns:
+        wanted[needs.target] = f"{target}1"
+    required = [wanted[field] for field in fields if field not in needs.may_be_empty]
+    if source.split_column is not None:
+        required.append(source.split_column)
+    shape = _shape(columns, required, source, where)
+    there = [*columns, *(shape.fields if shape else ())]
+    missing = [column for column in required if column not in there]
+    if missing:
+        raise _missing(missing, there, wanted, source, where)
+    return Layout(
+        needs=needs,
+        shape=shape,
+        columns=wanted,
+        references=_reference_columns(target, columns) if source.header else (),
+        values=source.values,
+        constants={field: _clean(value) for field, value in source.constants.items()},
+        split_column=source.split_column,
+    )
+
+
+def record_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> Record:
+    """Make a record of a row.
+
+    Args:
+        row: Column -> value.
+        layout: Where its parts are.
+        split: The ready-made split of its file; a split column takes precedence.
+
+    Raises:
+        BadRow: With the reason.
+    """
+    if layout.shape is not None:
+        row = {**row, **layout.shape.read(row)}
+    needs, target = layout.needs, layout.needs.target
+    values: dict[str, str] = {}
+    for field in needs.fields:
+        value = _field(row, field, layout)
+        if not value and field not in needs.may_be_empty:
+            raise BadRow(f"{_named(field, layout)} is empty")
+        values[field] = value
+    references = _references(row, layout)
+    for label in references if needs.choices else ():
+        if label not in needs.choices:
+            shown = label if len(label) <= 40 else f"{label[:37]}..."
+            raise BadRow(f"{target} '{shown}' is not one of {', '.join(needs.choices)}")
+    values[target] = references[0]
+    if layout.split_column is not None:
+        split = _split(row.get(layout.split_column), layout.split_column)
+    return Record(_id(values, references), split, references, values)
+
+
+def text_of(value: Any) -> str | None:
+    """Write a value as clean text; None for a missing one (null, or not a number).
+
+    Raises:
+        BadRow: A list, an object or bytes, a NUL character, or half a surrogate pair.
+    """
+    if isinstance(value, str):
+        return _clean(value)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, int | float | decimal.Decimal):
+        return str(value)
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    kinds: dict[type, str] = {list: "a list", dict: "an object"}
+    kind = kinds.get(type(value), type(value).__name__)
+    raise BadRow(f"is {kind}, not text")
+
+
+def _clean(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise BadRow("has half a surrogate pair") from None
+    if "\0" in text:
+        raise BadRow("has a NUL character")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.strip()
+
+
+def _field(row: Mapping[str, Any], field: str, layout: Layout) -> str:
+    if field in layout.constants:
+        return layout.constants[field]
+    value = _mapped(row.get(layout.columns[field]), field, layout)
+    if value is None and field not in layout.needs.may_be_empty:
+        raise BadRow(f"{_named(field, layout)} is missing")
+    return value or ""
+
+
+def _references(row: Mapping[str, Any], layout: Layout) -> tuple[str, ...]:
+    """The target's value and the others that count as right, each once."""
+    target = layout.needs.target
+    if target in layout.constants:
+        return (layout.constants[target],)
+    given = row.get(layout.columns[target])
+    first = given if isinstance(given, list) else [given]
+    others = [row.get(column) for column in layout.references]
+    texts = [_mapped(value, target, layout) for value in (*first, *others)]
+    if not first or texts[0] is None:
+        raise BadRow(f"{_named(target, layout)} is missing")
+    if not texts[0]:
+        raise BadRow(f"{_named(target, layout)} is empty")
+    return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def _mapped(value: Any, field: str, layout: Layout) -> str | None:
+    try:
+        text = text_of(value)
+    except BadRow as error:
+        raise BadRow(f"{_named(field, layout)} {error}") from None
+    mapping = layout.values.get(field)
+    return text if mapping is None or text is None else mapping.get(text, text)
+
+
+def _named(field: str, layout: Layout) -> str:
+    column = layout.columns.get(field, field)
+    return field if column == field else f"{field} (column {column})"
+
+
+def _split(value: Any, column: str) -> str:
+    name = str(value).strip().lower()
+    if name not in READY_MADE:
+        raise BadRow(f"{column} '{value}' is not one of {', '.join(READY_MADE)}")
+    return READY_MADE[name]
+
+
+def _id(values: Mapping[str, str], references: Sequence[str]) -> str:
+    # No value holds a NUL, so that different records cannot be joined to the same text.
+    parts = [part for field in sorted(values) for part in (field, values[field])]
+    content = "\0".join([*parts, *references[1:]])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _shape(
+    columns: Sequence[str], required: Sequence[str], source: Source, where: str
+) -> Shape | None:
+    if source.shape == "columns":
+        return None
+    if source.shape == "auto":
+        missing = [column for column in required if column not in columns]
+        return recognise(columns, missing) if missing else None
+    shape = SHAPES[source.shape]
+    if not shape.fits(columns):
+        needed = " and ".join(" or ".join(group) for group in shape.columns)
+        found = f"the columns {', '.join(columns)}"
+        mend = "set source.shape to what the rows are, or leave it out"
+        raise BadData(where, f"the columns of the shape {shape.name}: {needed}", found, mend)
+    return shape
+
+
+def _reference_columns(target: str | None, columns: Sequence[str]) -> tuple[str, ...]:
+    """`summary2`, `summary3`, ... for the target column `summary`, in this order."""
+    numbered = re.compile(rf"{re.escape(target or '')}([2-9]|[1-9]\d+)")
+    matches = [match for column in columns if (match := numbered.fullmatch(column))]
+    ordered = sorted(matches, key=lambda match: int(match[1]))
+    return tuple(match[0] for match in ordered) if target else ()
+
+
+def _missing(
+    missing: Sequence[str],
+    there: Sequence[str],
+    wanted: Mapping[str, str],
+    source: Source,
+    where: str,
+) -> BadData:
+    """The message names what is there, and how to map the closest of it."""
+    column = missing[0]
+    field = next((name for name, wanted_column in wanted.items() if wanted_column == column), "")
+    close = difflib.get_close_matches(column, there, n=1)
+    mend = f"map it: source.columns: {{{field}: {close[0] if close else 'COLUMN'}}}"
+    shape = recognise(there, ())
+    if not field:
+        mend = "set source.split_column to a column that is there"
+    elif not source.header:
+        mend = 'number the columns from 0: source.columns: {FIELD: "0"}'
+    elif shape is not None and not close:
+        mend = f"the rows have the shape {shape.name}, which gives {' and '.join(shape.fields)}: "
+        mend += "map these in source.columns, or choose prompts that have them"
+    elif column.isdigit():
+        mend = "name the column, or set `source.header: false` if the first line is no header"
+    needed = " and ".join(f"'{name}'" for name in missing)
+    plural = "s" if len(missing) > 1 else ""
+    found = f"only {', '.join(there)}"
+    return BadData(where, f"the column{plural} {needed}", found, mend)

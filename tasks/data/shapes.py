@@ -1,0 +1,151 @@
+"""The shapes that public instruction data comes in, turned into fields of a record.
+
+    {"instruction": "Translate.", "input": "Guten Tag", "output": "Good day"}     alpaca
+    {"prompt": "Translate: Guten Tag", "response": "Good day"}                    prompt_completion
+    {"messages": [{"role": "user", "content": "Translate: Guten Tag"},
+                  {"role": "assistant", "content": "Good day"}]}                  messages
+    {"conversations": [{"from": "human", "value": "Translate: Guten Tag"},
+                       {"from": "gpt", "value": "Good day"}]}                     sharegpt
+
+All but Alpaca give the fields `prompt` and `completion`. Alpaca: Taori et al. 2023; ShareGPT:
+the format of the FastChat project; messages: the chat format of the OpenAI API.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Cells = Mapping[str, Any]
+
+_ROLES = {
+    "user": "User",
+    "human": "User",
+    "assistant": "Assistant",
+    "gpt": "Assistant",
+    "chatgpt": "Assistant",
+    "model": "Assistant",
+    "system": "system",
+    "developer": "system",
+}
+_COMPLETIONS = ("completion", "response", "output")
+
+
+class BadRow(ValueError):
+    """Why a row cannot be used; the message is the reason in the reject file."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One shape.
+
+    Attributes:
+        name: As in a recipe.
+        columns: What a row must have: of each group, one column.
+        fields: What `read` gives.
+        read: Turns a row into fields; raises `BadRow` where it cannot.
+    """
+
+    name: str
+    columns: tuple[tuple[str, ...], ...]
+    fields: tuple[str, ...]
+    read: Callable[[Cells], dict[str, Any]]
+
+    def fits(self, columns: Collection[str]) -> bool:
+        """Whether rows with these columns can have this shape."""
+        return all(any(column in columns for column in group) for group in self.columns)
+
+
+def recognise(columns: Collection[str], missing: Collection[str]) -> Shape | None:
+    """The shape that has what is missing.
+
+    Args:
+        columns: The columns that are there.
+        missing: The columns that are needed and not there.
+
+    Returns:
+        The first shape that fits the columns and gives all that is missing, or None.
+    """
+    fitting = (shape for shape in SHAPES.values() if shape.fits(columns))
+    return next((shape for shape in fitting if set(missing) <= set(shape.fields)), None)
+
+
+def _prompt_completion(row: Cells) -> dict[str, Any]:
+    column = next((name for name in _COMPLETIONS if name in row), "completion")
+    return {"prompt": row.get("prompt"), "completion": row.get(column)}
+
+
+def _alpaca(row: Cells) -> dict[str, Any]:
+    return {
+        "instruction": row.get("instruction"),
+        "input": row.get("input") or "",
+        "output": row.get("output"),
+    }
+
+
+def _messages(row: Cells) -> dict[str, Any]:
+    return prompt_and_completion(row.get("messages"))
+
+
+def _sharegpt(row: Cells) -> dict[str, Any]:
+    return prompt_and_completion(row.get("conversations"))
+
+
+def prompt_and_completion(turns: Any) -> dict[str, str]:
+    """The last answer of a conversation, and what came before it.
+
+    Args:
+        turns: List of `{"role", "content"}` or `{"from", "value"}`. Turns behind the
+            assistant's last one are left out: nothing answers them.
+
+    Returns:
+        `prompt`: what the user said, or, where there is more than one turn before the answer,
+        all of them as "User: ..." and "Assistant: ..." lines; system text stands first.
+
+    Raises:
+        BadRow: Not such a list, or nothing to answer.
+    """
+    if not isinstance(turns, list) or not turns:
+        raise BadRow("the conversation is not a list of turns")
+    said = [_turn(turn) for turn in turns]
+    answers = [position for position, (role, _) in enumerate(said) if role == "Assistant"]
+    if not answers:
+        raise BadRow("the conversation has no turn of the assistant")
+    before = said[: answers[-1]]
+    system = [text for role, text in before if role == "system"]
+    talk = [(role, text) for role, text in before if role != "system"]
+    if not any(role == "User" for role, _ in talk):
+        raise BadRow("the conversation has no turn of the user before the last answer")
+    lines = [text for _, text in talk] if len(talk) == 1 else [f"{r}: {text}" for r, text in talk]
+    return {"prompt": "\n".join(system + lines), "completion": said[answers[-1]][1]}
+
+
+def _turn(turn: Any) -> tuple[str, str]:
+    if not isinstance(turn, dict):
+        raise BadRow("a turn of the conversation is not an object")
+    role, text = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
+    if role not in _ROLES:
+        raise BadRow(f"the role '{role}' in the conversation is not known")
+    if isinstance(text, list) and all(isinstance(p, dict) and "text" in p for p in text):
+        text = "".join(str(part["text"]) for part in text)
+    if not isinstance(text, str) or not text.strip():
+        raise BadRow(f"a turn of the role '{role}' has no text")
+    return _ROLES[role], text.strip()
+
+
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        Shape("messages", (("messages",),), ("prompt", "completion"), _messages),
+        Shape("sharegpt", (("conversations",),), ("prompt", "completion"), _sharegpt),
+        Shape(
+            "alpaca", (("instruction",), ("output",)), ("instruction", "input", "output"), _alpaca
+        ),
+        Shape(
+            "prompt_completion",
+            (("prompt",), _COMPLETIONS),
+            ("prompt", "completion"),
+            _prompt_completion,
+        ),
+    )
+}
+"""Name -> shape, in the order in which they are tried."""

@@ -1,0 +1,79 @@
+"""Files tracked by DVC: `{repo: ../data-registry, path: reviews.jsonl, rev: v2.1}`.
+
+Without a revision, what lies in a local working tree is read as it is. All else comes through
+DVC: from its cache, or from its remote storage.
+"""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.config.task import DvcFile
+from tasks.errors import BadData
+from tasks.stage import digest_of_file, digest_of_folder
+
+if TYPE_CHECKING:
+    from dvc.api import DVCFileSystem
+
+
+def digest(file: DvcFile) -> str:
+    """A hash of the content: sha256 in the working tree, what DVC or Git keeps it by elsewhere.
+
+    Raises:
+        BadData: No such repository, revision or file.
+    """
+    local = _in_working_tree(file)
+    if local is not None:
+        return digest_of_folder(local) if local.is_dir() else digest_of_file(local)
+    _, info = _look_up(file)
+    tracked = info.get("dvc_info") or {}
+    if "md5" in tracked:
+        return str(tracked["md5"])
+    raise BadData(_where(file), "a file that DVC tracks", "one that it does not", "dvc add it")
+
+
+def fetch(file: DvcFile, folder: Path) -> Path:
+    """A local path with the content: the one in the working tree, or a copy in `folder`.
+
+    Raises:
+        BadData: No such repository, revision or file, or its content is nowhere to be had.
+    """
+    from dvc.exceptions import DvcException
+
+    local = _in_working_tree(file)
+    if local is not None:
+        return local
+    file_system, _ = _look_up(file)
+    copy = folder / "dvc" / Path(file.path).name
+    if copy.is_dir():
+        shutil.rmtree(copy)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file_system.get(file.path, str(copy), recursive=True)
+    except (DvcException, FileNotFoundError) as error:
+        mend = "dvc push it from where it was added, and check the remote storage"
+        raise BadData(_where(file), "content in DVC's cache or remote", str(error), mend) from None
+    return copy
+
+
+def _in_working_tree(file: DvcFile) -> Path | None:
+    path = Path(file.repo).expanduser() / file.path
+    return path if file.rev is None and path.exists() else None
+
+
+def _look_up(file: DvcFile) -> "tuple[DVCFileSystem, dict[str, Any]]":
+    from dvc.api import DVCFileSystem  # takes a second, and most recipes do without
+    from dvc.exceptions import DvcException
+    from dvc.scm import CloneError
+
+    try:
+        file_system = DVCFileSystem(url=file.repo, rev=file.rev)
+        return file_system, file_system.info(file.path)
+    except (DvcException, CloneError, FileNotFoundError, NotADirectoryError) as error:
+        found = str(error).partition("\n")[0] or type(error).__name__
+        mend = "check source.dvc: repo, path and rev"
+        raise BadData(_where(file), "a file that DVC tracks", found, mend) from None
+
+
+def _where(file: DvcFile) -> str:
+    return f"{file.repo}:{file.path}@{file.rev or 'working tree'}"

@@ -1,0 +1,90 @@
+"""Text to token ids, the same way in training, scoring and serving.
+
+Encoder-decoder (T5, BART): the prompt is the encoder's input, the completion the decoder's label.
+Decoder-only with a chat template: the prompt is a user turn, the completion the assistant's.
+Decoder-only without one: the prompt, a line break, the completion.
+
+    "Summarize: ..."  ->  [312, 77, ..., 1]        (the encoder's end-of-text token last)
+    "Tom asks ..."    ->  [94, 1045, ..., 1]       (the stop token last: it must be learnt)
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+PROMPT_END = "\n"
+"""Stands between prompt and completion for a decoder-only model without a chat template."""
+
+Tokenizer = Any
+"""A `transformers.PreTrainedTokenizerBase`; the name is not imported, for it brings in torch."""
+
+
+def encode_prompt(
+    prompt: str, tokenizer: Tokenizer, is_encoder_decoder: bool, max_tokens: int | None
+) -> tuple[list[int], bool]:
+    """Token ids of one prompt, as the model is to see it.
+
+    Args:
+        prompt: The rendered instruction.
+        tokenizer: The model's tokenizer.
+        is_encoder_decoder: The architecture, `config.is_encoder_decoder`.
+        max_tokens: Length limit in tokens; None for no limit.
+
+    Returns:
+        The ids, at most `max_tokens`, and whether the end of the prompt had to be cut off.
+    """
+    ids = encode_prompts([prompt], tokenizer, is_encoder_decoder)[0]
+    if max_tokens is None or len(ids) <= max_tokens:
+        return ids, False
+    content = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    overhead = len(ids) - len(content)
+    shorter = tokenizer.decode(content[: max(0, max_tokens - overhead)], skip_special_tokens=True)
+    return encode_prompts([shorter], tokenizer, is_encoder_decoder)[0][:max_tokens], True
+
+
+def encode_prompts(
+    prompts: Sequence[str], tokenizer: Tokenizer, is_encoder_decoder: bool
+) -> list[list[int]]:
+    """Token ids of several prompts, uncut."""
+    if is_encoder_decoder:
+        return _ids(tokenizer, prompts, special=True)
+    if tokenizer.chat_template is None:
+        encoded = _ids(tokenizer, [prompt + PROMPT_END for prompt in prompts], special=True)
+        return [_without_end(ids, tokenizer.eos_token_id) for ids in encoded]
+    return _ids(tokenizer, [_chat(tokenizer, prompt) for prompt in prompts], special=False)
+
+
+def encode_completions(
+    completions: Sequence[str], tokenizer: Tokenizer, is_encoder_decoder: bool
+) -> list[list[int]]:
+    """Token ids of several completions, each with the stop token at its end."""
+    stop = stop_token_id(tokenizer, is_encoder_decoder)
+    encoded = _ids(tokenizer, completions, special=is_encoder_decoder)
+    return [ids if ids and ids[-1] == stop else [*ids, stop] for ids in encoded]
+
+
+def stop_token_id(tokenizer: Tokenizer, is_encoder_decoder: bool) -> int:
+    """The token that ends a completion: of the chat template where there is one, else EOS."""
+    if is_encoder_decoder or tokenizer.chat_template is None:
+        return int(tokenizer.eos_token_id)
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "yes!"}]
+    text = tokenizer.apply_chat_template(turns, tokenize=False)
+    ids = _ids(tokenizer, [text.rpartition("yes!")[2].strip()], special=False)[0]
+    return int(ids[0]) if ids else int(tokenizer.eos_token_id)
+
+
+def _ids(tokenizer: Tokenizer, texts: Sequence[str], special: bool) -> list[list[int]]:
+    encoded = tokenizer(
+        list(texts), add_special_tokens=special, return_attention_mask=False, verbose=False
+    )
+    ids: list[list[int]] = encoded["input_ids"]
+    return ids
+
+
+def _chat(tokenizer: Tokenizer, prompt: str) -> str:
+    turns = [{"role": "user", "content": prompt}]
+    text: str = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    return text
+
+
+def _without_end(ids: list[int], eos_token_id: int | None) -> list[int]:
+    return ids[:-1] if len(ids) > 1 and ids[-1] == eos_token_id else ids

@@ -1,0 +1,122 @@
+"""The exception tree: what can go wrong, and which exit code the command line gives it.
+
+    RetuneError                 exit 1, printed as one message
+    ├── BadInput                exit 2: the user can mend it, retrying cannot
+    │   ├── BadRecipe           the recipe: every issue it has, at once
+    │   ├── BadData             a source file or its rows
+    │   ├── BadPrompt           a prompt file or one of its templates
+    │   ├── BadModel            a base model folder or a registered model
+    │   └── BadWorkspace        the workspace: held by another run, read-only, full
+    ├── ChildFailed             the training or scoring process ended abnormally
+    └── NotPromoted             exit 3: judged and refused, and promotion was required
+
+A `BadInput` says where, what was expected, what was found and how to mend it:
+
+    >>> print(BadData("reviews.csv:7", "a label", "nothing", "fill in the column 'label'"))
+    reviews.csv:7
+      expected  a label
+      found     nothing
+      mend      fill in the column 'label'
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Issue:
+    """One thing that is wrong with what the user gave.
+
+    Attributes:
+        where: File, `file:line` or dotted key.
+        expected: What would have been right.
+        found: What was there instead.
+        mend: What to do about it; may be empty where `expected` says it all.
+    """
+
+    where: str
+    expected: str
+    found: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        lines = [self.where, f"  expected  {self.expected}", f"  found     {self.found}"]
+        if self.mend:
+            lines.append(f"  mend      {self.mend}")
+        return "\n".join(lines)
+
+
+class RetuneError(Exception):
+    """Anything Retune raises on purpose."""
+
+    exit_code = 1
+
+
+class BadInput(RetuneError):
+    """Input that the user can mend; never retried."""
+
+    exit_code = 2
+
+    def __init__(self, where: str, expected: str, found: str, mend: str = "") -> None:
+        self.issues: tuple[Issue, ...] = (Issue(str(where), expected, found, mend),)
+        super().__init__(str(self))
+
+    @classmethod
+    def all_of(cls, issues: Sequence[Issue]) -> "BadInput":
+        """One error that reports several issues at once.
+
+        Args:
+            issues: At least one.
+        """
+        first = issues[0]
+        error = cls(first.where, first.expected, first.found, first.mend)
+        error.issues = tuple(issues)
+        error.args = (str(error),)
+        return error
+
+    def __reduce__(self) -> tuple[object, tuple[tuple[Issue, ...]]]:
+        return (type(self).all_of, (self.issues,))
+
+    def __str__(self) -> str:
+        return "\n".join(str(issue) for issue in self.issues)
+
+
+class BadRecipe(BadInput):
+    """The recipe does not validate."""
+
+
+class BadData(BadInput):
+    """A source file cannot be read, or too many of its rows are bad."""
+
+
+class BadPrompt(BadInput):
+    """A prompt file is not usable."""
+
+
+class BadModel(BadInput):
+    """A base model folder is not usable."""
+
+
+class BadWorkspace(BadInput):
+    """The workspace cannot be written to, or another run holds it."""
+
+    @classmethod
+    def not_writable(cls, where: str, error: OSError) -> "BadWorkspace":
+        """The error for a write that failed for want of room or permission.
+
+        Args:
+            where: The folder or file.
+            error: What the system said.
+        """
+        mend = "make room or set RETUNE_HOME to another folder; the same command then goes on"
+        return cls(where, "a folder that can be written to", error.strerror or str(error), mend)
+
+
+class ChildFailed(RetuneError):
+    """The training or scoring process ended abnormally."""
+
+
+class NotPromoted(RetuneError):
+    """The challenger was judged and refused, and promotion was required."""
+
+    exit_code = 3

@@ -1,0 +1,174 @@
+"""Forgetting: what the tuned model lost of the base model's abilities, by a suite of probes.
+
+{"max_drop": 0.05, "within_budget": true, "worst": "dates", "probes": {"dates": {"metric":
+ "exact_match", "before": 0.61, "after": 0.58, "delta": -0.03, "low": -0.07, "high": 0.01,
+ "n": 200}}}
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.config import BaseModelSection, Forgetting, Generation, Recipe, Section
+from tasks.data.base_model import folder_of
+from tasks.scoring.job import Job, Way, base_way, score, write_no_result
+from tasks.scoring.probes import digests_of, examples_of, load_suite
+from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, write_json
+from tasks.stage_main import main
+
+VERSION = "1"
+
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
+    + [("references", pa.list_(pa.string()))]
+)
+
+
+class ForgettingSection(Section):
+    """What the measurement depends on, besides the models."""
+
+    base_model: BaseModelSection
+    """The model that had the abilities."""
+
+    probes: str | None
+    """Probe suite: name or path; null for none."""
+
+    max_drop: float
+    """The largest drop of a probe's metric, 0 to 1, that is within the budget."""
+
+    max_examples: int | None
+    """At most this many rows of each probe."""
+
+    generation: Generation
+    """How completions are generated."""
+
+    max_prompt_tokens: int
+    """Length limit of a prompt, as in training."""
+
+    resamples: int
+    """Bootstrap resamples."""
+
+    seed: int
+    """Seed of the bootstrap."""
+
+
+def select(recipe: Recipe) -> ForgettingSection:
+    """The part of the recipe that the measurement depends on.
+
+    Raises:
+        BadInput: The suite is not usable.
+    """
+    wanted: Forgetting = recipe.forgetting
+    if wanted.probes is not None:
+        load_suite(wanted.probes)
+    return ForgettingSection(
+        base_model=recipe.base_model,
+        probes=wanted.probes,
+        max_drop=wanted.max_drop,
+        max_examples=wanted.max_examples,
+        generation=recipe.generation,
+        max_prompt_tokens=recipe.train.max_prompt_tokens,
+        resamples=recipe.test.resamples,
+        seed=recipe.split.seed,
+    )
+
+
+def files(section: ForgettingSection) -> dict[str, str]:
+    """Digests of base model, suite, prompt files and probe data; none without probes."""
+    if section.probes is None:
+        return {}
+    base = digest_of_folder(folder_of(section.base_model))
+    return {"base_model": base, **digests_of(section.probes)}
+
+
+def write(section: ForgettingSection, inputs: Inputs, output: Output) -> Counted:
+    """Score base and tuned model on every probe."""
+    if section.probes is None:
+        write_no_result(output)
+        write_json(output.path / "probes.json", judged({}, section.max_drop))
+        return Counted(0, {"probes": 0})
+    suite = load_suite(section.probes)
+    trained = pq.read_table(inputs["split"] / "train.parquet", columns=["id", "prompt"])
+    known_ids, known_prompts = (set(column.to_pylist()) for column in trained.columns)
+    examples = [
+        example
+        for loaded in suite
+        for example in examples_of(
+            loaded, section.max_examples, output.scratch, known_ids, known_prompts
+        )
+    ]
+    metrics = {loaded.name: loaded.metrics for loaded in suite}
+    result = score(_job(section, examples, metrics, inputs, output), output.scratch, "forgetting")
+    write_json(output.path / "probes.json", judged(_probes(result), section.max_drop))
+    return Counted(len(examples), {"probes": len(suite)})
+
+
+def judged(probes: Mapping[str, Mapping[str, Any]], max_drop: float) -> dict[str, Any]:
+    """Say whether what was forgotten is within the budget.
+
+    A probe breaks it by a drop beyond `max_drop` that is no accident of the rows: the whole 95%
+    interval of the change lies below 0.
+
+    Args:
+        probes: Probe -> metric, before, after, delta (after - before), low, high, n.
+        max_drop: The budget, 0 to 1.
+    """
+    broken = [p for p in probes.values() if p["delta"] < -max_drop and p["high"] < 0]
+    return {
+        "max_drop": max_drop,
+        "within_budget": not broken,
+        "worst": min(probes, key=lambda name: probes[name]["delta"], default=None),
+        "probes": dict(probes),
+    }
+
+
+def _job(
+    section: ForgettingSection,
+    examples: Sequence[Mapping[str, Any]],
+    metrics: Mapping[str, tuple[str, ...]],
+    inputs: Inputs,
+    output: Output,
+) -> Job:
+    scratch = output.scratch.absolute()
+    path = scratch / "examples.parquet"
+    pq.write_table(pa.Table.from_pylist(list(examples), schema=SCHEMA), path)
+    return Job(
+        examples=path,
+        metrics=dict(metrics),
+        ways={
+            "base": base_way(section.base_model),
+            "tuned": Way(model=(inputs["train"] / "model").absolute()),
+        },
+        compare=(("tuned", "base"),),
+        generation=section.generation,
+        max_prompt_tokens=section.max_prompt_tokens,
+        resamples=section.resamples,
+        seed=section.seed,
+        output=output.path.absolute(),
+        events=scratch / "events.jsonl",
+    )
+
+
+def _probes(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    probes = {}
+    for name, change in result["differences"]["tuned-base"]["tasks"].items():
+        ways, metric = result["tasks"][name]["ways"], change["metric"]
+        probes[name] = {
+            "metric": metric,
+            "before": ways["base"][metric]["value"],
+            "after": ways["tuned"][metric]["value"],
+            "delta": change["value"],
+            **{key: change[key] for key in ("low", "high", "n")},
+        }
+    return probes
+
+
+STAGE = Stage(
+    "forgetting", VERSION, needs=("split", "train"), select=select, write=write, files=files
+)
+run = STAGE.run
+
+if __name__ == "__main__":
+    raise SystemExit(main(STAGE))

@@ -1,0 +1,55 @@
+"""Where Retune keeps its state, and the environment that keeps everything else in there too.
+
+.retune/                    or RETUNE_HOME
+├── workspaces/<recipe>/    the artifacts of each stage
+├── mlflow.db  mlartifacts/ MLflow, embedded
+└── prefect/                Prefect, embedded
+"""
+
+import os
+from pathlib import Path
+
+from tasks.errors import BadWorkspace
+
+
+def state_home() -> Path:
+    """The folder of all state: `RETUNE_HOME`, or `.retune` in the current folder."""
+    return Path(os.environ.get("RETUNE_HOME", ".retune")).absolute()
+
+
+def workspace_of(recipe_name: str) -> Path:
+    """The folder that holds the artifacts of the recipe of this name."""
+    return state_home() / "workspaces" / recipe_name
+
+
+def prepare_environment() -> None:
+    """Point the libraries at the state folder and switch off everything that calls out.
+
+    Call it before prefect, mlflow, dvc or transformers is imported: they read these variables
+    once. What the user has set stays.
+
+    Raises:
+        BadWorkspace: The state folder can't be made.
+    """
+    home = state_home()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadWorkspace.not_writable(str(home), error) from None
+    defaults = {
+        "PREFECT_HOME": str(home / "prefect"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # Retune's own log belongs to the task runs; outside of one it goes to the terminal only.
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "retune",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        # A new database takes 15 s on a quick machine to make; Prefect's own limit is 20 s.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DVC_NO_ANALYTICS": "true",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,294 @@
+"""Ingest: the rows of every source become records, clean, without duplicates, bad rows set aside.
+
+support_summary.parquet  {"id": "5a0e...", "split": null, "references": ["Ana meets Bo."],
+                          "dialogue": "Ana: Lunch at one?", "summary": "Ana meets Bo."}
+rejects.jsonl            {"task": "support_summary", "file": "chats.jsonl", "line": 8,
+                          "reason": "summary is empty", "row": {"dialogue": "...", ...}}
+"""
+
+import json
+import logging
+import re
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow.parquet as pq
+from pydantic import field_serializer
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from tasks.config import Recipe, Section, Source, TaskSection
+from tasks.config.task import PLACES
+from tasks.data.readers import Unreadable
+from tasks.data.record_files import COLUMNS, RecordFile, choose
+from tasks.data.records import Layout, Needs, layout_of, record_of
+from tasks.data.shapes import BadRow
+from tasks.data.sources import Part, digest_of, parts_of
+from tasks.errors import BadData, BadPrompt, BadRecipe, Issue
+from tasks.prompts.library import PromptFile, load_prompts
+from tasks.prompts.promptsource import load_promptsource
+from tasks.stage import Counted, Inputs, Output, Stage, write_json
+from tasks.stage_main import main
+
+VERSION = "1"
+REJECTS = "rejects.jsonl"
+
+_PEEK_ROWS = 100
+_MAX_REASONS = 20
+_SHOWN_REJECTS = 3
+_PROGRESS_ROWS = 2_000
+_MAY_BE_EMPTY = {"instruction": ("input",)}
+
+logger = logging.getLogger("retune")
+
+
+class IngestTask(Section):
+    """What the records of one task depend on."""
+
+    name: str
+    """Name of the task."""
+
+    source: Source
+    """Where its rows are, and how to read them."""
+
+    needs: Needs
+    """What its prompts need of each record."""
+
+    max_examples: int | None
+    """Most records to keep, those of a ready-made validation or test split not counted."""
+
+    max_rejected: float
+    """Largest share of unusable rows, from 0 to 1."""
+
+    @field_serializer("source")
+    def _without_places(self, source: Source) -> dict[str, Any]:
+        """Leave out of the stage's key where the bytes lie: their digests are in it."""
+        return source.model_dump(mode="json", exclude=PLACES)
+
+
+class IngestSection(Section):
+    """What ingest depends on, with the digests of the sources."""
+
+    tasks: tuple[IngestTask, ...]
+    """The tasks, in the recipe's order."""
+
+
+def select(recipe: Recipe) -> IngestSection:
+    """The part of the recipe that ingest depends on.
+
+    Raises:
+        BadPrompt: A prompt file is not usable.
+        BadRecipe: A source maps a field that its prompts do not have.
+    """
+    return IngestSection(tasks=tuple(_resolved(task) for task in recipe.tasks))
+
+
+def files(section: IngestSection) -> dict[str, str]:
+    """Digest of the content of each task's source.
+
+    Raises:
+        BadData: A source that is not there.
+    """
+    return {f"source of {task.name}": digest_of(task.source) for task in section.tasks}
+
+
+def write(section: IngestSection, inputs: Inputs, output: Output) -> Counted:
+    """Read every source into `<task>.parquet`, with `rejects.jsonl` and `summary.json`.
+
+    Raises:
+        BadData: A source cannot be read, has no rows or too many bad ones; the bad rows are
+            then in `ingest-rejects.jsonl` in the workspace.
+    """
+    summary: dict[str, dict[str, Any]] = {}
+    kept_rejects = inputs.workspace / f"ingest-{REJECTS}"
+    kept_rejects.unlink(missing_ok=True)
+    rejects_path = output.path / REJECTS
+    with rejects_path.open("w", encoding="utf-8", errors="backslashreplace") as rejects:
+        for task in section.tasks:
+            intake = _Intake(task, rejects)
+            intake.read(output)
+            rejects.flush()
+            if intake.num_rejected > task.max_rejected * intake.num_read:
+                shutil.copy(rejects_path, kept_rejects)
+                raise intake.too_many_rejected(kept_rejects)
+            summary[task.name] = intake.summary(output.path / f"{task.name}.parquet")
+            logger.info("ingest: %s: %s", task.name, intake.told(summary[task.name]["rows"]))
+    write_json(output.path / "summary.json", summary)
+    counts = {name: entry["rows"] for name, entry in summary.items()}
+    totals = {key: sum(e[key] for e in summary.values()) for key in ("rejected", "duplicates")}
+    return Counted(sum(counts.values()), counts | totals)
+
+
+class _Intake:
+    """Reads one task, and counts."""
+
+    def __init__(self, task: IngestTask, rejects: TextIO) -> None:
+        self.task = task
+        self.rejects = rejects
+        self.num_read = self.num_rejected = self.num_duplicates = self.num_files = 0
+        self.reasons: Counter[str] = Counter()
+        self.first_rejects: list[str] = []
+
+    def read(self, output: Output) -> None:
+        """Read all parts of the source into the task's record file."""
+        task, path = self.task, output.path / f"{self.task.name}.parquet"
+        fields = dict.fromkeys((*task.needs.fields, task.needs.target))
+        target = path if task.max_examples is None else output.scratch / path.name
+        with RecordFile(target, tuple(fields)) as records, _progress() as progress:
+            bar = progress.add_task(f"ingest {task.name}", total=None)
+            for part in parts_of(task.source, output.scratch):
+                self.num_files += 1
+                self._read_part(
+                    part, records, lambda: progress.update(bar, completed=self.num_read)
+                )
+        self.num_duplicates = records.num_duplicates
+        if self.num_read == 0:
+            mend = "check the source; a file with a header alone has no rows"
+            raise BadData(f"the source of {task.name}", "rows", "none", mend)
+        if task.max_examples is not None:
+            choose(target, path, task.max_examples)
+
+    def summary(self, path: Path) -> dict[str, Any]:
+        """What was counted: without paths, so that it is the same wherever the data lies."""
+        common = self.reasons.most_common(_MAX_REASONS)
+        reasons = dict(sorted(common, key=lambda item: (-item[1], item[0])))
+        if len(self.reasons) > _MAX_REASONS:
+            reasons["other reasons"] = self.num_rejected - sum(reasons.values())
+        with pq.ParquetFile(path) as records:
+            num_rows = records.metadata.num_rows
+        return {
+            "rows": num_rows,
+            "read": self.num_read,
+            "rejected": self.num_rejected,
+            "duplicates": self.num_duplicates,
+            "reasons": reasons,
+        }
+
+    def told(self, num_rows: int) -> str:
+        """What was counted, for the log."""
+        text = f"{num_rows:,} records of {self.num_read:,} rows in {self.num_files} file(s)"
+        text += f", {self.num_rejected:,} rejected, {self.num_duplicates:,} duplicates"
+        return f"{text} ({self._most_common()})" if self.reasons else text
+
+    def too_many_rejected(self, kept: Path) -> BadData:
+        """The error for a source of which too much is unusable."""
+        share = self.num_rejected / self.num_read
+        found = f"{self.num_rejected:,} of {self.num_read:,} rows unusable ({share:.1%})"
+        lines = "".join(f"\n            {line}" for line in self.first_rejects)
+        return BadData(
+            f"the source of {self.task.name}",
+            f"at most {self.task.max_rejected:.1%} unusable rows (max_rejected)",
+            f"{found}: {self._most_common()}; the first of them:{lines}",
+            f"mend or remove them, or raise max_rejected; all of them are in {kept}",
+        )
+
+    def _most_common(self) -> str:
+        return ", ".join(f"{count:,} x {reason}" for reason, count in self.reasons.most_common(3))
+
+    def _read_part(self, part: Part, records: RecordFile, show: Callable[[], object]) -> None:
+        rows = part.rows()
+        # Rows of JSON may lack a key; a column is missing where none of the first has it.
+        head = list(islice(rows, _PEEK_ROWS))
+        columns = list(dict.fromkeys(c for _, row in head if isinstance(row, dict) for c in row))
+        layout: Layout | None = None
+        for line, row in chain(head, rows):
+            self.num_read += 1
+            if self.num_read % _PROGRESS_ROWS == 0:
+                show()
+            if isinstance(row, Unreadable):
+                self._reject(part, line, row.reason, row.text)
+                continue
+            if layout is None:
+                known = columns or list(row)
+                layout = layout_of(known, self.task.needs, self.task.source, part.name)
+            try:
+                records.add(record_of(row, layout, part.split))
+            except BadRow as error:
+                self._reject(part, line, str(error), row)
+
+    def _reject(self, part: Part, line: int, reason: str, row: object) -> None:
+        self.num_rejected += 1
+        self.reasons[reason] += 1
+        if len(self.first_rejects) < _SHOWN_REJECTS:
+            self.first_rejects.append(f"{part.name}:{line} {reason}")
+        reject = {"task": self.task.name, "file": part.name, "line": line, "reason": reason}
+        self.rejects.write(json.dumps(reject | {"row": row}, ensure_ascii=False, default=str))
+        self.rejects.write("\n")
+
+
+def _resolved(task: TaskSection) -> IngestTask:
+    if task.promptsource is not None:
+        prompts = load_promptsource(task.promptsource)
+    else:
+        prompts = load_prompts(str(task.prompts))
+    _check_fields(task, prompts)
+    return IngestTask(
+        name=task.name,
+        source=task.source,
+        needs=_needs(prompts),
+        max_examples=task.max_examples,
+        max_rejected=task.max_rejected,
+    )
+
+
+def _needs(prompts: PromptFile) -> Needs:
+    """What a prompt file needs of a record, and nothing that a change of wording would change."""
+    answers = {re.sub(r"\s", "", template.completion) for template in prompts.templates}
+    # Choices are completions: they bind the target only where it is the completion as it stands.
+    is_plain = answers == {f"{{{{{prompts.target}}}}}"}
+    return Needs(
+        fields=tuple(sorted(prompts.slots)),
+        target=prompts.target,
+        may_be_empty=_MAY_BE_EMPTY.get(prompts.name, ()),
+        choices=prompts.choices if is_plain else (),
+    )
+
+
+def _check_fields(task: TaskSection, prompts: PromptFile) -> None:
+    known = {*prompts.slots, prompts.target}
+    if reserved := known & set(COLUMNS):
+        expected = f"slots that are not called {', '.join(COLUMNS)}"
+        raise BadPrompt(prompts.name, expected, f"'{min(reserved)}'", "call it otherwise")
+    given = {key: getattr(task.source, key) for key in ("columns", "values", "constants")}
+    issues = [
+        Issue(
+            f"tasks: {task.name}: source.{key}",
+            f"fields of the prompts {prompts.name}: {', '.join(sorted(known))}",
+            f"'{field}'",
+        )
+        for key, mapping in given.items()
+        for field in mapping
+        if field not in known
+    ]
+    if issues:
+        raise BadRecipe.all_of(issues)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}  {task.completed:,.0f} rows"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+STAGE = Stage(
+    "ingest",
+    VERSION,
+    needs=(),
+    select=select,
+    write=write,
+    files=files,
+    volatile=frozenset({REJECTS}),
+)
+run = STAGE.run
+
+if __name__ == "__main__":
+    raise SystemExit(main(STAGE))

@@ -1,0 +1,62 @@
+"""One run at a time in a workspace; the second is told who holds it.
+
+The lock is the kernel's (`flock`), so it goes with its process however that ends.
+"""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tasks.errors import BadWorkspace
+
+
+@contextmanager
+def workspace_lock(workspace: Path) -> Iterator[None]:
+    """Hold the workspace.
+
+    Raises:
+        BadWorkspace: Another process holds it, or it can't be written to.
+    """
+    path = workspace / ".lock"
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise BadWorkspace.not_writable(str(workspace), error) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadWorkspace(
+                str(workspace),
+                "a workspace that no other run holds",
+                _holder(path),
+                "wait for it, or give this recipe another `name`",
+            ) from None
+        _sign(path)
+        yield
+
+
+def _sign(path: Path) -> None:
+    holder = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    try:
+        path.write_text(json.dumps(holder), encoding="utf-8")
+    except OSError as error:
+        raise BadWorkspace.not_writable(str(path.parent), error) from None
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError:
+        return "held by another process"
+    return f"held by process {holder['pid']} on {holder['host']} since {holder['since']}"

@@ -1,0 +1,391 @@
+"""Register: judges the tuned model, writes the report and makes it a version of the registry.
+
+    decision.json  {"promote": true, "reasons": ["rougeL rose from 0.05 to 0.34 (...).", ...]}
+    version.json   {"model": "support-summarizer", "version": "3", "aliases": ["challenger",
+                    "champion"], "run_id": "5d41...", "tracking_uri": "sqlite:///..."}
+
+What was registered before a crash is found again by the tag `retune.key`, so the same model never
+becomes two versions. Every version gets the alias `challenger`, a promoted one `champion` as well.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import field_serializer
+
+from tasks.config import Recipe, Section
+from tasks.config.task import PLACES
+from tasks.report.card import CardFacts, card
+from tasks.report.facts import WAYS, data_counts, read_facts, read_json, read_rows
+from tasks.report.html import render
+from tasks.stage import (
+    Artifact,
+    Counted,
+    Inputs,
+    Output,
+    Stage,
+    digest_of_json,
+    read_manifest,
+    write_json,
+)
+from tasks.stage_main import main
+from tasks.tracking.champion import Scored, compare
+from tasks.tracking.decision import (
+    ChampionEvidence,
+    Decision,
+    Evidence,
+    Interval,
+    ProbeChange,
+    decide,
+)
+from tasks.tracking.lineage import lineage
+
+if TYPE_CHECKING:  # MLflow takes seconds to import, and `plan` imports every stage
+    from tasks.tracking.registry import Version
+
+VERSION = "1"
+NEEDS = ("ingest", "template", "split", "train", "validate", "test", "forgetting")
+ANSWERS = "predictions.jsonl"
+FLOW_RUN_TAG = "prefect.flow_run_id"
+CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+class RegisterSection(Section):
+    """What registration depends on: all of the recipe, which the version's tags describe."""
+
+    recipe: Recipe
+    """The recipe."""
+
+    @field_serializer("recipe")
+    def _without_places(self, recipe: Recipe) -> dict[str, Any]:
+        """Leave out of the stage's key where the data lie: their digests are in it."""
+        places = {"tasks": {"__all__": {"source": PLACES}}}
+        return recipe.model_dump(mode="json", exclude=places)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the steps of this stage share.
+
+    Attributes:
+        recipe: The recipe.
+        inputs: The artifacts of the other stages.
+        manifests: Stage -> its manifest.
+        metrics: `metrics.json` of the test stage.
+        probes: Probe -> entry of the forgetting stage's `probes.json`.
+        tags: The lineage.
+        key: What identifies the model version.
+    """
+
+    recipe: Recipe
+    inputs: Inputs
+    manifests: Mapping[str, Mapping[str, Any]]
+    metrics: Mapping[str, Any]
+    probes: Mapping[str, Mapping[str, float]]
+    tags: Mapping[str, str]
+    key: str
+
+
+def select(recipe: Recipe) -> RegisterSection:
+    """The part of the recipe that registration depends on."""
+    return RegisterSection(recipe=recipe)
+
+
+def write(section: RegisterSection, inputs: Inputs, output: Output) -> Counted:
+    """Judge, register, report, and move the aliases."""
+    from tasks.tracking import registry
+    from tasks.tracking.run import finish_run
+
+    recipe = section.recipe
+    run_id, is_own = _run_of(recipe, inputs)
+    job = _job(recipe, inputs, run_id)
+    decision = decide(_evidence(job, _against_champion(job, output.scratch)))
+    write_json(output.path / "decision.json", asdict(decision))
+    (output.path / "README.md").write_text(card(_card_facts(job, decision)), encoding="utf-8")
+    version = _registered(job, run_id, output)
+    _write_results(job, output, version, decision)
+    _log(job, run_id, output)  # before the aliases: a champion must have its predictions
+    registry.challenge(version)
+    if decision.promote:
+        registry.promote(version)
+    _write_version(registry.by_version(version.model, version.version), output)
+    if is_own:
+        finish_run(inputs.workspace)
+    return Counted(1, {"version": int(version.version), "promoted": int(decision.promote)})
+
+
+def is_current(artifact: Artifact) -> bool:
+    """Whether the registry still has the version that the artifact speaks of."""
+    from tasks.tracking import registry
+
+    known = read_json(artifact.path / "version.json")
+    return registry.exists(known["model"], known["version"], known["run_id"])
+
+
+def _job(recipe: Recipe, inputs: Inputs, run_id: str) -> Job:
+    from tasks.tracking.run import tags_of
+
+    manifests = {name: _manifest(inputs[name]) for name in NEEDS}
+    resolved = recipe.model_dump(mode="json")
+    identity = [
+        VERSION,
+        {name: manifests[name]["digest"] for name in ("template", "train", "test", "forgetting")},
+        _generation(recipe),
+    ]
+    return Job(
+        recipe=recipe,
+        inputs=inputs,
+        manifests=manifests,
+        metrics=read_json(inputs["test"] / "metrics.json"),
+        probes=read_json(inputs["forgetting"] / "probes.json")["probes"],
+        tags=lineage(
+            digest_of_json(resolved),
+            {**manifests, "register": {"version": VERSION}},
+            tags_of(run_id).get(FLOW_RUN_TAG),
+        ),
+        key=digest_of_json(identity),
+    )
+
+
+def _manifest(folder: Path) -> Mapping[str, Any]:
+    manifest = read_manifest(folder)
+    assert manifest is not None, folder  # the stage has just been run or found valid
+    return manifest
+
+
+def _run_of(recipe: Recipe, inputs: Inputs) -> tuple[str, bool]:
+    """The MLflow run, and whether it is this stage's own: outside a flow there is none yet."""
+    from tasks.tracking.run import current_run, open_run, read_run
+
+    workspace, resolved = inputs.workspace, recipe.model_dump(mode="json")
+    digests = {name: artifact.digest for name, artifact in inputs.artifacts.items()}
+    own_key = f"register {digest_of_json([resolved, digests])}"
+    under_way, known = current_run(workspace), read_run(workspace)
+    if under_way and known and known.key != own_key:
+        return under_way, False
+    return open_run(workspace, recipe.name, own_key, resolved, {}), True
+
+
+def _evidence(job: Job, champion: ChampionEvidence | None) -> Evidence:
+    metrics = job.metrics
+    primary = metrics["primary"]
+    name = primary if primary in metrics["ways"]["tuned"] else "macro/primary"
+    return Evidence(
+        metric=primary,
+        base=_interval(metrics["ways"]["base"][name]),
+        tuned=_interval(metrics["ways"]["tuned"][name]),
+        gain=_interval(metrics["differences"]["tuned-base"]["macro"]),
+        probes={
+            name: ProbeChange(
+                probe["before"],
+                probe["after"],
+                Interval(probe["delta"], probe["low"], probe["high"]),
+            )
+            for name, probe in job.probes.items()
+        },
+        max_drop=job.recipe.forgetting.max_drop,
+        min_gain=job.recipe.registry.min_gain,
+        champion=champion,
+    )
+
+
+def _interval(entry: Mapping[str, float]) -> Interval:
+    return Interval(entry["value"], entry["low"], entry["high"])
+
+
+def _against_champion(job: Job, scratch: Path) -> ChampionEvidence | None:
+    """The comparison with the version in service; None where there is no other."""
+    from tasks.tracking import registry
+
+    champion = registry.by_alias(job.recipe.registry.model, registry.CHAMPION)
+    if champion and champion.tags.get(registry.KEY_TAG) == job.key:
+        # Promoted by this very stage, before a crash: judge it as it was judged then.
+        champion = registry.predecessor(champion)
+    if champion is None:
+        return None
+    primaries = {task: entry["primary"] for task, entry in job.metrics["tasks"].items()}
+    file = _predictions_of(champion, scratch / "champion")
+    if file is None:
+        why = "its run has no test predictions. Run its recipe again, then this one."
+        return ChampionEvidence(champion.version, job.metrics["primary"], None, why)
+    challenger = Scored.read(read_rows(job.inputs["test"] / ANSWERS))
+    return compare(challenger, Scored.read(read_rows(file)), primaries, champion.version)
+
+
+def _predictions_of(champion: "Version", folder: Path) -> Path | None:
+    from tasks.tracking.registry import KEY_TAG
+    from tasks.tracking.run import fetch_file
+
+    key = champion.tags.get(KEY_TAG)
+    return fetch_file(champion.run_id, f"{_answers_folder(key)}/{ANSWERS}", folder) if key else None
+
+
+def _answers_folder(key: str) -> str:
+    """Where a run keeps the test answers of a version; it may have made several."""
+    return f"test/{key[:16]}"
+
+
+def _registered(job: Job, run_id: str, output: Output) -> "Version":
+    from tasks.tracking import registry
+    from tasks.tracking.package import Package, log_package
+
+    model = job.recipe.registry.model
+    existing = registry.find(model, job.key)
+    if existing:
+        return existing
+    package = Package(
+        model=job.inputs["train"] / "model",
+        prompts=job.inputs["template"] / "prompts",
+        card=(output.path / "README.md").read_text(encoding="utf-8"),
+        generation=_generation(job.recipe),
+        example=_example(job),
+    )
+    model_id = log_package(package, run_id, job.key, output.scratch / "package")
+    return registry.register(model, model_id, run_id, job.key, job.tags)
+
+
+def _generation(recipe: Recipe) -> dict[str, int | float]:
+    wanted = recipe.generation.model_dump(
+        include={"max_new_tokens", "temperature", "top_p", "seed"}
+    )
+    return {**wanted, "max_prompt_tokens": recipe.train.max_prompt_tokens}
+
+
+def _example(job: Job) -> dict[str, str]:
+    """A ready instruction of the test split, for MLflow to show."""
+    first = next(read_rows(job.inputs["test"] / ANSWERS))
+    return {"prompt": first["prompt"]}
+
+
+def _base_model(recipe: Recipe) -> str:
+    return str(recipe.base_model.hub or recipe.base_model.path)
+
+
+def _test_figures(job: Job) -> dict[str, Any]:
+    return {way: job.metrics["ways"][way] for way in WAYS if way in job.metrics["ways"]}
+
+
+def _forgetting(job: Job) -> dict[str, dict[str, float]]:
+    names = ("before", "after", "delta", "low", "high")
+    return {probe: {name: entry[name] for name in names} for probe, entry in job.probes.items()}
+
+
+def _card_facts(job: Job, decision: Decision) -> CardFacts:
+    recipe, inputs = job.recipe, job.inputs
+    prompts = {
+        task.name: read_json(inputs["template"] / "prompts" / f"{task.name}.json")
+        for task in recipe.tasks
+    }
+    config = read_json(inputs["train"] / "model" / "config.json")
+    return CardFacts(
+        model=recipe.registry.model,
+        recipe=recipe.name,
+        base_model=_base_model(recipe),
+        on_hub=recipe.base_model.hub is not None,
+        is_encoder_decoder=bool(config.get("is_encoder_decoder")),
+        method=recipe.train.method,
+        prompts=prompts,
+        data=data_counts(read_json(inputs["ingest"] / "summary.json")),
+        splits=_splits(job),
+        test=_test_figures(job),
+        forgetting=_forgetting(job),
+        reasons=decision.reasons,
+        lineage=job.tags,
+    )
+
+
+def _splits(job: Job) -> dict[str, int]:
+    return {side: int(count) for side, count in job.manifests["split"]["counts"].items()}
+
+
+def _write_version(version: "Version", output: Output) -> None:
+    from tasks.tracking.connection import tracking_uri
+
+    described = {
+        "model": version.model,
+        "version": version.version,
+        "aliases": list(version.aliases),
+        "run_id": version.run_id,
+        "tracking_uri": tracking_uri(),
+    }
+    write_json(output.path / "version.json", described)
+
+
+def _write_results(job: Job, output: Output, version: "Version", decision: Decision) -> None:
+    result = {
+        "recipe": job.recipe.name,
+        "model": version.model,
+        "version": version.version,
+        "run_id": version.run_id,
+        "validation": read_json(job.inputs["validate"] / "metrics.json")["ways"]["tuned"],
+        "test": _test_figures(job),
+        "forgetting": _forgetting(job),
+        "decision": asdict(decision),
+        "report": str(job.inputs.workspace / "register" / "report.html"),
+    }
+    write_json(output.path / "result.json", result)
+    folders = {name: job.inputs[name] for name in NEEDS}
+    facts = read_facts(result, _base_model(job.recipe), job.tags, folders, _splits(job))
+    (output.path / "report.html").write_text(render(facts), encoding="utf-8")
+
+
+def _log(job: Job, run_id: str, output: Output) -> None:
+    """Lineage, final metrics, data sets and files, into the run."""
+    from tasks.tracking.run import DataInput, log_file, log_inputs, log_metrics, log_tags
+
+    log_tags(run_id, job.tags)
+    log_metrics(run_id, _final_metrics(job))
+    digests, counts = job.manifests["split"]["outputs"], _splits(job)
+    log_inputs(
+        run_id,
+        [
+            DataInput(
+                name=f"{job.recipe.name}/{side}",
+                digest=digests[f"{side}.parquet"],
+                path=job.inputs["split"] / f"{side}.parquet",
+                rows=counts[side],
+                context=context,
+            )
+            for side, context in CONTEXTS.items()
+            if counts.get(side)
+        ],
+    )
+    recipe = output.scratch / "recipe.json"
+    write_json(recipe, job.recipe.model_dump(mode="json"))
+    for name in ("report.html", "README.md", "decision.json", "result.json"):
+        log_file(run_id, output.path / name)
+    log_file(run_id, recipe)
+    for stage in ("validate", "test", "forgetting"):
+        folder = _answers_folder(job.key) if stage == "test" else stage
+        for name in (ANSWERS, "metrics.json"):
+            if (job.inputs[stage] / name).exists():
+                log_file(run_id, job.inputs[stage] / name, folder)
+
+
+def _final_metrics(job: Job) -> dict[str, float]:
+    validation = read_json(job.inputs["validate"] / "metrics.json")["ways"]["tuned"]
+    figures = {f"validation/{name}": entry["value"] for name, entry in validation.items()}
+    for way, metrics in _test_figures(job).items():
+        figures |= {f"test/{way}/{name}": entry["value"] for name, entry in metrics.items()}
+    for probe, entry in job.probes.items():
+        figures |= {
+            f"forgetting/{probe}/{name}": entry[name] for name in ("before", "after", "delta")
+        }
+    return figures
+
+
+STAGE = Stage(
+    "register",
+    VERSION,
+    needs=NEEDS,
+    select=select,
+    write=write,
+    volatile=frozenset({"version.json", "result.json", "report.html", "README.md"}),
+    is_current=is_current,
+)
+run = STAGE.run
+
+if __name__ == "__main__":
+    raise SystemExit(main(STAGE))

@@ -1,0 +1,146 @@
+"""What the scoring process is told, how it is started, and what it hands back.
+
+{"examples": ".../split/test.parquet", "metrics": {"summary": ["rougeL", "rouge1"]},
+ "ways": {"base": {"model": "models/pocket-flan"}, "tuned": {"model": ".../train/model"}},
+ "compare": [["tuned", "base"]], "max_prompt_tokens": 512, ...}
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.config import BaseModelSection, Generation, Recipe
+from tasks.data.base_model import folder_of
+from tasks.launch import Event, launch
+from tasks.progress import Bar
+from tasks.prompts.library import load_prompts
+from tasks.prompts.promptsource import load_promptsource
+from tasks.scoring.metrics import DEFAULT_METRICS, check_metrics
+from tasks.stage import Output, write_json
+
+NO_RESULT: dict[str, Any] = {
+    "ways": {},
+    "tasks": {},
+    "differences": {},
+    "primary": None,
+    "generation": {},
+}
+"""What `metrics.json` holds where there was nothing to score."""
+
+
+class Way(BaseModel):
+    """A way to have the task done: a model, and how many examples its prompts show.
+
+    Attributes:
+        model: Hugging Face folder.
+        shots: Worked examples in each prompt; 0 for the bare prompt.
+        allow_pickle: Accept weights that are a pickle.
+        from_scratch: Initialise the weights (torch seed `Job.seed`) instead of reading them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Path
+    shots: int = 0
+    allow_pickle: bool = False
+    from_scratch: bool = False
+
+
+class Job(BaseModel):
+    """One scoring run.
+
+    Attributes:
+        examples: Parquet file: id, task, template, prompt, completion, references, label.
+        metrics: Task -> its metrics, the deciding one first.
+        ways: What is scored, by name; those of one model follow each other.
+        shots_from: Parquet file that worked examples are drawn from; None without any.
+        compare: Pairs of ways: the first minus the second.
+        generation: The recipe's section.
+        max_prompt_tokens: Length limit of a prompt, shots included.
+        max_examples: At most this many examples of each task, by hash of their ids.
+        resamples: Bootstrap resamples.
+        seed: Of the bootstrap and of the draw of worked examples.
+        output: Folder for `predictions.jsonl` and `metrics.json`.
+        events: File that events are appended to.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    examples: Path
+    metrics: dict[str, tuple[str, ...]]
+    ways: dict[str, Way]
+    shots_from: Path | None = None
+    compare: tuple[tuple[str, str], ...] = ()
+    generation: Generation
+    max_prompt_tokens: int
+    max_examples: int | None = None
+    resamples: int
+    seed: int
+    output: Path
+    events: Path
+
+
+def score(job: Job, scratch: Path, name: str) -> dict[str, Any]:
+    """Run a job in a process of its own and show its progress.
+
+    Args:
+        job: What to score.
+        scratch: Folder for the job file and the log.
+        name: Name of the stage, for the progress bar.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        BadInput: A model or the examples are unusable.
+        ChildFailed: The process ended abnormally.
+    """
+    path = scratch / "job.json"
+    write_json(path, job.model_dump(mode="json"))
+    with Bar(name) as bar:
+
+        def listen(event: Event) -> None:
+            if event["event"] == "generate":
+                text = f"{event['way']}  {event['examples_per_s']:.1f} examples/s"
+                bar.update(event["done"], event["total"], text)
+
+        launch("tasks.scoring", path, job.events, listen)
+    result: dict[str, Any] = json.loads((job.output / "metrics.json").read_text(encoding="utf-8"))
+    return result
+
+
+def write_no_result(output: Output) -> None:
+    """Write the files of a job without examples."""
+    (output.path / "predictions.jsonl").touch()
+    write_json(output.path / "metrics.json", NO_RESULT)
+
+
+def base_way(section: BaseModelSection, shots: int = 0) -> Way:
+    """The base model, bare or with worked examples in its prompts."""
+    return Way(
+        model=folder_of(section).absolute(),
+        shots=shots,
+        allow_pickle=section.allow_pickle,
+        from_scratch=section.from_scratch,
+    )
+
+
+def metrics_of_tasks(recipe: Recipe) -> dict[str, tuple[str, ...]]:
+    """The metrics of each task of a recipe: its own, or those that suit its kind.
+
+    Raises:
+        BadRecipe: A metric does not exist.
+        BadPrompt: A prompt file is not usable.
+    """
+    chosen: dict[str, tuple[str, ...]] = {}
+    for task in recipe.tasks:
+        if task.metrics is not None:
+            check_metrics(task.metrics, f"{recipe.name}: tasks.{task.name}.metrics")
+            chosen[task.name] = task.metrics
+        else:
+            source = task.promptsource
+            prompts = load_promptsource(source) if source else load_prompts(str(task.prompts))
+            chosen[task.name] = DEFAULT_METRICS[prompts.task]
+    return chosen

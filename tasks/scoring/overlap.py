@@ -1,0 +1,162 @@
+"""Metrics of shared words and characters: ROUGE by rouge-score, BLEU and chrF by sacrebleu.
+
+Each function maps completions and their references to sufficient statistics, as in `answers`:
+
+    >>> rouge1(["the cat"], [["the dog"]])
+    array([[0.5, 1. ]])
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from tasks.scoring.answers import FloatArray, References
+
+WORD = re.compile(r"[^\W_]+")
+MAX_ORDER = 4
+CHRF_BETA = 2
+
+
+class Words:
+    """rouge-score's default tokenizer on ASCII text; other scripts keep their letters."""
+
+    def tokenize(self, text: str) -> list[str]:
+        """Split into lower-case runs of letters and digits."""
+        return WORD.findall(text.lower())
+
+
+def rouge1(completions: Sequence[str], references: References) -> FloatArray:
+    """F1 of the words that completion and reference share (ROUGE-1; Lin, 2004).
+
+    0 to 1, higher is better; mean over examples, each against the reference that suits it best.
+    As `rouge_score.RougeScorer` without stemming. An empty text scores 0.
+
+    Returns:
+        Shape (examples, 2): (F1, 1).
+    """
+    return _rouge("rouge1", completions, references)
+
+
+def rouge2(completions: Sequence[str], references: References) -> FloatArray:
+    """F1 of the pairs of adjacent words that completion and reference share (ROUGE-2; Lin, 2004).
+
+    Range, direction, aggregation and implementation as `rouge1`. A text of one word scores 0.
+
+    Returns:
+        Shape (examples, 2): (F1, 1).
+    """
+    return _rouge("rouge2", completions, references)
+
+
+def rouge_l(completions: Sequence[str], references: References) -> FloatArray:
+    """F1 of the longest common subsequence of words (ROUGE-L; Lin, 2004).
+
+    Range, direction, aggregation and implementation as `rouge1`.
+
+    Returns:
+        Shape (examples, 2): (F1, 1).
+    """
+    return _rouge("rougeL", completions, references)
+
+
+def rouge_l_sum(completions: Sequence[str], references: References) -> FloatArray:
+    r"""ROUGE-L of summaries of several sentences, the union of their subsequences (Lin, 2004, 3.2).
+
+    Range, direction, aggregation and implementation as `rouge1`. Sentences are lines ("\n").
+
+    Returns:
+        Shape (examples, 2): (F1, 1).
+    """
+    return _rouge("rougeLsum", completions, references)
+
+
+def bleu(completions: Sequence[str], references: References) -> FloatArray:
+    """Word n-gram counts for BLEU (Papineni et al., 2002), by sacrebleu: 13a tokens, exp smoothing.
+
+    The metric (`bleu_of`) lies in 0 to 1 (sacrebleu's divided by 100), higher is better, and is
+    that of the whole set: it is not a mean over examples.
+
+    Returns:
+        Shape (examples, 10): length, reference length, matches of 1- to 4-grams, n-grams.
+    """
+    from sacrebleu.metrics.bleu import BLEU
+
+    return _sacrebleu_statistics(BLEU(force=True), completions, references)
+
+
+def chrf(completions: Sequence[str], references: References) -> FloatArray:
+    """Character n-gram counts for chrF (Popović, 2015), by sacrebleu: order 6, beta 2.
+
+    The metric (`chrf_of`) lies in 0 to 1 (sacrebleu's divided by 100), higher is better, and is
+    that of the whole set. It needs no word boundaries, so it suits any script and code.
+
+    Returns:
+        Shape (examples, 18): n-grams in completion, in reference and in both, for orders 1 to 6.
+    """
+    from sacrebleu.metrics.chrf import CHRF
+
+    return _sacrebleu_statistics(CHRF(beta=CHRF_BETA), completions, references)
+
+
+def bleu_of(sums: FloatArray) -> FloatArray:
+    """Compute BLEU from summed statistics, as `sacrebleu.BLEU.compute_bleu`, for many sets at once.
+
+    Args:
+        sums: Shape (..., 10), as from `bleu`.
+
+    Returns:
+        Shape (...); 0 where nothing matches or no completion has a 4-gram.
+    """
+    length, expected = sums[..., 0], sums[..., 1]
+    matches, totals = sums[..., 2 : 2 + MAX_ORDER], sums[..., 2 + MAX_ORDER :]
+    missing = np.equal(matches, 0)
+    # Smoothing "exp": the k-th order without a match counts as 1 / 2^k matches.
+    smoothed = np.where(missing, 0.5 ** np.cumsum(missing, axis=-1), matches)
+    defined = np.all(totals > 0, axis=-1) & ~np.all(missing, axis=-1)
+    precisions = np.where(defined[..., np.newaxis], smoothed / np.maximum(totals, 1), 1.0)
+    brevity = np.exp(np.minimum(0.0, 1 - expected / np.maximum(length, 1)))
+    return np.where(defined, brevity * np.exp(np.log(precisions).mean(axis=-1)), 0.0)
+
+
+def chrf_of(sums: FloatArray) -> FloatArray:
+    """Compute chrF from summed statistics, as `sacrebleu.CHRF`, for many sets at once.
+
+    Args:
+        sums: Shape (..., 18), as from `chrf`.
+
+    Returns:
+        Shape (...); 0 where nothing matches.
+    """
+    found, expected, matches = np.moveaxis(sums.reshape(*sums.shape[:-1], -1, 3), -1, 0)
+    counts = (found > 0) & (expected > 0)
+    orders = np.maximum(counts.sum(axis=-1), 1)
+    precision = np.where(counts, matches / np.maximum(found, 1), 0.0).sum(axis=-1) / orders
+    recall = np.where(counts, matches / np.maximum(expected, 1), 0.0).sum(axis=-1) / orders
+    weighted = CHRF_BETA**2 * precision + recall
+    factor = 1 + CHRF_BETA**2
+    result: FloatArray = factor * precision * recall / np.where(weighted > 0, weighted, 1.0)
+    return result
+
+
+def _rouge(kind: str, completions: Sequence[str], references: References) -> FloatArray:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer([kind], tokenizer=Words())
+    pairs = zip(completions, references, strict=True)
+    values = [scorer.score_multi(refs, text)[kind].fmeasure for text, refs in pairs]
+    return np.column_stack([values, np.ones(len(values))])
+
+
+def _sacrebleu_statistics(
+    scorer: object, completions: Sequence[str], references: References
+) -> FloatArray:
+    # The library has no public way to one example's counts; these are the steps of its
+    # `corpus_score`, which the tests hold this module's results against.
+    rows = []
+    for text, refs in zip(completions, references, strict=True):
+        prepared = [scorer._preprocess_segment(reference) for reference in refs]  # type: ignore[attr-defined]
+        known = scorer._extract_reference_info(prepared)  # type: ignore[attr-defined]
+        hypothesis = scorer._preprocess_segment(text)  # type: ignore[attr-defined]
+        rows.append(scorer._compute_segment_statistics(hypothesis, known))  # type: ignore[attr-defined]
+    return np.array(rows, dtype=float)

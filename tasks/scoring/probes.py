@@ -1,0 +1,245 @@
+"""Probe suites: the tasks that a tuned model must not have forgotten.
+
+A suite is `configs/forgetting/<name>.yaml`; one probe in it, and one example it leads to:
+
+    - {name: sentiment, source: {path: data/probes/review_sentiment.jsonl},
+       prompts: review_sentiment}
+    {"id": "5a0e...", "task": "sentiment", "template": "plain", "prompt": "Is this review ...",
+     "completion": "negative", "references": ["negative"], "label": "negative"}
+"""
+
+import difflib
+import glob
+import hashlib
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tasks.config import Section, Source
+from tasks.config.section import Name
+from tasks.data.readers import Unreadable
+from tasks.data.records import Needs, Record, layout_of, record_of
+from tasks.data.shapes import BadRow
+from tasks.data.sources import digest_of, parts_of
+from tasks.errors import BadData, BadPrompt, BadRecipe
+from tasks.prompts.document import Document
+from tasks.prompts.library import PromptFile, load_prompts
+from tasks.prompts.render import RenderError, choose_template, render
+from tasks.scoring.metrics import DEFAULT_METRICS, check_metrics
+from tasks.stage import digest_of_file
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SUITES = Path("configs/forgetting")
+
+PEEK_ROWS = 100
+
+PHRASING_SEED = 0
+"""The phrasing of a probe's row is the same in every run, so that runs can be compared."""
+
+
+class Probe(Section):
+    """An ability and how it is measured."""
+
+    name: Name
+    """Name of the probe in reports."""
+
+    source: Source
+    """Where its rows come from; a `path` is relative to the repository that the suite lies in
+    (in `configs/forgetting/`), else to the current folder."""
+
+    prompts: str
+    """Prompt file: a name in `configs/prompts/` or the path of a YAML file."""
+
+    metrics: list[str] | None = None
+    """Its metrics, the deciding one first; by the kind of its prompt file when left out."""
+
+    max_examples: Annotated[int, Field(ge=1)] = 200
+    """At most this many rows, chosen by the hash of their content."""
+
+
+class Suite(Section):
+    """A set of probes."""
+
+    name: Name
+    """The file's own name."""
+
+    probes: Annotated[list[Probe], Field(min_length=1)]
+    """The probes, each with a name of its own."""
+
+
+@dataclass(frozen=True)
+class LoadedProbe:
+    """A probe with what it names.
+
+    Attributes:
+        name: Of the probe.
+        source: Its rows, with a path that holds from the current folder.
+        max_examples: At most this many of them.
+        prompts: Its phrasings.
+        metrics: The deciding one first.
+    """
+
+    name: str
+    source: Source
+    max_examples: int
+    prompts: PromptFile
+    metrics: tuple[str, ...]
+
+
+def load_suite(name_or_path: str) -> tuple[LoadedProbe, ...]:
+    """Read a suite and find everything that it names.
+
+    Args:
+        name_or_path: A path; or a name, looked up in `./configs/forgetting` and then among the
+            suites that come with this package.
+
+    Raises:
+        BadInput: The suite, a prompt file or a data file is not usable.
+    """
+    path = suite_path(name_or_path)
+    try:
+        document = Document.read(path, yaml_tags=())
+        suite, issues = document.validated(Suite, ())
+    except BadPrompt as error:
+        raise BadRecipe.all_of(error.issues) from None
+    if suite is None:
+        raise BadRecipe.all_of(issues)
+    names = [probe.name for probe in suite.probes]
+    if len(set(names)) < len(names):
+        issues.append(document.issue(("probes",), "probes of different names", ", ".join(names)))
+    if suite.name != path.stem:
+        issues.append(document.issue(("name",), f"the file's own name, {path.stem}", suite.name))
+    if issues:
+        raise BadRecipe.all_of(issues)
+    return tuple(
+        _loaded(probe, document, ("probes", index)) for index, probe in enumerate(suite.probes)
+    )
+
+
+def suite_path(name_or_path: str) -> Path:
+    """The file of a suite.
+
+    Raises:
+        BadRecipe: There is none.
+    """
+    folders = (SUITES, REPOSITORY / SUITES)
+    for path in (Path(name_or_path), *(folder / f"{name_or_path}.yaml" for folder in folders)):
+        if path.is_file():
+            return path
+    known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    close = difflib.get_close_matches(name_or_path, known, n=1)
+    mend = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    expected = "a probe suite, or its name in configs/forgetting"
+    raise BadRecipe(f"forgetting.probes: {name_or_path}", expected, "no such file", mend)
+
+
+def digests_of(name_or_path: str) -> dict[str, str]:
+    """Digests of all that a suite is made of: its file, prompt files and rows."""
+    digests = {"suite": digest_of_file(suite_path(name_or_path))}
+    for loaded in load_suite(name_or_path):
+        digests[f"prompts of {loaded.name}"] = loaded.prompts.digest
+        digests[f"rows of {loaded.name}"] = digest_of(loaded.source)
+    return digests
+
+
+def examples_of(
+    loaded: LoadedProbe,
+    max_examples: int | None,
+    scratch: Path,
+    known_ids: Set[str] = frozenset(),
+    known_prompts: Set[str] = frozenset(),
+) -> list[dict[str, Any]]:
+    """The examples of a probe, less those that were trained on.
+
+    Args:
+        loaded: The probe.
+        max_examples: A lower limit than the probe's own, if any.
+        scratch: Folder for rows that have to be fetched first.
+        known_ids: Ids of training records.
+        known_prompts: Prompts trained on, in whatever phrasing of the same file.
+
+    Raises:
+        BadData: A row is not usable, or all of them were trained on.
+    """
+    hashed = {
+        hashlib.sha256(record.id.encode()).digest(): (where, record)
+        for where, record in _records(loaded, scratch)
+    }
+    limit = min(loaded.max_examples, max_examples or loaded.max_examples)
+    examples: list[dict[str, Any]] = []
+    for _, (where, record) in sorted(hashed.items(), key=lambda item: item[0]):
+        if len(examples) == limit:
+            break
+        try:
+            if record.id not in known_ids and not _rendered(loaded, record) & known_prompts:
+                examples.append(_example(loaded, record))
+        except RenderError as error:
+            expected = f"a row that fits the prompts {loaded.prompts.name}"
+            raise BadData(where, expected, str(error)) from None
+    if not examples:
+        mend = "take the probe out of the suite, or its rows out of the training data"
+        raise BadData(f"the probe {loaded.name}", "rows that were not trained on", "none", mend)
+    return examples
+
+
+def _loaded(probe: Probe, document: Document, loc: tuple[str | int, ...]) -> LoadedProbe:
+    prompts = load_prompts(probe.prompts)
+    metrics = probe.metrics if probe.metrics is not None else DEFAULT_METRICS[prompts.task]
+    check_metrics(metrics, document.where((*loc, "metrics")))
+    return LoadedProbe(
+        name=probe.name,
+        source=_located(probe.source, document.path),
+        max_examples=probe.max_examples,
+        prompts=prompts,
+        metrics=tuple(metrics),
+    )
+
+
+def _located(source: Source, suite: Path) -> Source:
+    if source.path is None:
+        return source
+    path = suite.resolve().parent.parent.parent / source.path
+    return source.model_copy(update={"path": str(path)}) if glob.glob(str(path)) else source
+
+
+def _records(loaded: LoadedProbe, scratch: Path) -> Iterator[tuple[str, Record]]:
+    """Each record of a probe, with the place it was read from."""
+    prompts = loaded.prompts
+    needs = Needs(fields=tuple(sorted(prompts.slots)), target=prompts.target)
+    for part in parts_of(loaded.source, scratch):
+        rows = part.rows()
+        head = list(islice(rows, PEEK_ROWS))
+        columns = dict.fromkeys(key for _, row in head if isinstance(row, dict) for key in row)
+        layout = layout_of(list(columns), needs, loaded.source, part.name)
+        for line, row in chain(head, rows):
+            where = f"{part.name}:{line}"
+            if isinstance(row, Unreadable):
+                raise BadData(where, "a row that can be read", row.reason)
+            try:
+                yield where, record_of(row, layout, None)
+            except BadRow as error:
+                raise BadData(where, "a row that the probe can use", str(error)) from None
+
+
+def _rendered(loaded: LoadedProbe, record: Record) -> set[str]:
+    templates = loaded.prompts.templates
+    return {render(loaded.prompts, record.values, template).prompt for template in templates}
+
+
+def _example(loaded: LoadedProbe, record: Record) -> dict[str, Any]:
+    prompts = loaded.prompts
+    template = choose_template(record.id, prompts.training, PHRASING_SEED)
+    rendered = render(prompts, record.values, template)
+    return {
+        "id": record.id,
+        "task": loaded.name,
+        "template": template.name,
+        "prompt": rendered.prompt,
+        "completion": rendered.completion,
+        "references": list(record.references),
+        "label": rendered.completion if prompts.task == "classification" else None,
+    }

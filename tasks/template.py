@@ -1,0 +1,168 @@
+"""Template: a prompt template turns each record into a prompt-completion pair.
+
+    {"id": "9f31...", "task": "support_summary", "split": null, "template": "plain_request",
+     "prompt": "Summarize the following conversation.\\n\\nTom: ...", "completion": "Tom asks ...",
+     "references": ["Tom asks ..."], "label": null, "text": "Tom: ..."}
+
+Which phrasing a record gets depends on the record alone, so it stays when others come or go.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.config import Recipe, Section, TaskSection
+from tasks.errors import BadPrompt
+from tasks.prompts.library import PromptFile, load_prompts
+from tasks.prompts.promptsource import load_promptsource
+from tasks.prompts.render import RenderError, choose_template, render
+from tasks.stage import Counted, Inputs, Output, Stage, write_json
+from tasks.stage_main import main
+
+VERSION = "1"
+BATCH_ROWS = 10_000
+
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("id", "task", "split", "template", "prompt", "completion")]
+    + [("references", pa.list_(pa.string())), ("label", pa.string()), ("text", pa.string())]
+)
+
+
+class TaskPrompts(Section):
+    """The prompt file of one task."""
+
+    name: str
+    """Name of the task."""
+
+    prompts: str | None
+    """Prompt file, or None where a promptsource file is used."""
+
+    promptsource: str | None
+    """Promptsource file."""
+
+    digest: str
+    """sha256 of the prompt file's content."""
+
+
+class TemplateSection(Section):
+    """What rendering depends on."""
+
+    tasks: tuple[TaskPrompts, ...]
+    """The tasks, in the recipe's order."""
+
+    seed: int
+    """Seed of the choice of phrasing."""
+
+
+def prompts_of(task: TaskSection | TaskPrompts) -> PromptFile:
+    """The prompt file that a task names.
+
+    Raises:
+        BadPrompt: It is not usable.
+    """
+    if task.promptsource is not None:
+        return load_promptsource(task.promptsource)
+    return load_prompts(str(task.prompts))
+
+
+def select(recipe: Recipe) -> TemplateSection:
+    """The part of the recipe that rendering depends on."""
+    tasks = tuple(
+        TaskPrompts(
+            name=task.name,
+            prompts=task.prompts,
+            promptsource=task.promptsource,
+            digest=prompts_of(task).digest,
+        )
+        for task in recipe.tasks
+    )
+    return TemplateSection(tasks=tasks, seed=recipe.split.seed)
+
+
+def write(section: TemplateSection, inputs: Inputs, output: Output) -> Counted:
+    """Render every record of every task into `examples.parquet`."""
+    summary: dict[str, Any] = {}
+    (output.path / "prompts").mkdir()
+    with pq.ParquetWriter(output.path / "examples.parquet", SCHEMA, compression="zstd") as writer:
+        for task in section.tasks:
+            prompts = prompts_of(task)
+            usage: dict[str, int] = {}
+            for batch in _examples(inputs["ingest"], task.name, prompts, section.seed, usage):
+                writer.write_table(batch)
+            summary[task.name] = {"examples": sum(usage.values()), "templates": usage}
+            _keep_prompts(output.path / "prompts", task.name, prompts)
+    write_json(output.path / "summary.json", summary)
+    counts = {name: entry["examples"] for name, entry in summary.items()}
+    return Counted(sum(counts.values()), counts)
+
+
+def _examples(
+    folder: Path, task: str, prompts: PromptFile, seed: int, usage: dict[str, int]
+) -> Iterator[pa.Table]:
+    trained = [template for template in prompts.templates if not template.heldout]
+    for batch in pq.ParquetFile(folder / f"{task}.parquet").iter_batches(BATCH_ROWS):
+        rows = []
+        for record in batch.to_pylist():
+            template = choose_template(record["id"], trained, seed)
+            try:
+                rendered = render(prompts, record, template)
+            except RenderError as error:
+                where = f"{prompts.name}: template {template.name}, record {record['id']}"
+                raise BadPrompt(where, "a template that fits the record", str(error)) from None
+            usage[template.name] = usage.get(template.name, 0) + 1
+            rows.append(
+                {
+                    "id": record["id"],
+                    "task": task,
+                    "split": record["split"],
+                    "template": template.name,
+                    "prompt": rendered.prompt,
+                    "completion": rendered.completion,
+                    "references": [rendered.completion, *record["references"][1:]],
+                    "label": rendered.completion if prompts.task == "classification" else None,
+                    "text": "\n".join(record[slot] for slot in prompts.slots),
+                }
+            )
+        yield pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _keep_prompts(folder: Path, task: str, prompts: PromptFile) -> None:
+    """Write down the templates that were used, for the registered model to carry."""
+    content = {
+        "name": prompts.name,
+        "version": prompts.version,
+        "task": prompts.task,
+        "slots": list(prompts.slots),
+        "target": prompts.target,
+        "choices": list(prompts.choices),
+        "digest": prompts.digest,
+        "templates": [
+            {
+                "name": template.name,
+                "heldout": template.heldout,
+                "prompt": template.prompt,
+                "completion": template.completion,
+            }
+            for template in prompts.templates
+        ],
+    }
+    write_json(folder / f"{task}.json", content)
+
+
+def kept_prompts(folder: Path) -> dict[str, dict[str, Any]]:
+    """Task -> the prompt file that `template` wrote down in its folder."""
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((folder / "prompts").glob("*.json"))
+    }
+
+
+STAGE = Stage("template", VERSION, needs=("ingest",), select=select, write=write)
+run = STAGE.run
+
+if __name__ == "__main__":
+    raise SystemExit(main(STAGE))

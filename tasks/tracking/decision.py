@@ -1,0 +1,185 @@
+"""Whether a model version deserves promotion: figures in, a decision and its reasons out.
+
+    Decision(promote=True, reasons=(
+        "ROUGE-L rose from 0.05 to 0.34 (gain 0.29, 95% interval 0.26 to 0.31).",
+        "The probe did not fall by more than the budget of 0.05 (lowest: xnli, 0.81 to 0.79).",
+        "There is no champion yet to be compared with."))
+
+All figures lie in 0..1, higher is better. Nothing is promoted on a figure that may be chance: what
+counts is the end of the 95% interval.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and its 95% confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ProbeChange:
+    """What fine-tuning did to one probe: its metric before and after, and the difference."""
+
+    before: float
+    after: float
+    delta: Interval
+
+
+@dataclass(frozen=True)
+class ChampionEvidence:
+    """How the challenger does against the version in service, on the same test records.
+
+    Attributes:
+        version: The champion's version.
+        metric: What was compared.
+        difference: Challenger minus champion, paired by record; None where not comparable.
+        why_not_comparable: The reason and what to do; empty where comparable.
+    """
+
+    version: str
+    metric: str
+    difference: Interval | None
+    why_not_comparable: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the decision rests on.
+
+    Attributes:
+        metric: The deciding metric's name.
+        base: The base model's figure on the test split.
+        tuned: The tuned model's.
+        gain: Tuned minus base, paired by record.
+        probes: Probe name -> what happened to it.
+        max_drop: The budget: the largest drop of a probe that is tolerated.
+        min_gain: The gain must be above this.
+        champion: The comparison with the version in service; None where there is no such version.
+    """
+
+    metric: str
+    base: Interval
+    tuned: Interval
+    gain: Interval
+    probes: Mapping[str, ProbeChange]
+    max_drop: float
+    min_gain: float
+    champion: ChampionEvidence | None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to promote, and all the reasons for and against, in plain words."""
+
+    promote: bool
+    reasons: tuple[str, ...]
+
+
+Verdict = tuple[bool, str]
+
+
+def decide(evidence: Evidence) -> Decision:
+    """Judge: a certain gain over the base model, nothing forgotten, better than the champion.
+
+    Args:
+        evidence: The figures.
+
+    Returns:
+        The decision; promotion needs every one of the rules.
+    """
+    verdicts = [
+        _judge_gain(evidence),
+        *_judge_probes(evidence.probes, evidence.max_drop),
+        _judge_champion(evidence.champion),
+    ]
+    return Decision(all(good for good, _ in verdicts), tuple(reason for _, reason in verdicts))
+
+
+def _judge_gain(evidence: Evidence) -> Verdict:
+    base, tuned, gain = evidence.base.value, evidence.tuned.value, evidence.gain
+    verb = "rose" if tuned > base else "fell"
+    moved = f"{verb} from {figure(base)} to" if tuned != base else "stayed at"
+    change = f"{evidence.metric} {moved} {figure(tuned)}"
+    measured = f"gain {figure(gain.value)}, 95% interval {span(gain)}"
+    if gain.low > evidence.min_gain:
+        return True, f"{change} ({measured})."
+    needed = f"above {figure(evidence.min_gain)}"
+    return False, f"{change}, but the gain is not certain to be {needed} ({measured})."
+
+
+def _judge_probes(probes: Mapping[str, ProbeChange], max_drop: float) -> list[Verdict]:
+    if not probes:
+        return [(True, "No probe was measured, so it is not known what the model forgot.")]
+    by_delta = sorted(probes.items(), key=lambda item: _worst_first(item[1]))
+    verdicts = [
+        (False, _broken(name, probe, max_drop))
+        for name, probe in by_delta
+        if not _within_budget(probe, max_drop)
+    ]
+    return verdicts or [(True, _kept(by_delta, max_drop))]
+
+
+def _worst_first(probe: ProbeChange) -> float:
+    return -math.inf if math.isnan(probe.delta.value) else probe.delta.value
+
+
+def _within_budget(probe: ProbeChange, max_drop: float) -> bool:
+    # Written so that a figure that is not a number is not within the budget.
+    return probe.delta.value >= -max_drop or probe.delta.high >= 0.0
+
+
+def _broken(name: str, probe: ProbeChange, max_drop: float) -> str:
+    if math.isnan(probe.delta.value):
+        return f"{name} could not be measured."
+    fell = f"{name} fell from {figure(probe.before)} to {figure(probe.after)}"
+    return (
+        f"{fell}, which is more than the budget of {figure(max_drop)} "
+        f"(95% interval of the change {span(probe.delta)})."
+    )
+
+
+def _kept(by_delta: list[tuple[str, ProbeChange]], max_drop: float) -> str:
+    name, probe = by_delta[0]
+    which = f"None of the {len(by_delta)} probes" if len(by_delta) > 1 else "The probe"
+    verb = "fell" if len(by_delta) > 1 else "did not fall"
+    change = f"{name}, {figure(probe.before)} to {figure(probe.after)}"
+    budget = f"{which} {verb} by more than the budget of {figure(max_drop)}"
+    if probe.delta.value < -max_drop:
+        uncertain = f"95% interval {span(probe.delta)} includes no change"
+        return f"{budget} beyond what may be chance (lowest: {change}; {uncertain})."
+    return f"{budget} (lowest: {change})."
+
+
+def _judge_champion(champion: ChampionEvidence | None) -> Verdict:
+    if champion is None:
+        return True, "There is no champion yet to be compared with."
+    name = f"the champion, version {champion.version}"
+    if champion.difference is None:
+        return False, f"It can't be compared with {name}: {champion.why_not_comparable}"
+    difference = champion.difference
+    measured = f"difference {figure(difference.value)}, 95% interval {span(difference)}"
+    on = f"in mean {champion.metric} of the same test records ({measured})."
+    if difference.low > 0.0:
+        return True, f"It is better than {name}, {on}"
+    if difference.high < 0.0:
+        return False, f"It is worse than {name}, {on}"
+    return False, f"It is not certain to be better than {name}, {on}"
+
+
+def figure(value: float) -> str:
+    """A figure for people: two decimals, or two significant digits where it is small."""
+    if value and abs(value) < 0.01:
+        return f"{value:.2g}" if abs(value) >= 1e-4 else f"{value:.0e}"
+    return f"{value:.2f}"
+
+
+def span(interval: Interval) -> str:
+    """The ends of an interval, for people."""
+    return f"{figure(interval.low)} to {figure(interval.high)}"

@@ -1,0 +1,148 @@
+"""The registered model: MLflow executes this file wherever a version is loaded or served.
+
+It takes records, renders them in the template that the model was trained with, and answers:
+
+    [{"dialogue": "Ana: Lunch at one?\\nBo: See you there."}]  ->  ["Ana and Bo meet at one."]
+
+Ready instructions go in a column `prompt`. The `tasks` modules that render and generate travel
+with the version, so test and serving can't differ, and the repository need not be there.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from tasks.config import Generation
+from tasks.errors import BadInput
+from tasks.prompts.library import PromptFile, PromptTemplate
+from tasks.prompts.render import RenderError, render_prompt
+
+
+class InstructModel(PythonModel):
+    """A fine-tuned model with its prompt templates and generation settings."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Load the model, the templates and the settings from the version's artifacts."""
+        from tasks.scoring.generate import load_generator  # brings in torch
+
+        retune = Path(context.artifacts["retune"])
+        self.generator = load_generator(Path(context.artifacts["model"]))
+        self.settings = json.loads((retune / "generation.json").read_text(encoding="utf-8"))
+        self.prompts = {
+            path.stem: prompt_file(json.loads(path.read_text(encoding="utf-8")))
+            for path in sorted((retune / "prompts").glob("*.json"))
+        }
+
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> list[str]:
+        """Answer every row.
+
+        Args:
+            context: Not used; the model is loaded already.
+            model_input: One row for each answer: the template's slots as columns (and `task`
+                where the model has several), or the column `prompt`.
+            params: `temperature` (0 is greedy), `top_p`, `max_new_tokens`, `seed`, and
+                `template`, the name of a stored template (empty for the first that was
+                trained on).
+
+        Returns:
+            One completion for each row, in their order.
+        """
+        settings = self.settings | {
+            name: value for name, value in (params or {}).items() if value is not None
+        }
+        rows = model_input.to_dict(orient="records")
+        prompts = [
+            self.prompt_of(row, number, str(settings.get("template", "")))
+            for number, row in enumerate(rows, start=1)
+        ]
+        return self.complete(prompts, settings)
+
+    def prompt_of(self, row: Mapping[str, Any], number: int, template: str) -> str:
+        """The instruction of one row: ready-made, or rendered in a stored template.
+
+        Raises:
+            BadInput: The row has neither, or names a task or template that is not there.
+        """
+        ready = row.get("prompt")
+        if isinstance(ready, str) and ready.strip():
+            return ready
+        task = self._task_of(row, number)
+        prompts = self.prompts[task]
+        try:
+            return render_prompt(prompts, row, _template(prompts, template))
+        except RenderError as error:
+            slots = ", ".join(prompts.slots)
+            expected = f"the columns {slots}, or a column prompt"
+            raise BadInput(f"row {number}", expected, str(error)) from error
+
+    def complete(self, prompts: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
+        """Generate as the test stage did."""
+        import torch
+
+        from tasks.scoring.generate import complete
+
+        generation = Generation(
+            max_new_tokens=int(settings["max_new_tokens"]),
+            temperature=float(settings["temperature"]),
+            top_p=float(settings["top_p"]),
+            seed=int(settings["seed"]),
+        )
+        limit = int(settings["max_prompt_tokens"])
+        with torch.random.fork_rng():  # the seed is for this answer only
+            completions = complete(self.generator, prompts, generation, limit)
+        return [completion.text for completion in completions]
+
+    def _task_of(self, row: Mapping[str, Any], number: int) -> str:
+        task = row.get("task")
+        if task is None or (isinstance(task, float) and math.isnan(task)):
+            if len(self.prompts) > 1:
+                raise BadInput(f"row {number}", self._tasks(), "no column task")
+            return next(iter(self.prompts))
+        if task not in self.prompts:
+            raise BadInput(f"row {number}", self._tasks(), repr(task))
+        return str(task)
+
+    def _tasks(self) -> str:
+        return f"one of the tasks {', '.join(self.prompts)}, or a column prompt"
+
+
+def prompt_file(content: Mapping[str, Any]) -> PromptFile:
+    """A stored prompt file, as the rendering takes it."""
+    templates = tuple(
+        PromptTemplate(entry["name"], entry["heldout"], entry["prompt"], entry["completion"])
+        for entry in content["templates"]
+    )
+    return PromptFile(
+        name=content["name"],
+        version=str(content["version"]),
+        task=content["task"],
+        slots=tuple(content["slots"]),
+        target=content["target"],
+        choices=tuple(content["choices"]),
+        templates=templates,
+        example={},
+    )
+
+
+def _template(prompts: PromptFile, name: str) -> PromptTemplate:
+    if not name:
+        return prompts.training[0]
+    for template in prompts.templates:
+        if template.name == name:
+            return template
+    known = ", ".join(template.name for template in prompts.templates)
+    raise BadInput("params.template", f"one of {known}", repr(name))
+
+
+set_model(InstructModel())

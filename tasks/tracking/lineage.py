@@ -1,0 +1,79 @@
+"""Where a model version comes from, as tags.
+
+{"retune.git_commit": "77e1...", "retune.git_dirty": "false", "retune.recipe_digest": "51ab...",
+ "retune.data_digest": "c03d...", "retune.packages": "{\\"torch\\": \\"2.13.0\\"}", ...}
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tasks.stage import digest_of_file
+
+PACKAGES = ("torch", "transformers", "mlflow", "prefect", "dvc")
+GIT_TIMEOUT_S = 30
+DIGEST_OF_STAGE = {"data": "ingest", "template": "template", "split": "split", "train": "train"}
+
+
+def lineage(
+    recipe_digest: str, manifests: Mapping[str, Mapping[str, Any]], flow_run_id: str | None
+) -> dict[str, str]:
+    """The tags that say what a version was made from.
+
+    Args:
+        recipe_digest: sha256 of the resolved recipe.
+        manifests: Stage -> its manifest.
+        flow_run_id: Of the Prefect flow; taken from a deployment's environment where not given.
+
+    Returns:
+        Tag -> value; what is not known (no git, no DVC, no flow) is left out.
+    """
+    facts = {
+        "recipe_digest": recipe_digest,
+        **{f"{name}_digest": manifests[stage]["digest"] for name, stage in DIGEST_OF_STAGE.items()},
+        "base_model_digest": manifests["train"]["inputs"].get("base_model"),
+        "stage_versions": json.dumps({name: made["version"] for name, made in manifests.items()}),
+        "packages": json.dumps(_packages()),
+        "prefect_flow_run_id": flow_run_id or os.environ.get("PREFECT__FLOW_RUN_ID"),
+        "dvc_lock_sha256": _dvc_lock(),
+        **_git(),
+    }
+    return {f"retune.{name}": value for name, value in facts.items() if value}
+
+
+def _git() -> dict[str, str]:
+    commit = _git_output("rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    changes = _git_output("status", "--porcelain", "--untracked-files=no")
+    return {"git_commit": commit, "git_dirty": "true" if changes else "false"}
+
+
+def _git_output(*arguments: str) -> str | None:
+    """What git prints; None where there is no git or no repository."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=True
+        )
+    except (FileNotFoundError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _dvc_lock() -> str | None:
+    path = Path("dvc.lock")
+    return digest_of_file(path) if path.exists() else None
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,228 @@
+"""The model registry: versions, the aliases `champion` and `challenger`, and tags.
+
+Version(model="support-summarizer", version="3", run_id="5d41...", aliases=("challenger",),
+        tags={"retune.key": "9f0c...", ...})
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from tasks.errors import BadInput, BadModel
+from tasks.tracking.connection import connect, is_down, retry_while_down
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+KEY_TAG = "retune.key"
+REPLACED_TAG = "retune.replaced"
+"""On a promoted version: the version that was champion before it; empty where none was."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model."""
+
+    model: str
+    version: str
+    run_id: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+
+
+def find(model: str, key: str) -> Version | None:
+    """The version that was made from exactly this; None where none is whole.
+
+    Args:
+        model: Name of the registered model.
+        key: Value of the tag `retune.key`.
+    """
+    filtered = f"name = '{model}' and tags.`{KEY_TAG}` = '{key}'"
+
+    def whole() -> list[ModelVersion]:
+        found = connect().search_model_versions(filtered)
+        ready = [entry for entry in found if entry.status == "READY"]
+        return [entry for entry in ready if has_files(f"models:/{entry.name}/{entry.version}")]
+
+    kept = retry_while_down(whole)
+    if not kept:
+        return None
+    return by_version(model, str(max(int(entry.version) for entry in kept)))
+
+
+def register(model: str, model_id: str, run_id: str, key: str, tags: Mapping[str, str]) -> Version:
+    """Make a logged model a version of a registered model, unless it is one already.
+
+    Args:
+        model: Name of the registered model; made where it is new.
+        model_id: The logged model.
+        run_id: The run that made it.
+        key: What identifies the version's content.
+        tags: Its lineage.
+    """
+
+    def call() -> Version:
+        existing = find(model, key)
+        if existing:
+            return existing
+        client = connect()
+        _ensure_model(client, model)
+        logged = client.get_logged_model(model_id)
+        made = client.create_model_version(
+            model,
+            logged.artifact_location,
+            run_id,
+            tags={**tags, KEY_TAG: key},
+            model_id=model_id,
+        )
+        return by_version(model, str(made.version))
+
+    return retry_while_down(call)
+
+
+def by_alias(model: str, alias: str) -> Version | None:
+    """The version that has an alias; None where none has."""
+    return _get(lambda client: client.get_model_version_by_alias(model, alias))
+
+
+def by_version(model: str, version: str) -> Version:
+    """One version.
+
+    Raises:
+        BadModel: There is none of that number.
+    """
+    found = _get(lambda client: client.get_model_version(model, version))
+    if found is None:
+        mend = "`retune models` lists what there is"
+        raise BadModel(f"{model}/{version}", "a registered version", "none", mend)
+    return found
+
+
+def all_versions(model: str | None = None) -> list[Version]:
+    """Every version of one registered model or of all, the newest first."""
+    filtered = f"name = '{model}'" if model else None
+    found = retry_while_down(lambda: list(_pages(connect(), filtered)))
+    # A search does not bring the aliases.
+    return [by_version(entry.name, str(entry.version)) for entry in found]
+
+
+def challenge(version: Version) -> None:
+    """Give a version the alias `challenger`."""
+    _set_alias(version, CHALLENGER)
+
+
+def promote(version: Version) -> None:
+    """Give a version the alias `champion`, and note which one it replaces."""
+    champion = by_alias(version.model, CHAMPION)
+    if champion and champion.version == version.version:
+        return
+    replaced = champion.version if champion else ""
+    set_tags(version, {REPLACED_TAG: replaced})
+    _set_alias(version, CHAMPION)
+
+
+def rollback(model: str) -> Version:
+    """Give the alias `champion` back to the version that the champion replaced.
+
+    Returns:
+        The version that is champion now.
+
+    Raises:
+        BadInput: There is no champion, or none came before it.
+    """
+    champion = by_alias(model, CHAMPION)
+    previous = predecessor(champion) if champion else None
+    if previous is None:
+        found = f"version {champion.version}, the first" if champion else "no champion"
+        raise BadInput(model, "a champion that replaced another version", found)
+    _set_alias(previous, CHAMPION)
+    return previous
+
+
+def predecessor(champion: Version) -> Version | None:
+    """The version that was champion before this one; None where none was."""
+    replaced = champion.tags.get(REPLACED_TAG)
+    return by_version(champion.model, replaced) if replaced else None
+
+
+def set_tags(version: Version, tags: Mapping[str, str]) -> None:
+    """Set tags of a version."""
+    for name, value in tags.items():
+        _set_tag(version, name, value)
+
+
+def exists(model: str, version: str, run_id: str) -> bool:
+    """Whether the registry still has this version, and made by this run."""
+    found = _get(lambda client: client.get_model_version(model, version))
+    return found is not None and found.run_id == run_id
+
+
+def has_files(uri: str) -> bool:
+    """Whether a model's files are where they should be.
+
+    Args:
+        uri: `models:/NAME/VERSION` or `models:/MODEL_ID`.
+    """
+    try:
+        files = mlflow.artifacts.list_artifacts(artifact_uri=uri)
+    except MlflowException as error:
+        if is_down(error):
+            raise
+        return False
+    return any(file.path.rpartition("/")[2] == "MLmodel" for file in files)
+
+
+def _set_tag(version: Version, name: str, value: str) -> None:
+    retry_while_down(
+        lambda: connect().set_model_version_tag(version.model, version.version, name, value)
+    )
+
+
+def _set_alias(version: Version, alias: str) -> None:
+    retry_while_down(
+        lambda: connect().set_registered_model_alias(version.model, alias, version.version)
+    )
+
+
+def _get(fetch: Callable[[MlflowClient], ModelVersion]) -> Version | None:
+    try:
+        entry = retry_while_down(lambda: fetch(connect()))
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST" or _is_no_alias(error):
+            return None
+        raise
+    return Version(
+        model=entry.name,
+        version=str(entry.version),
+        run_id=str(entry.run_id),
+        aliases=tuple(sorted(entry.aliases)),
+        tags=dict(entry.tags),
+    )
+
+
+def _is_no_alias(error: MlflowException) -> bool:
+    # MLflow has no code of its own for it.
+    return error.error_code == "INVALID_PARAMETER_VALUE" and "alias" in str(error)
+
+
+def _pages(client: MlflowClient, filtered: str | None) -> Iterator[ModelVersion]:
+    token: str | None = None
+    while True:
+        page = client.search_model_versions(
+            filtered, order_by=["creation_timestamp DESC"], page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _ensure_model(client: MlflowClient, model: str) -> None:
+    try:
+        client.create_registered_model(model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise

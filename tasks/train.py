@@ -1,0 +1,133 @@
+"""Train: supervised fine-tuning of the base model on the prompt-completion pairs.
+
+    {"step": 20, "loss": 2.31, "learning_rate": 0.0004, "tokens_per_s": 8123.0, "seconds": 9.8}
+
+The work is done by `tasks.training` in a process of its own, which frees its memory by ending,
+and resumes from its last checkpoint when it is started again.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.config import BaseModelSection, Mixture, Recipe, Section, Train
+from tasks.data.base_model import folder_of
+from tasks.launch import Event, launch
+from tasks.progress import Bar
+from tasks.stage import (
+    Counted,
+    Inputs,
+    Output,
+    Stage,
+    digest_of_folder,
+    logger,
+    write_json,
+)
+from tasks.stage_main import main
+
+VERSION = "1"
+
+STEP_VALUES = ("loss", "learning_rate", "tokens_per_s", "seconds")
+EPOCH_VALUES = ("train_loss", "validation_loss", "validation_token_accuracy")
+
+
+class TrainSection(Section):
+    """What training depends on, besides the examples."""
+
+    base_model: BaseModelSection
+    """The model to start from."""
+
+    train: Train
+    """How the weights are updated."""
+
+    mixture: Mixture
+    """How several tasks share an epoch."""
+
+
+def select(recipe: Recipe) -> TrainSection:
+    """The part of the recipe that training depends on."""
+    return TrainSection(base_model=recipe.base_model, train=recipe.train, mixture=recipe.mixture)
+
+
+def files(section: TrainSection) -> dict[str, str]:
+    """Digest of the base model."""
+    return {"base_model": digest_of_folder(folder_of(section.base_model))}
+
+
+def write(section: TrainSection, inputs: Inputs, output: Output) -> Counted:
+    """Launch the training process and follow it."""
+    scratch = output.scratch.absolute()
+    events = scratch / "events.jsonl"
+    job = {
+        "base": str(folder_of(section.base_model).absolute()),
+        "from_scratch": section.base_model.from_scratch,
+        "allow_pickle": section.base_model.allow_pickle,
+        "train_file": str((inputs["split"] / "train.parquet").absolute()),
+        "validation_file": str((inputs["split"] / "validation.parquet").absolute()),
+        "train": section.train.model_dump(mode="json"),
+        "mixture": section.mixture.model_dump(mode="json"),
+        "output": str(output.path.absolute()),
+        "scratch": str(scratch),
+        "events": str(events),
+    }
+    write_json(scratch / "job.json", job)
+    with _listening(inputs.workspace, scratch / "steps.jsonl") as listen:
+        launch("tasks.training", scratch / "job.json", events, listen)
+    os.replace(scratch / "steps.jsonl", output.path / "steps.jsonl")
+    summary = json.loads((output.path / "summary.json").read_text(encoding="utf-8"))
+    return Counted(summary["examples"], {name: summary[name] for name in ("steps", "tokens")})
+
+
+@contextmanager
+def _listening(workspace: Path, steps_file: Path) -> Iterator[Callable[[Event], None]]:
+    """Passes on what the training process reports: to the bar, the log, a file and MLflow."""
+    # Not at the top: a plan imports every stage, and mlflow takes seconds.
+    from tasks.tracking.journal import follow
+    from tasks.tracking.run import current_run
+    from tasks.tracking.system import system_metrics
+
+    with (
+        follow(workspace, current_run(workspace)) as journal,
+        system_metrics(journal),
+        Bar("train") as bar,
+        steps_file.open("a", encoding="utf-8") as steps,
+    ):
+
+        def listen(event: Event) -> None:
+            if event["event"] == "step":
+                values = {name: event[name] for name in STEP_VALUES}
+                steps.write(json.dumps({"step": event["step"], **values}) + "\n")
+                journal.metrics({f"train/{name}": v for name, v in values.items()}, event["step"])
+                text = f"epoch {event['epoch']}  loss {event['loss']:.3f}"
+                rate = f"{event['tokens_per_s']:,.0f} tokens/s"
+                bar.update(event["step"], event["steps"], f"{text}  {rate}")
+            elif event["event"] == "epoch":
+                values = {name: event[name] for name in EPOCH_VALUES}
+                journal.metrics({f"train/epoch_{n}": v for n, v in values.items()}, event["step"])
+                logger.info("train: %s", _told(event))
+            elif event["event"] in ("start", "resumed"):
+                logger.info("train: %s %s", event["event"], _told(event))
+
+        yield listen
+
+
+def _told(event: Event) -> str:
+    hidden = ("event", "time")
+    return ", ".join(f"{name} {value}" for name, value in event.items() if name not in hidden)
+
+
+STAGE = Stage(
+    "train",
+    VERSION,
+    needs=("split",),
+    select=select,
+    write=write,
+    files=files,
+    volatile=frozenset({"steps.jsonl", "speed.json"}),
+)
+run = STAGE.run
+
+if __name__ == "__main__":
+    raise SystemExit(main(STAGE))

@@ -1,0 +1,1 @@
+"""Supervised fine-tuning, in a process of its own: `torchrun -m tasks.training JOB.json`."""

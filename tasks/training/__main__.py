@@ -1,0 +1,97 @@
+"""Entry point of the training process: `torchrun -m tasks.training JOB.json`."""
+
+import csv
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from tasks.data.mixing import draws_per_epoch
+from tasks.errors import BadInput
+from tasks.launch import end_with_launcher, report, report_bad_input
+from tasks.stage import write_json
+from tasks.training.examples import Examples, check_supervision, encode_examples
+from tasks.training.job import TrainJob
+from tasks.training.loop import Progress, Trainer, peak_memory_bytes
+from tasks.training.model import check_vocabulary, load_model, load_tokenizer
+
+
+def main(job_file: str) -> int:
+    """Train as the job says; the result lies in its output folder."""
+    end_with_launcher()
+    job = TrainJob.model_validate_json(Path(job_file).read_text(encoding="utf-8"))
+    try:
+        _train(job)
+    except BadInput as error:
+        report_bad_input(job.events, error)
+        return error.exit_code
+    return 0
+
+
+def _train(job: TrainJob) -> None:
+    torch.manual_seed(job.train.seed)
+    tokenizer = load_tokenizer(job.base)
+    model = load_model(job.base, job.from_scratch, job.allow_pickle)
+    check_vocabulary(model, tokenizer, job.base)
+    is_encoder_decoder = bool(model.config.is_encoder_decoder)
+    examples = encode_examples(job.train_file, tokenizer, is_encoder_decoder, job.train)
+    check_supervision(examples, tokenizer, is_encoder_decoder, "train")
+    validation = encode_examples(job.validation_file, tokenizer, is_encoder_decoder, job.train)
+    check_supervision(validation, tokenizer, is_encoder_decoder, "validation")
+    draws = draws_per_epoch(Counter(examples.tasks), job.mixture)
+    trainer = Trainer(
+        model, tokenizer, examples, validation, draws, job.train, job.scratch, job.events
+    )
+    counts = _counts(model, examples, trainer)
+    report(job.events, "start", **counts)
+    progress = trainer.run()
+    _write(job, tokenizer, progress, counts)
+    report(job.events, "done", best_epoch=progress.best_epoch)
+
+
+def _counts(model: PreTrainedModel, examples: Examples, trainer: Trainer) -> dict[str, Any]:
+    trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return {
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "trainable_parameters": trainable,
+        "examples": len(examples),
+        "too_long": examples.num_too_long,
+        "dropped_too_long": examples.num_dropped,
+        "supervised_tokens": examples.num_supervised_tokens,
+        "draws_per_epoch": trainer.draws,
+        "planned_steps": trainer.num_steps,
+        "precision": "bf16" if trainer.bf16 else "fp32",
+        "device": str(trainer.device),
+    }
+
+
+def _write(job: TrainJob, tokenizer: Any, progress: Progress, counts: dict[str, Any]) -> None:
+    shutil.copytree(job.scratch / "best", job.output / "model")
+    tokenizer.save_pretrained(job.output / "model")
+    with (job.output / "epochs.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(progress.epochs[0]))
+        writer.writeheader()
+        writer.writerows(progress.epochs)
+    summary = {
+        **counts,
+        "best_epoch": progress.best_epoch,
+        "best_validation_loss": round(progress.best_loss, 6),
+        "steps": progress.step,
+        "tokens": progress.tokens,
+        "padding": round(1 - progress.tokens / progress.padded, 4),
+    }
+    write_json(job.output / "summary.json", summary)
+    speed = {
+        "seconds": round(progress.seconds, 3),
+        "tokens_per_s": round(progress.tokens / progress.seconds, 1),
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+    write_json(job.output / "speed.json", speed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,236 @@
+"""What training takes, before it has begun: steps, memory, time. Imports no torch.
+
+training_memory_bytes(3_738_816, config, 2048)  ->  114_000_000
+"""
+
+import importlib.metadata
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from tasks.config import Train
+from tasks.data.base_model import tensors_of
+from tasks.home import state_home
+from tasks.stage import read_json, read_manifest
+
+STATE_BYTES = 4 + 4 + 8
+"""A parameter in training: weight, gradient and the two moments of AdamW, all in fp32."""
+
+LAYER_BYTES = 34
+"""Activations of a transformer layer, per token and unit of width, in 16 bit, without what
+attention keeps (Korthikanti et al. 2022, arXiv 2205.05198, section 4.1)."""
+
+LOGIT_BYTES = 8
+"""A logit and its gradient, in fp32."""
+
+PADDING = 1.05
+"""Tokens with padding per token without, assumed."""
+
+CPU_MICRO_BATCH_TOKENS = 2048
+"""As in `tasks.training.loop`, which a plan does not import: it brings in torch."""
+
+EFFICIENCY = 0.5
+"""Share of the speed of matrix products alone that a training step reaches on a CPU, assumed."""
+
+
+@dataclass(frozen=True)
+class TaskMix:
+    """What an epoch takes of one task.
+
+    Attributes:
+        task: Its name.
+        rows: Training examples.
+        share: Of the epoch's examples, in [0, 1].
+        draws_per_epoch: Examples an epoch draws.
+        epochs_over_rows: How often all epochs together go over its examples; those that are left
+            out as too long do not count.
+    """
+
+    task: str
+    rows: int
+    share: float
+    draws_per_epoch: int
+    epochs_over_rows: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one epoch has to go through.
+
+    Attributes:
+        mixture: Each task's part.
+        draws: Examples.
+        tokens: Tokens without padding, estimated.
+        too_long_share: Share of the training examples over a length limit.
+    """
+
+    mixture: Sequence[TaskMix]
+    draws: int
+    tokens: float
+    too_long_share: float
+
+
+def has_gpu() -> bool:
+    """Whether training would find a GPU, as far as can be told without torch."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    if hidden or "+cpu" in importlib.metadata.version("torch"):
+        return False
+    return any(any(Path("/dev").glob(name)) for name in ("nvidia[0-9]*", "kfd"))
+
+
+def micro_batch_tokens(train: Train, on_gpu: bool) -> int:
+    """Tokens in one forward and backward pass, padding included."""
+    by_hardware = train.batch_tokens if on_gpu else CPU_MICRO_BATCH_TOKENS
+    return min(train.batch_tokens, train.micro_batch_tokens or by_hardware)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What training takes, and where that is known from."""
+
+    steps: int | None
+    tokens: int | None
+    seconds: float | None
+    known_from: Mapping[str, str]
+
+
+def measured(folder: Path) -> Effort:
+    """What the training took that is reused; `folder` is its artifact."""
+    summary, speed = (read_json(folder / name) for name in ("summary.json", "speed.json"))
+    source = "measured by the training that is reused"
+    known = {"tokens": source, "training_seconds": source}
+    return Effort(summary["steps"], summary["tokens"], speed["seconds"], known)
+
+
+def estimated(
+    work: Work | None, train: Train, micro_tokens: int, speed: tuple[float | None, str]
+) -> Effort:
+    """What training may take.
+
+    Args:
+        work: What an epoch goes through; None where the data was not read.
+        train: The recipe's section.
+        micro_tokens: Tokens in one forward and backward pass.
+        speed: Tokens per second, and where that is known from.
+    """
+    if work is None:
+        unread = "not known: the data was not read"
+        return Effort(None, None, None, {"tokens": unread, "training_seconds": unread})
+    tokens_per_s, source = speed
+    tokens = train.epochs * work.tokens
+    return Effort(
+        steps=train.epochs * steps_per_epoch(work, train, micro_tokens),
+        tokens=round(tokens),
+        seconds=round(tokens / tokens_per_s, 1) if tokens_per_s else None,
+        known_from={
+            "tokens": f"estimate: {train.epochs} epochs, {PADDING - 1:.0%} padding in the steps",
+            "training_seconds": source,
+        },
+    )
+
+
+def steps_per_epoch(work: Work, train: Train, micro_tokens: int) -> int:
+    """About the optimizer steps of an epoch.
+
+    Examples are padded to the longest of their micro-batch, by 5% as assumed here, and the last
+    example that would not fit leaves, on average, half of its size unused.
+    """
+    mean_tokens = PADDING * work.tokens / work.draws
+    micro_batches = math.ceil(work.draws / max(1.0, micro_tokens / mean_tokens - 0.5))
+    return math.ceil(micro_batches / max(1, train.batch_tokens // micro_tokens))
+
+
+def num_parameters(folder: Path) -> int | None:
+    """Parameters in a model folder, from the headers of its safetensors files.
+
+    Returns:
+        None where there are no safetensors.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        return None
+    return sum(int(math.prod(t["shape"])) for path in files for t in tensors_of(path).values())
+
+
+def training_memory_bytes(
+    parameters: int | None, config: Mapping[str, Any], batch_tokens: int
+) -> int | None:
+    """About the memory that training takes; None where the config does not say enough.
+
+    Args:
+        parameters: Number of parameters.
+        config: The model's config.json.
+        batch_tokens: Tokens in one forward and backward pass.
+    """
+    layers = config.get("num_layers") or config.get("num_hidden_layers") or config.get("n_layer")
+    width = config.get("d_model") or config.get("hidden_size") or config.get("n_embd")
+    if parameters is None or not layers or not width:
+        return None
+    layers += config.get("num_decoder_layers") or 0
+    per_token = layers * width * LAYER_BYTES + config.get("vocab_size", 0) * LOGIT_BYTES
+    return int(parameters * STATE_BYTES + batch_tokens * per_token)
+
+
+def memory_from(memory: int | None, micro_tokens: int) -> str:
+    """Where a figure of memory is known from."""
+    if memory is None:
+        return "not known: the base model has no safetensors, or its config no layers"
+    return (
+        f"estimate: {STATE_BYTES} bytes a parameter, and the activations of {micro_tokens:,} tokens"
+    )
+
+
+def speed_of(parameters: int | None, base_digest: str, on_gpu: bool) -> tuple[float | None, str]:
+    """Tokens per second that training may reach, and where that is known from.
+
+    That of the last training from the same base model in any workspace. Before there was one, 6
+    floating-point operations per parameter and token (Kaplan et al. 2020, arXiv 2001.08361,
+    section 2.1), at half of the speed that this machine reaches in matrix products. That half is
+    an assumption: bf16 in hardware is faster, a very small model slower.
+    """
+    if last := _last_speed(base_digest):
+        rate, name = last
+        source = f"{rate:,.0f} tokens/s in the last training of this base model ({name})"
+        return rate, f"rough estimate: {source}"
+    if on_gpu:
+        return None, "not known: on a GPU, it takes a first training to tell"
+    if parameters is None:
+        return None, "not known: the number of parameters is not"
+    speed = EFFICIENCY * flops_per_second()
+    assumed = f"{EFFICIENCY:.0%} of this machine's {speed / EFFICIENCY / 1e9:,.0f} GFLOP/s"
+    source = f"6 operations per parameter and token at an assumed {assumed} in fp32"
+    return speed / (6 * parameters), f"rough estimate: {source}"
+
+
+def _last_speed(base_digest: str) -> tuple[float, str] | None:
+    """Tokens per second of the last training from a base model, and its workspace."""
+    found = []
+    for path in state_home().glob("workspaces/*/train/speed.json"):
+        manifest = read_manifest(path.parent)
+        if manifest and manifest["inputs"].get("base_model") == base_digest:
+            rate = float(read_json(path)["tokens_per_s"])
+            found.append((path.stat().st_mtime, rate, path.parents[1].name))
+    return max(found)[1:] if found else None
+
+
+def flops_per_second(duration_s: float = 0.2) -> float:
+    """Floating-point operations per second of this machine's cores in float32 matrix products.
+
+    The product is so small that one core does it alone, whatever else runs; the best of many is
+    multiplied by the cores that training would use.
+    """
+    size = 64
+    matrix = np.ones((size, size), np.float32)
+    best, until = 0.0, time.perf_counter() + duration_s
+    while (started := time.perf_counter()) < until:
+        matrix @ matrix
+        best = max(best, 2 * size**3 / (time.perf_counter() - started))
+    allowed = len(os.sched_getaffinity(0))
+    return best * min(allowed, psutil.cpu_count(logical=False) or allowed)

@@ -1,0 +1,74 @@
+"""Trains the tokenizer of a base model made from scratch: byte-level, digits apart.
+
+    python -m tasks.training.tokenizer --vocabulary 4096 --out configs/models/pocket *.jsonl
+
+Byte-level BPE has no unknown token: every text can be written and read back. Sentinels
+(`<extra_id_0>` ...) stand for the gaps of span corruption, as in T5.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+PAD, END = "<pad>", "</s>"
+NUM_SENTINELS = 32
+
+
+def train_tokenizer(texts: Iterator[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE (arXiv 1508.07909) over texts.
+
+    Args:
+        texts: The texts.
+        vocabulary_size: Tokens in all, special ones included.
+    """
+    sentinels = [f"<extra_id_{number}>" for number in range(NUM_SENTINELS)]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\d| ?[^\s\d]+|\s+(?!\S)|\s+"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary_size,
+        special_tokens=[PAD, END, *sentinels],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {END}", special_tokens=[(END, tokenizer.token_to_id(END))]
+    )
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        pad_token=PAD,
+        additional_special_tokens=sentinels,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _texts(paths: list[Path]) -> Iterator[str]:
+    for path in paths:
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                yield from (value for name, value in json.loads(line).items() if name != "id")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Train a byte-level BPE tokenizer.")
+    parser.add_argument("files", nargs="+", type=Path, help="JSONL files; every field is text")
+    parser.add_argument("--vocabulary", type=int, default=4096, help="tokens in all")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    arguments = parser.parse_args()
+    train_tokenizer(_texts(arguments.files), arguments.vocabulary).save_pretrained(arguments.out)
+
+
+if __name__ == "__main__":
+    main()

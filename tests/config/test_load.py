@@ -1,0 +1,133 @@
+"""Recipes: what validates, and what is said about what does not."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.config import load_recipe
+from tasks.errors import BadRecipe
+
+GOOD = """\
+name: support-chat
+base_model: {path: models/pocket-flan}
+tasks:
+  - name: support_summary
+    source: {path: data/support_chat.jsonl}
+    prompts: dialogue_summary
+    max_examples: 1000
+mixture: {strategy: temperature, temperature: 2.0, cap: 3000}
+split: {validation: 0.1, test: 0.1, seed: 7}
+train: {method: full, epochs: 3, learning_rate: 5e-4, batch_tokens: 4096}
+generation: {max_new_tokens: 96, temperature: 0.0}
+test: {baselines: [zero_shot, one_shot, few_shot]}
+forgetting: {probes: general, max_drop: 0.05, remedies: [interpolate, replay, lora]}
+registry: {model: support-summarizer}
+"""
+
+RECIPES = sorted(Path("configs/recipes").glob("*.yaml"))
+
+
+def recipe_with(tmp_path: Path, old: str, new: str) -> Path:
+    assert old in GOOD
+    path = tmp_path / "recipe.yaml"
+    path.write_text(GOOD.replace(old, new), encoding="utf-8")
+    return path
+
+
+def test_the_shape_of_the_design_validates(tmp_path: Path) -> None:
+    recipe = load_recipe(recipe_with(tmp_path, "epochs: 3", "epochs: 2"))
+    assert recipe.train.epochs == 2
+    assert recipe.train.learning_rate == 5e-4
+    assert recipe.tasks[0].max_examples == 1000
+    assert recipe.forgetting.remedies == ("interpolate", "replay", "lora")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_validates_and_names_its_schema_and_command(path: Path) -> None:
+    load_recipe(path)
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=recipe.schema.json\n")
+    assert f"retune run configs/recipes/{path.name}" in text
+
+
+def test_overrides_reach_into_lists_and_missing_sections(tmp_path: Path) -> None:
+    path = recipe_with(tmp_path, "registry:", "registry:")
+    recipe = load_recipe(
+        path, ["tasks.0.source.path=mine.jsonl", "train.epochs=1", "split.near_duplicates=null"]
+    )
+    assert recipe.tasks[0].source.path == "mine.jsonl"
+    assert recipe.train.epochs == 1
+    assert recipe.split.near_duplicates is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("prompts:", "promts:", ["recipe.yaml:6: tasks.0.promts", "did you mean `prompts`?"]),
+        ("epochs: 3", "epoch: 3", ["recipe.yaml:10: train.epoch", "did you mean `epochs`?"]),
+        ("epochs: 3", "epochs: three", ["train.epochs", "integer", "'three'", "Passes over"]),
+        ("epochs: 3", "epochs: 0", ["train.epochs", "greater than or equal to 1", "0"]),
+        ("epochs: 3", "epochs: 2.5", ["train.epochs", "integer", "2.5"]),
+        ("method: full", "method: fulll", ["train.method", "'full'", "'fulll'"]),
+        ("registry: {model: support-summarizer}\n", "", ["registry", "add `registry`"]),
+        ("base_model: {path: models/pocket-flan}\n", "", ["base_model", "add `base_model`"]),
+        ("{path: models/pocket-flan}", "{}", ["base_model", "exactly one of `path` and `hub`"]),
+        (
+            "{path: models/pocket-flan}",
+            "{hub: google/flan-t5-small}",
+            ["base_model", "`revision`, the commit"],
+        ),
+        ("    prompts: dialogue_summary\n", "", ["tasks.0", "exactly one of `prompts`"]),
+        ("{path: data/support_chat.jsonl}", "{}", ["tasks.0.source", "`path`, `hub` and `dvc`"]),
+        ("validation: 0.1", "validation: 0.95", ["split", "validation + test below 1"]),
+        ("test: 0.1", "test: 1.5", ["split.test", "less than 1", "1.5"]),
+        ("max_drop: 0.05", "max_drop: -1", ["forgetting.max_drop", "greater than or equal to 0"]),
+        ("name: support-chat", "name: Support Chat", ["name", "match pattern", "'Support Chat'"]),
+        ("temperature: 2.0", "temperature: 0.5", ["mixture.temperature", "1", "0.5"]),
+        ("strategy: temperature", "strategy: weights", ["mixture", "`weights` exactly when"]),
+        ("[zero_shot, one_shot, few_shot]", "[two_shot]", ["test.baselines.0", "'two_shot'"]),
+        ("name: support-chat", "name: [", ["recipe.yaml:", "valid YAML"]),
+        ("name: support-chat", "name: a\nname: b", ["recipe.yaml:2", "valid YAML", "duplicate"]),
+        (GOOD, "", ["recipe.yaml", "keys and values", "nothing"]),
+        (GOOD, "- a\n- b\n", ["recipe.yaml", "keys and values"]),
+    ],
+)
+def test_bad_recipes_say_where_and_how_to_mend(
+    tmp_path: Path, old: str, new: str, parts: list[str]
+) -> None:
+    with pytest.raises(BadRecipe) as caught:
+        load_recipe(recipe_with(tmp_path, old, new))
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_all_issues_are_reported_at_once(tmp_path: Path) -> None:
+    path = recipe_with(tmp_path, "epochs: 3, learning_rate: 5e-4", "epochs: x, learnin_rate: 1")
+    with pytest.raises(BadRecipe) as caught:
+        load_recipe(path, ["split.seed=abc", "registry.modell=x"])
+    assert len(caught.value.issues) == 4
+
+
+@pytest.mark.parametrize(
+    ("override", "part"),
+    [
+        ("train.epochs", "dotted.key=value"),
+        ("tasks.5.name=x", "a list position from 0 to 0"),
+        ("name.first=x", "below a plain value"),
+        ("train.epochs=[", "a value in YAML"),
+    ],
+)
+def test_bad_overrides(tmp_path: Path, override: str, part: str) -> None:
+    with pytest.raises(BadRecipe, match=part.replace("[", r"\[")):
+        load_recipe(recipe_with(tmp_path, "registry:", "registry:"), [override])
+
+
+def test_files_that_are_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "support.yaml").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(BadRecipe, match=r"no such file[\s\S]*support\.yaml"):
+        load_recipe(tmp_path / "suport.yaml")
+    with pytest.raises(BadRecipe, match="a folder"):
+        load_recipe(tmp_path)
+    (tmp_path / "latin.yaml").write_bytes("name: caf\xe9".encode("latin-1"))
+    with pytest.raises(BadRecipe, match="not UTF-8 at position 9"):
+        load_recipe(tmp_path / "latin.yaml")

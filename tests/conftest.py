@@ -1,0 +1,141 @@
+"""What several test files share."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.split import COLUMNS
+from tasks.stage import Artifact
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def restored_process() -> Iterator[None]:
+    """What the product sets in its process (variables, DVC's log handlers) ends with the test."""
+    logging.getLogger("dvc").handlers.clear()  # they hold the captured streams of another test
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Public data sets to try things on; tests that use them are skipped without them."""
+    folder = Path(os.environ.get("RETUNE_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no shared data; set RETUNE_SHARED_DATA")
+    return folder
+
+
+@pytest.fixture
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty state folder."""
+    home = tmp_path / "state"
+    monkeypatch.setenv("RETUNE_HOME", str(home))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+    monkeypatch.setenv("PREFECT_HOME", str(home / "prefect"))
+    return home
+
+
+WORDS = ["red", "green", "blue", "black", "white", "pink", "brown", "grey"]
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> Any:
+    """A byte-level tokenizer of 400 tokens."""
+    from tasks.training.tokenizer import train_tokenizer
+
+    texts = [f"Say the colour {word} again: {word}" for word in WORDS] * 20
+    return train_tokenizer(iter(texts), 400)
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tiny_tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of tiny randomly initialised models: `t5` (encoder-decoder), `llama`, `gpt2`."""
+    import torch
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForSeq2SeqLM,
+        GPT2Config,
+        LlamaConfig,
+        T5Config,
+    )
+
+    torch.manual_seed(0)
+    ends = {"pad_token_id": 0, "eos_token_id": 1, "vocab_size": 400}
+    t5 = T5Config(
+        d_model=32,
+        d_kv=16,
+        d_ff=64,
+        num_layers=2,
+        num_decoder_layers=2,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
+        decoder_start_token_id=0,
+        dropout_rate=0.1,
+        **ends,
+    )
+    llama = LlamaConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        **ends,
+    )
+    gpt2 = GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=256, bos_token_id=1, **ends)
+    folders = {}
+    for name, config in (("t5", t5), ("llama", llama), ("gpt2", gpt2)):
+        folder = tmp_path_factory.mktemp(name)
+        auto: Any = AutoModelForSeq2SeqLM if name == "t5" else AutoModelForCausalLM
+        auto.from_config(config).save_pretrained(folder)
+        tiny_tokenizer.save_pretrained(folder)
+        folders[name] = folder
+    return folders
+
+
+WritePairs = Callable[[Path, int], Path]
+
+
+@pytest.fixture(scope="session")
+def write_pairs() -> WritePairs:
+    """Writes `(path, rows)` prompt-completion pairs as a Parquet file of the split stage."""
+
+    def write(path: Path, rows: int) -> Path:
+        content = [
+            {
+                "id": f"{number:016x}",
+                "task": "colours" if number % 3 else "names",
+                "template": "plain",
+                "prompt": f"Say the colour {WORDS[number % len(WORDS)]} again" + "!" * (number % 7),
+                "completion": WORDS[number % len(WORDS)],
+                "references": [WORDS[number % len(WORDS)]],
+                "label": None,
+            }
+            for number in range(rows)
+        ]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table = pa.Table.from_pylist(content).select(list(COLUMNS))
+        pq.write_table(table.set_column(6, "label", pa.nulls(rows, pa.string())), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def artifact() -> Iterator[Callable[[Path], Artifact]]:
+    """Makes an artifact of a folder, as if a stage had written it."""
+
+    def make(folder: Path) -> Artifact:
+        return Artifact(folder.name, folder, "0" * 64, 0, "ran", 0.0, {})
+
+    yield make

@@ -1,0 +1,94 @@
+from typing import Any
+
+import pytest
+
+from tasks.data.shapes import SHAPES, BadRow, prompt_and_completion, recognise
+
+
+def said(*turns: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in turns]
+
+
+def test_a_single_turn_is_the_prompt_as_it_stands() -> None:
+    turns = said(("user", "Translate: Guten Tag"), ("assistant", "Good day"))
+    assert prompt_and_completion(turns) == {
+        "prompt": "Translate: Guten Tag",
+        "completion": "Good day",
+    }
+
+
+def test_a_longer_conversation_is_rendered_with_its_speakers() -> None:
+    turns = said(
+        ("system", "Be brief."),
+        ("user", "Hi"),
+        ("assistant", "Hello"),
+        ("user", "Capital of Norway?"),
+        ("assistant", "Oslo"),
+        ("user", "Thanks"),
+    )
+    assert prompt_and_completion(turns) == {
+        "prompt": "Be brief.\nUser: Hi\nAssistant: Hello\nUser: Capital of Norway?",
+        "completion": "Oslo",
+    }
+
+
+def test_sharegpt_and_messages_say_the_same() -> None:
+    sharegpt = {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yo"}]}
+    messages = {"messages": said(("user", "Hi"), ("assistant", "Yo"))}
+    expected = {"prompt": "Hi", "completion": "Yo"}
+    assert SHAPES["sharegpt"].read(sharegpt) == expected
+    assert SHAPES["messages"].read(messages) == expected
+
+
+def test_text_parts_are_joined() -> None:
+    parts = [{"type": "text", "text": "Hi "}, {"type": "text", "text": "there"}]
+    turns = [{"role": "user", "content": parts}, {"role": "assistant", "content": "Yo"}]
+    assert prompt_and_completion(turns)["prompt"] == "Hi there"
+
+
+@pytest.mark.parametrize("column", ["completion", "response", "output"])
+def test_a_completion_has_several_names(column: str) -> None:
+    row = {"prompt": "Hi", column: "Yo"}
+    assert SHAPES["prompt_completion"].read(row) == {"prompt": "Hi", "completion": "Yo"}
+
+
+@pytest.mark.parametrize("row", [{}, {"input": None}, {"input": ""}])
+def test_alpaca_may_lack_its_input(row: dict[str, Any]) -> None:
+    fields = SHAPES["alpaca"].read({"instruction": "Count.", "output": "1 2 3", **row})
+    assert fields == {"instruction": "Count.", "input": "", "output": "1 2 3"}
+
+
+@pytest.mark.parametrize(
+    ("turns", "reason"),
+    [
+        (None, "not a list of turns"),
+        ([], "not a list of turns"),
+        (["Hi"], "not an object"),
+        (said(("user", "Hi")), "no turn of the assistant"),
+        (said(("assistant", "Hi")), "no turn of the user before the last answer"),
+        (said(("tool", "42"), ("assistant", "Hi")), "role 'tool'"),
+        (said(("user", " "), ("assistant", "Hi")), "'user' has no text"),
+        ([{"role": "user", "content": [{"type": "image"}]}], "'user' has no text"),
+    ],
+)
+def test_what_is_no_conversation(turns: Any, reason: str) -> None:
+    with pytest.raises(BadRow, match=reason):
+        prompt_and_completion(turns)
+
+
+@pytest.mark.parametrize(
+    ("columns", "missing", "name"),
+    [
+        (["messages", "id"], ["prompt", "completion"], "messages"),
+        (["conversations"], ["prompt", "completion"], "sharegpt"),
+        (["instruction", "output"], ["input"], "alpaca"),
+        (["prompt", "response"], ["completion"], "prompt_completion"),
+        (["messages"], ["dialogue"], None),
+        (["prompt"], ["completion"], None),
+    ],
+)
+def test_a_shape_is_recognised_by_its_columns(
+    columns: list[str], missing: list[str], name: str | None
+) -> None:
+    shape = recognise(columns, missing)
+    assert (shape.name if shape else None) == name

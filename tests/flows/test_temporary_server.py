@@ -1,0 +1,84 @@
+"""The server of one command: there when asked for, gone with its process, however that ends."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows.temporary_server import is_configured, temporary_server
+from tasks.errors import RetuneError
+
+PROGRAM = """
+import os, time
+from flows.temporary_server import temporary_server
+with temporary_server() as wait_until_ready:
+    wait_until_ready()
+    print(os.environ["PREFECT_API_URL"], flush=True)
+    time.sleep(600)
+"""
+
+
+def answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/api/health")
+        with connection.getresponse() as response:
+            return response.status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def test_it_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    # A company's proxy must not be asked for the server on this machine.
+    environment |= {"PREFECT_HOME": str(tmp_path), "HTTP_PROXY": "http://127.0.0.1:9"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env=environment, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert process.stdout
+    with process.stdout:
+        port = int(process.stdout.readline().split(":")[2].split("/")[0])
+    assert answers(port)
+    assert (tmp_path / "prefect.db").exists()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 10
+    while answers(port):
+        assert time.monotonic() < deadline, "the server is still there"
+        time.sleep(0.1)
+
+
+def test_a_server_that_cannot_start_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.delenv("PREFECT_PROFILE", raising=False)
+    (tmp_path / "prefect.db").write_text("no database at all, but a text of some length" * 50)
+    with temporary_server() as wait_until_ready, pytest.raises(RetuneError, match="server ended"):
+        wait_until_ready()
+    assert "PREFECT_API_URL" not in os.environ
+
+
+def test_a_server_of_the_users_own_is_left_to_prefect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.delenv("PREFECT_PROFILE", raising=False)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    assert not is_configured()
+    (tmp_path / "profiles.toml").touch()
+    assert is_configured()
+    (tmp_path / "profiles.toml").unlink()
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example/api")
+    with temporary_server() as wait_until_ready:
+        wait_until_ready()
+        assert os.environ["PREFECT_API_URL"] == "http://prefect.example/api"

@@ -1,0 +1,141 @@
+"""Generation with tiny random models: batching, limits, stop tokens, sampling."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.config import Generation
+from tasks.errors import BadModel
+from tasks.scoring.generate import (
+    Completion,
+    Generator,
+    batches,
+    complete,
+    load_generator,
+    prompt_limit,
+)
+from tests.scoring.tiny import examples, save_model
+
+GREEDY = Generation(max_new_tokens=12, batch_tokens=200)
+PROMPTS = [row["prompt"] for row in examples("echo", 12)]
+
+
+@pytest.fixture(scope="module")
+def model_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Generator]:
+    """Kind -> a generator, each made once."""
+    made: dict[str, Generator] = {}
+
+    def load(kind: str) -> Generator:
+        if kind not in made:
+            made[kind] = load_generator(save_model(tmp_path_factory.mktemp(kind), kind))
+        return made[kind]
+
+    return load
+
+
+def run(generator: Generator, prompts: list[str], generation: Generation) -> list[Completion]:
+    return complete(generator, prompts, generation, max_prompt_tokens=100)
+
+
+@pytest.mark.parametrize("kind", ["t5", "gpt2", "llama"])
+def test_batching_changes_nothing(kind: str, model_of: Callable[[str], Generator]) -> None:
+    generator = model_of(kind)
+    together = run(generator, PROMPTS, GREEDY)
+    alone = [run(generator, [prompt], GREEDY)[0] for prompt in PROMPTS]
+    backwards = run(generator, PROMPTS[::-1], GREEDY)[::-1]
+    one_batch = run(generator, PROMPTS, Generation(max_new_tokens=12))
+    assert together == alone == backwards == one_batch
+    assert len({completion.text for completion in together}) > 4
+    assert generator.is_encoder_decoder == (kind == "t5")
+
+
+def greedy_ids(generator: Generator, prompt: str, num_tokens: int) -> list[int]:
+    """The likeliest tokens, found without cache and batch."""
+    import torch
+
+    ids = generator.encode(prompt, None)[0]
+    for _ in range(num_tokens):
+        with torch.inference_mode():
+            ids.append(int(generator.model(torch.tensor([ids])).logits[0, -1].argmax()))
+    return ids[-num_tokens:]
+
+
+def test_it_is_the_models_greedy_argmax(model_of: Callable[[str], Generator]) -> None:
+    generator = model_of("gpt2")
+    written = greedy_ids(generator, PROMPTS[3], 12)
+    assert not set(written) & set(generator.stop_ids)
+    [completion] = run(generator, [PROMPTS[3]], GREEDY)
+    assert completion.text == generator.tokenizer.decode(written, skip_special_tokens=True).strip()
+    assert (completion.num_tokens, completion.hit_length_limit) == (12, True)
+    assert completion.num_prompt_tokens == len(generator.encode(PROMPTS[3], None)[0])
+
+
+def test_stops_at_the_stop_token(model_of: Callable[[str], Generator]) -> None:
+    generator = model_of("llama")
+    written = greedy_ids(generator, PROMPTS[0], 12)
+    stop = written[4]
+    length = written.index(stop) + 1
+    stopping = Generator(generator.model, generator.tokenizer, (stop,))
+    [stopped] = run(stopping, PROMPTS[:1], GREEDY)
+    assert (stopped.num_tokens, stopped.hit_length_limit) == (length, False)
+    assert (
+        stopped.text
+        == generator.tokenizer.decode(written[:length], skip_special_tokens=True).strip()
+    )
+
+
+def test_sampling_follows_its_seed(model_of: Callable[[str], Generator]) -> None:
+    generator = model_of("t5")
+    sampled = [
+        run(generator, PROMPTS, Generation(max_new_tokens=8, temperature=2.0, top_p=0.9, seed=seed))
+        for seed in (1, 1, 2)
+    ]
+    assert sampled[0] == sampled[1]
+    assert sampled[0] != sampled[2]
+    assert sampled[0] != run(generator, PROMPTS, Generation(max_new_tokens=8))
+
+
+def test_settings_of_the_folder_do_not_count(tmp_path: Path) -> None:
+    before = run(load_generator(save_model(tmp_path, "gpt2")), PROMPTS, GREEDY)
+    path = tmp_path / "generation_config.json"
+    settings = json.loads(path.read_text())
+    extra = {"num_beams": 3, "no_repeat_ngram_size": 1, "min_length": 90, "temperature": 0.3}
+    path.write_text(json.dumps(settings | extra))
+    assert run(load_generator(tmp_path), PROMPTS, GREEDY) == before
+
+
+def test_limits(model_of: Callable[[str], Generator]) -> None:
+    generator = model_of("gpt2")
+    assert prompt_limit(generator, 512, GREEDY) == 128 - 12
+    assert prompt_limit(generator, 50, GREEDY) == 50
+    assert prompt_limit(model_of("t5"), 512, GREEDY) == 512
+    with pytest.raises(BadModel, match="128 positions"):
+        prompt_limit(generator, 512, Generation(max_new_tokens=128))
+    [cut, whole] = complete(generator, ["Say " * 300, "Say"], GREEDY, max_prompt_tokens=512)
+    assert cut.truncated_prompt and not whole.truncated_prompt
+    assert cut.num_prompt_tokens <= 116
+
+
+def test_batches_keep_to_the_budget() -> None:
+    lengths = [5, 90, 40, 7, 300, 8]
+    made = list(batches(lengths, max_new_tokens=10, batch_tokens=100))
+    assert made == [[4], [1], [2, 5], [3, 0]]
+    assert sorted(index for batch in made for index in batch) == list(range(6))
+    assert all(
+        len(batch) == 1 or len(batch) * (max(lengths[i] for i in batch) + 10) <= 100
+        for batch in made
+    )
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    import torch
+
+    generator = load_generator(save_model(tmp_path, "t5"))
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(generator.model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(BadModel):
+        load_generator(tmp_path)
+    again = load_generator(tmp_path, allow_pickle=True)
+    assert run(again, PROMPTS, GREEDY) == run(generator, PROMPTS, GREEDY)

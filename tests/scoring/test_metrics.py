@@ -1,0 +1,156 @@
+"""Metrics against the libraries' own values, and where the libraries say nothing."""
+
+import evaluate
+import numpy as np
+import pytest
+from rouge_score.rouge_scorer import RougeScorer
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sklearn.metrics import accuracy_score, f1_score
+
+from tasks.errors import BadRecipe
+from tasks.prompts.library import Task
+from tasks.scoring.metrics import DEFAULT_METRICS, METRICS, check_metrics
+from tasks.scoring.module import MODULES, statistics_of
+
+TEXTS = [
+    ("the cat sat on the mat", ["the cat sat on a mat", "a cat was on the mat"]),
+    ("A quick brown fox, it jumps!", ["The quick brown fox jumps over it."]),
+    ("", ["something was expected"]),
+    ("int x = foo(3);", ["int y = foo(3);"]),
+    ("one", ["one"]),
+    ("they meet at noon\nand eat", ["they eat\nthey meet at noon"]),
+    ("entirely different words here", ["nothing shared at all"]),
+    ("no reference", [""]),
+]
+LABELS = ["neg", "pos", "pos", "neutral", "neg", "pos", "neg"]
+GUESSES = ["neg", "pos", "neg", "pos", "no idea", "pos", ""]
+
+
+def value(name: str, completions: list[str], references: list[list[str]]) -> float:
+    metric = METRICS[name]
+    return float(metric.aggregate(metric.statistics(completions, references).sum(axis=0)))
+
+
+def alone(name: str, completion: str, *references: str) -> float:
+    return value(name, [completion], [list(references)])
+
+
+@pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL", "rougeLsum"])
+def test_rouge_is_the_librarys(name: str) -> None:
+    scorer = RougeScorer([name])
+    expected = [scorer.score_multi(refs, text)[name].fmeasure for text, refs in TEXTS]
+    statistics = METRICS[name].statistics([t for t, _ in TEXTS], [r for _, r in TEXTS])
+    assert statistics[:, 0] == pytest.approx(expected)
+    assert value(name, *map(list, zip(*TEXTS, strict=True))) == pytest.approx(np.mean(expected))
+
+
+def test_rouge_knows_other_scripts() -> None:
+    assert alone("rouge1", "η γάτα", "η γάτα κοιμάται") == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("rows", [TEXTS, TEXTS[:2], TEXTS[2:3], TEXTS[4:5], TEXTS[6:7], TEXTS[:5]])
+@pytest.mark.parametrize(("name", "scorer"), [("bleu", BLEU()), ("chrf", CHRF())])
+def test_corpus_metrics_are_the_librarys(
+    name: str, scorer: BLEU | CHRF, rows: list[tuple[str, list[str]]]
+) -> None:
+    completions = [text for text, _ in rows]
+    streams = [[refs[min(k, len(refs) - 1)] for _, refs in rows] for k in range(2)]
+    references = [list(refs) for refs in zip(*streams, strict=True)]
+    expected = scorer.corpus_score(completions, streams).score / 100
+    assert value(name, completions, references) == pytest.approx(expected, abs=1e-9)
+
+
+def test_classification_is_scikit_learns() -> None:
+    references = [[label] for label in LABELS]
+    assert value("accuracy", GUESSES, references) == accuracy_score(LABELS, GUESSES)
+    classes = sorted(set(LABELS))
+    expected = f1_score(LABELS, GUESSES, labels=classes, average="macro", zero_division=0.0)
+    assert value("macro_f1", GUESSES, references) == pytest.approx(expected)
+
+
+def test_macro_f1_of_one_class() -> None:
+    assert value("macro_f1", ["a", "a", "b"], [["a"], ["a"], ["a"]]) == pytest.approx(0.8)
+    assert value("macro_f1", ["x"], [["a"]]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "completion", "references", "expected"),
+    [
+        ("accuracy", " Positive ", ["positive"], 1.0),
+        ("accuracy", "positive!", ["positive"], 0.0),
+        ("accuracy", "", ["positive"], 0.0),
+        ("exact_match", "The  Nile.", ["nile", "the river Nile"], 1.0),
+        ("exact_match", "Nile river", ["nile"], 0.0),
+        ("exact_match", "", ["nile"], 0.0),
+        ("token_f1", "the river Nile", ["Nile", "Amazon"], 2 / 3),
+        ("token_f1", "", ["Nile"], 0.0),
+        ("token_f1", "the", ["a"], 1.0),
+        ("entity_f1", "person: Anna Lee; place: Oslo", ["place: oslo; person: anna lee"], 1.0),
+        ("entity_f1", "pet: Anna Lee; place: Oslo", ["person: Anna Lee; place: Oslo"], 0.5),
+        ("entity_f1", "person: Anna; person: Anna", ["person: Anna"], 2 / 3),
+        ("entity_f1", "none", ["none"], 1.0),
+        ("entity_f1", "", ["none"], 1.0),
+        ("entity_f1", "None", ["person: Anna"], 0.0),
+        ("entity_f1", "Anna", ["none"], 0.0),
+        ("entity_f1", "place: Oslo", ["person: Anna", "place: Oslo"], 1.0),
+        ("length_ratio", "a b", ["x", "a b c d"], 0.5),
+        ("length_ratio", "", ["a"], 0.0),
+        ("length_ratio", "", [""], 1.0),
+        ("rougeL", "", [""], 0.0),
+        ("rouge2", "one", ["one"], 0.0),
+        ("bleu", "", ["a b c d"], 0.0),
+        ("bleu", "a b c d", [""], 0.0),
+        ("chrf", "", ["abc"], 0.0),
+        ("chrf", "abc", [""], 0.0),
+        ("chrf", "abcdef gh", ["abcdef gh"], 1.0),
+    ],
+)
+def test_single_cases(name: str, completion: str, references: list[str], expected: float) -> None:
+    assert alone(name, completion, *references) == pytest.approx(expected)
+
+
+def test_entity_f1_is_micro() -> None:
+    completions = ["person: A; person: B; person: C", "place: X"]
+    references = [["person: A; person: B; person: C"], ["place: Y; place: Z; place: W"]]
+    # 3 true positives, 1 false positive, 3 false negatives: not the mean of 1 and 0.
+    assert value("entity_f1", completions, references) == pytest.approx(2 * 3 / (2 * 3 + 1 + 3))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_aggregates_many_sums_at_once(name: str) -> None:
+    metric = METRICS[name]
+    statistics = metric.statistics([t for t, _ in TEXTS], [r for _, r in TEXTS])
+    sums = np.stack([statistics.sum(axis=0), statistics[:3].sum(axis=0), 2 * statistics[1]])
+    together = metric.aggregate(sums)
+    assert together.shape == (3,)
+    assert together == pytest.approx([float(metric.aggregate(row)) for row in sums])
+    assert ((together >= 0) & (together <= 1)).all()
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_evaluate_modules(name: str) -> None:
+    completions, references = map(list, zip(*TEXTS, strict=True))
+    module = evaluate.load(str(MODULES / name), keep_in_memory=True)
+    result = module.compute(predictions=completions, references=references)
+    assert result[name] == value(name, completions, references)
+    assert "higher is better" in module.description or "Range, direction" in module.description
+    expected = METRICS[name].statistics(completions, references)
+    assert np.array_equal(statistics_of(name, completions, references), expected)
+
+
+def test_unknown_metrics() -> None:
+    check_metrics(tuple(METRICS))
+    with pytest.raises(BadRecipe) as caught:
+        check_metrics(["accuracy", "rougel", "zzz"], "review.yaml: metrics")
+    assert [issue.found for issue in caught.value.issues] == ["'rougel'", "'zzz'"]
+    assert caught.value.issues[0].mend == "did you mean rougeL?"
+    assert "entity_f1" in caught.value.issues[1].expected
+    with pytest.raises(BadRecipe, match="at least one of"):
+        check_metrics([])
+
+
+def test_every_kind_of_task_has_metrics() -> None:
+    assert set(DEFAULT_METRICS) == set(Task.__args__)  # type: ignore[attr-defined]
+    for names in DEFAULT_METRICS.values():
+        check_metrics(names)

@@ -1,0 +1,116 @@
+"""Intervals against theory and scipy, for means and for metrics of a whole set."""
+
+import numpy as np
+import pytest
+from scipy.stats import bootstrap
+
+from tasks.scoring.answers import FloatArray, f1, mean
+from tasks.scoring.statistics import (
+    difference,
+    estimates,
+    interval,
+    macro_average,
+    p_value,
+)
+
+RESAMPLES = 4000
+
+
+def as_mean(values: FloatArray) -> FloatArray:
+    return np.column_stack([values, np.ones(len(values))])
+
+
+def test_interval_of_a_mean_is_that_of_normal_theory() -> None:
+    values = np.random.default_rng(1).normal(0.5, 0.1, size=400)
+    result = interval(estimates({"m": (as_mean(values), mean)}, RESAMPLES, seed=1)["m"])
+    half = 1.96 * values.std() / 20
+    assert result["value"] == pytest.approx(values.mean(), abs=1e-6)
+    assert result["low"] == pytest.approx(values.mean() - half, abs=0.0007)
+    assert result["high"] == pytest.approx(values.mean() + half, abs=0.0007)
+    assert result["n"] == 400
+
+
+def test_interval_of_a_skewed_mean_is_scipys_bca() -> None:
+    values = np.random.default_rng(2).exponential(size=40)
+    result = interval(estimates({"m": (as_mean(values), mean)}, 20_000, seed=1)["m"])
+    theirs = bootstrap((values,), np.mean, n_resamples=20_000, method="BCa", rng=5)
+    low, high = theirs.confidence_interval
+    assert result["low"] == pytest.approx(low, abs=0.015)
+    assert result["high"] == pytest.approx(high, abs=0.015)
+    # A percentile interval would lie lower by more than this tolerance.
+    percentile = bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=5)
+    assert result["high"] - percentile.confidence_interval.high > 0.015
+
+
+def test_interval_of_a_ratio_is_scipys() -> None:
+    counts = np.random.default_rng(3).integers(0, 4, size=(60, 3)).astype(float)
+
+    def micro(a: FloatArray, b: FloatArray, c: FloatArray, axis: int = -1) -> FloatArray:
+        return f1(np.stack([a.sum(axis), b.sum(axis), c.sum(axis)], axis=-1))
+
+    result = interval(estimates({"f": (counts, f1)}, 20_000, seed=1)["f"])
+    columns = tuple(counts.T)
+    theirs = bootstrap(columns, micro, n_resamples=20_000, paired=True, vectorized=True, rng=5)
+    assert result["low"] == pytest.approx(theirs.confidence_interval.low, abs=0.005)
+    assert result["high"] == pytest.approx(theirs.confidence_interval.high, abs=0.005)
+
+
+def test_difference_is_paired() -> None:
+    random = np.random.default_rng(4)
+    base = random.uniform(0, 0.8, size=200)
+    better = base + random.normal(0.02, 0.01, size=200)
+    known = estimates({"a": (as_mean(better), mean), "b": (as_mean(base), mean)}, RESAMPLES, seed=1)
+    gap = difference(known["a"], known["b"])
+    result, half = interval(gap), 1.96 * (better - base).std() / np.sqrt(200)
+    assert result["low"] == pytest.approx((better - base).mean() - half, abs=0.0002)
+    assert p_value(gap) < 0.001
+    # Unpaired, 200 rows this scattered could not tell 0.02 apart.
+    assert interval(known["a"])["low"] < interval(known["b"])["high"]
+
+
+def test_identical_ways_differ_by_nothing() -> None:
+    values = as_mean(np.random.default_rng(5).uniform(size=50))
+    known = estimates({"a": (values, mean), "b": (values.copy(), mean)}, 1000, seed=1)
+    gap = difference(known["a"], known["b"])
+    assert interval(gap) == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 50}
+    assert p_value(gap) == 1.0
+
+
+def test_p_is_that_of_normal_theory_and_agrees_with_the_interval() -> None:
+    values = np.random.default_rng(6).normal(size=300)
+    values += 0.12 - values.mean()
+    values /= values.std()
+    gap = estimates({"d": (as_mean(values), mean)}, 20_000, seed=1)["d"]
+    z = values.mean() * np.sqrt(300)
+    assert z == pytest.approx(2.0, abs=0.3)
+    from scipy.stats import norm
+
+    assert p_value(gap) == pytest.approx(2 * norm.sf(z), abs=0.01)
+    assert (p_value(gap) < 0.05) == (interval(gap)["low"] > 0)
+
+
+@pytest.mark.parametrize("values", [[0.3], [1.0, 1.0, 1.0]])
+def test_without_scatter_the_interval_is_the_value(values: list[float]) -> None:
+    result = interval(estimates({"m": (as_mean(np.array(values)), mean)}, 1000, seed=1)["m"])
+    assert result == {"value": values[0], "low": values[0], "high": values[0], "n": len(values)}
+
+
+def test_macro_average_weighs_tasks_alike_and_resamples_each() -> None:
+    random = np.random.default_rng(7)
+    tasks = [random.normal(0.2, 0.1, size=400), random.normal(0.8, 0.2, size=100)]
+    known = [
+        estimates({"m": (as_mean(values), mean)}, RESAMPLES, seed=seed)["m"]
+        for seed, values in enumerate(tasks)
+    ]
+    result = interval(macro_average(known))
+    half = 1.96 * np.sqrt(sum(values.var() / len(values) for values in tasks)) / 2
+    assert result["value"] == pytest.approx((tasks[0].mean() + tasks[1].mean()) / 2, abs=1e-6)
+    assert (result["high"] - result["low"]) / 2 == pytest.approx(half, rel=0.05)
+    assert result["n"] == 500
+
+
+def test_seed_decides() -> None:
+    scored = {"m": (as_mean(np.random.default_rng(8).uniform(size=30)), mean)}
+    first, again, other = (interval(estimates(scored, 1000, s)["m"]) for s in (1, 1, 2))
+    assert first == again
+    assert first != other

@@ -1,0 +1,87 @@
+"""Tiny randomly initialised models with a byte-level tokenizer, and examples to score.
+
+{"id": "00000000000000e0", "task": "echo", "prompt": "Say it again: red 3", ...}
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
+    + [("references", pa.list_(pa.string()))]
+)
+WORDS = ("red", "green", "blue", "yellow", "white", "black")
+
+
+def save_model(folder: Path, kind: str, seed: int = 0) -> Path:
+    """A model folder of random weights; kind "t5", "gpt2" or "llama"."""
+    import torch
+    import transformers as tf
+
+    from tasks.training.tokenizer import train_tokenizer
+
+    texts = [f"Say it again: {word} {number}" for word in WORDS for number in range(9)]
+    tokenizer = train_tokenizer(iter(texts), 340)
+    shared: Any = {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    torch.manual_seed(seed)
+    model: Any
+    if kind == "t5":
+        sizes: Any = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
+        config: Any = tf.T5Config(**shared, **sizes, initializer_factor=3.0)
+        config.decoder_start_token_id = tokenizer.pad_token_id
+        model = tf.T5ForConditionalGeneration(config)
+    elif kind == "gpt2":
+        config = tf.GPT2Config(
+            **shared, n_embd=32, n_layer=2, n_head=2, n_positions=128, initializer_range=0.5
+        )
+        config.bos_token_id = None
+        model = tf.GPT2LMHeadModel(config)
+    else:
+        config = tf.LlamaConfig(
+            **shared,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=256,
+            initializer_range=0.5,
+        )
+        config.bos_token_id = None
+        model = tf.LlamaForCausalLM(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def examples(task: str, num: int, first: int = 0) -> list[dict[str, Any]]:
+    """Examples of one task, with prompts of different lengths."""
+    rows = []
+    for index in range(first, first + num):
+        text = " ".join(WORDS[(index + step) % len(WORDS)] for step in range(1 + index % 5))
+        rows.append(
+            {
+                "id": f"{task[:4]}{index:012x}",
+                "task": task,
+                "template": "plain",
+                "prompt": f"Say it again: {text} {index}",
+                "completion": f"{text} {index}",
+                "references": [f"{text} {index}"],
+                "label": None,
+            }
+        )
+    return rows
+
+
+def write_examples(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """A parquet file as the split stage writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), path)
+    return path

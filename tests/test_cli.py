@@ -1,0 +1,112 @@
+"""The command as a user calls it: exit codes, streams, and what it must not import."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.lock import workspace_lock
+
+REPOSITORY = Path(__file__).parents[1]
+RETUNE = [sys.executable, "-c", "from flows.cli import main; main()"]
+
+RECIPE = """\
+name: talk
+base_model: {path: none}
+tasks: [{name: talk, source: {path: data/support_chat.jsonl}, prompts: dialogue_summary}]
+registry: {model: talker}
+"""
+
+
+def retune(home: Path, *arguments: str, program: list[str] = RETUNE):
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PREFECT_", "MLFLOW_"))
+    }
+    return subprocess.run(
+        [*program, *arguments],
+        cwd=REPOSITORY, env=environment | {"RETUNE_HOME": str(home)},
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "talk.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_missing_recipe_is_bad_input(command, tmp_path, recipe):
+    done = retune(tmp_path / "home", command, str(tmp_path / "tak.yaml"), "--json")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "no such file" in done.stderr
+    assert f"try {recipe}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_issue_of_a_bad_recipe_is_told_at_once(tmp_path, recipe):
+    recipe.write_text(RECIPE + "train: {epochs: many, learning_rat: 1}\n")
+    done = retune(tmp_path / "home", "run", str(recipe))
+    assert done.returncode == 2
+    assert f"{recipe}:5: train.epochs" in done.stderr
+    assert "did you mean `learning_rate`?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_override_is_bad_input(tmp_path, recipe):
+    done = retune(tmp_path / "home", "run", str(recipe), "--set", "train.epoch=1")
+    assert done.returncode == 2
+    assert "did you mean `epochs`?" in done.stderr
+
+
+def test_a_workspace_that_is_held_is_bad_input(tmp_path, recipe):
+    home = tmp_path / "home"
+    with workspace_lock(home / "workspaces" / "talk"):
+        done = retune(home, "run", str(recipe))
+    assert done.returncode == 2
+    assert f"held by process {os.getpid()}" in done.stderr
+    assert not (home / "prefect" / "server.log").exists()  # no server was started for this
+
+
+def test_an_unexpected_error_leaves_its_traceback_in_a_file(tmp_path, recipe):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "mlflow.db").mkdir()
+    done = retune(home, "models", "--json")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert f"The traceback is in {home / 'last-error.log'}" in done.stderr
+    assert "Traceback (most recent call last)" in (home / "last-error.log").read_text()
+
+
+def test_doctor_prints_one_json_document(tmp_path):
+    done = retune(tmp_path / "home", "doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 0, done.stderr
+    assert checks["python"]["found"].startswith(f"{sys.version_info.major}.")
+    assert str(tmp_path / "home") in checks["mlflow"]["found"]
+    assert {"memory", "bf16", "gpu", "git", "dvc"} <= set(checks)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [(["--help"], ["prefect", "mlflow", "torch", "pydantic"]), (["plan"], ["prefect", "torch"])],
+)
+def test_commands_import_only_what_they_need(arguments, unwanted, tmp_path, recipe):
+    found = f"print([m for m in {unwanted!r} if m in sys.modules], file=sys.stderr)"
+    program = [
+        sys.executable, "-c",
+        f"import atexit, sys; atexit.register(lambda: {found})\n"
+        "from flows.cli import main; main()",
+    ]  # fmt: skip
+    if arguments == ["plan"]:
+        arguments = ["plan", str(recipe)]
+    done = retune(tmp_path / "home", *arguments, program=program)
+    assert done.stderr.splitlines()[-1] == "[]"

@@ -1,0 +1,306 @@
+"""The stages validate, test and forgetting, each with its real child process."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import forgetting, holdout, validate
+from tasks.config import BaseModelSection, Forgetting, Generation, Holdout, Recipe
+from tasks.errors import BadData, BadInput, BadRecipe
+from tasks.scoring.probes import digests_of, examples_of, load_suite
+from tasks.stage import Artifact, Inputs
+from tests.scoring.tiny import WORDS, examples, save_model, write_examples
+
+GENERATION = Generation(max_new_tokens=6, batch_tokens=400)
+PROMPTS = """\
+name: echo
+version: 1
+task: question_answering
+slots: [text]
+target: said
+example: {text: red, said: red}
+templates:
+  - {name: plain, prompt: "Say it again: {{ text }}"}
+  - {name: other, prompt: "Repeat: {{ text }}"}
+"""
+SUITE = """\
+name: tiny
+probes:
+  - {name: echo, source: {path: data/echo.jsonl}, prompts: PROMPTS}
+  - {name: echo_again, source: {path: data/echo.jsonl}, prompts: PROMPTS, metrics: [chrf],
+     max_examples: 3}
+"""
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "base": save_model(folder / "base", "t5", seed=0),
+        "tuned": save_model(folder / "tuned", "t5", seed=1),
+        "decoder": save_model(folder / "decoder", "gpt2"),
+    }
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, models: dict[str, Path]) -> Inputs:
+    """A workspace after training: two tasks, 12 test examples."""
+    split, train = tmp_path / "workspace" / "split", tmp_path / "workspace" / "train"
+    train.mkdir(parents=True)
+    (train / "model").symlink_to(models["tuned"])
+    rows = examples("echo", 30) + examples("again", 10)
+    for row in rows[30:]:
+        row["label"] = row["completion"].split()[0]
+    write_examples(split / "train.parquet", rows[:22] + rows[30:34])
+    write_examples(split / "validation.parquet", rows[22:24] + rows[34:36])
+    write_examples(split / "test.parquet", rows[22:30] + rows[36:])
+    made = {
+        name: Artifact(name, tmp_path / "workspace" / name, name, 1, "ran", 0.0, {})
+        for name in ("split", "train")
+    }
+    return Inputs(tmp_path / "workspace", made)
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """A repository with a probe suite of its own."""
+    prompts, path = tmp_path / "echo.yaml", tmp_path / "configs" / "forgetting" / "tiny.yaml"
+    prompts.write_text(PROMPTS)
+    rows = [{"text": f"{word} sky", "said": f"{word} sky"} for word in WORDS]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "echo.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    path.parent.mkdir(parents=True)
+    path.write_text(SUITE.replace("PROMPTS", str(prompts)))
+    return path
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return metrics
+
+
+def predictions_of(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def holdout_section(models: dict[str, Path], base: str = "base", **test: Any) -> Any:
+    return holdout.TestSection(
+        base_model=BaseModelSection(path=str(models[base])),
+        test=Holdout(**{"resamples": 1000, "few_shot_examples": 4, **test}),
+        metrics={"echo": ("rougeL", "bleu"), "again": ("accuracy", "macro_f1")},
+        generation=GENERATION,
+        max_prompt_tokens=100,
+        seed=7,
+    )
+
+
+def validate_section(**changes: Any) -> validate.ValidateSection:
+    given: dict[str, tuple[str, ...]] = {"echo": ("token_f1",), "again": ("exact_match",)}
+    return validate.ValidateSection(
+        metrics=given, generation=GENERATION, max_prompt_tokens=100, resamples=1000, seed=7
+    ).model_copy(update=changes)
+
+
+def forgetting_section(models: dict[str, Path], probes: str | None) -> Any:
+    return forgetting.ForgettingSection(
+        base_model=BaseModelSection(path=str(models["base"])),
+        probes=probes,
+        max_drop=0.05,
+        max_examples=5,
+        generation=GENERATION,
+        max_prompt_tokens=100,
+        resamples=1000,
+        seed=7,
+    )
+
+
+def test_validate(inputs: Inputs, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "retune")
+    artifact = validate.run(validate_section(), inputs)
+    metrics = metrics_of(artifact.path)
+    assert artifact.rows == 4
+    assert set(metrics["ways"]) == {"tuned"}
+    assert set(metrics["ways"]["tuned"]) == {"echo/token_f1", "again/exact_match", "macro/primary"}
+    assert metrics["ways"]["tuned"]["macro/primary"]["n"] == 4
+    assert metrics["primary"] == "macro/primary"
+    assert metrics["differences"] == {}
+    assert "validate: 4 of 4, tuned" in caplog.text
+    assert validate.run(validate_section(), inputs).state == "reused"
+
+
+def test_validate_without_a_validation_split(inputs: Inputs) -> None:
+    write_examples(inputs["split"] / "validation.parquet", [])
+    artifact = validate.run(validate_section(), inputs)
+    assert (artifact.rows, metrics_of(artifact.path)["ways"]) == (0, {})
+    assert predictions_of(artifact.path) == []
+
+
+def test_test(inputs: Inputs, models: dict[str, Path]) -> None:
+    section = holdout_section(models, baselines=("one_shot", "few_shot"), max_examples=6)
+    artifact = holdout.run(section, inputs)
+    metrics, rows = metrics_of(artifact.path), predictions_of(artifact.path)
+    assert artifact.rows == len(rows) == 6 + 4
+    assert list(metrics["ways"]) == ["base", "one_shot", "few_shot", "tuned"]
+    assert list(metrics["differences"]) == ["tuned-base", "tuned-one_shot", "tuned-few_shot"]
+    macro = metrics["differences"]["tuned-base"]["macro"]
+    assert set(macro) == {"value", "low", "high", "n", "p"}
+    of_way = {way: metrics["ways"][way]["macro/primary"]["value"] for way in ("tuned", "base")}
+    assert macro["value"] == pytest.approx(of_way["tuned"] - of_way["base"], abs=2e-6)
+    shots = metrics["generation"]["few_shot"]["shots"]
+    assert shots["asked"] == 4 and 1 < shots["fitted_mean"] <= 4
+    assert metrics["generation"]["base"]["shots"] == {"asked": 0, "fitted_mean": 0.0}
+    tokens = [metrics["generation"][way]["tokens_per_request"] for way in metrics["ways"]]
+    assert tokens[0] < tokens[1] < tokens[2]
+    _check_predictions(metrics, rows)
+
+
+def _check_predictions(metrics: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    keys = "id task template prompt references completions scores"
+    assert list(rows[0]) == keys.split()
+    echo = [row for row in rows if row["task"] == "echo"]
+    assert len({row["completions"]["tuned"] for row in echo}) > 1
+    mean = sum(row["scores"]["base"]["rougeL"] for row in echo) / len(echo)
+    of_way = metrics["tasks"]["echo"]["ways"]["base"]
+    assert of_way["rougeL"]["value"] == pytest.approx(mean, abs=1e-5)
+    assert metrics["tasks"]["again"]["primary"] == "accuracy"
+    # Labels are what is expected, where there are any.
+    assert all(row["references"][0] in WORDS for row in rows if row["task"] == "again")
+
+
+def test_a_decoder_only_model_does_not_differ_from_itself(
+    inputs: Inputs, models: dict[str, Path]
+) -> None:
+    (inputs["train"] / "model").unlink()
+    (inputs["train"] / "model").symlink_to(models["decoder"])
+    section = holdout_section(models, base="decoder", baselines=("few_shot",))
+    metrics = metrics_of(holdout.run(section, inputs).path)
+    macro = metrics["differences"]["tuned-base"]["macro"]
+    assert macro == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 12, "p": 1.0}
+    assert metrics["generation"]["few_shot"]["shots"]["fitted_mean"] > 1
+
+
+def test_base_model_is_an_input(inputs: Inputs, models: dict[str, Path]) -> None:
+    files = {base: holdout.files(holdout_section(models, base=base)) for base in ("base", "tuned")}
+    assert files["base"] != files["tuned"]
+
+
+def test_the_childs_bad_input_reaches_the_user(inputs: Inputs) -> None:
+    section = validate_section(metrics={"echo": ("rougeL",), "third": ("rougeL",)})
+    with pytest.raises(BadInput, match="examples of echo, third"):
+        validate.run(section, inputs)
+    assert not (inputs.workspace / "validate").exists()
+
+
+def test_forgetting(inputs: Inputs, models: dict[str, Path], suite: Path) -> None:
+    section = forgetting_section(models, str(suite))
+    artifact = forgetting.run(section, inputs)
+    result = json.loads((artifact.path / "probes.json").read_text())
+    assert set(result["probes"]) == {"echo", "echo_again"}
+    assert result["probes"]["echo_again"]["metric"] == "chrf"
+    assert [result["probes"][name]["n"] for name in ("echo", "echo_again")] == [5, 3]
+    for probe in result["probes"].values():
+        assert probe["delta"] == pytest.approx(probe["after"] - probe["before"], abs=2e-6)
+        assert probe["low"] <= probe["delta"] <= probe["high"]
+    assert set(metrics_of(artifact.path)["ways"]) == {"base", "tuned"}
+    assert forgetting.run(section, inputs).state == "reused"
+    suite.write_text(suite.read_text().replace("max_examples: 3", "max_examples: 2"))
+    assert not forgetting.STAGE.is_valid(section, inputs)
+
+
+def test_forgetting_without_probes(inputs: Inputs, models: dict[str, Path]) -> None:
+    artifact = forgetting.run(forgetting_section(models, None), inputs)
+    assert json.loads((artifact.path / "probes.json").read_text()) == {
+        "max_drop": 0.05,
+        "within_budget": True,
+        "worst": None,
+        "probes": {},
+    }
+
+
+def test_budget() -> None:
+    def probe(delta: float, high: float) -> dict[str, float]:
+        return {"delta": delta, "high": high}
+
+    assert forgetting.judged({"a": probe(-0.04, -0.01)}, 0.05)["within_budget"]
+    assert forgetting.judged({"a": probe(-0.2, 0.01)}, 0.05)["within_budget"]
+    broken = forgetting.judged({"a": probe(0.1, 0.2), "b": probe(-0.06, -0.01)}, 0.05)
+    assert (broken["within_budget"], broken["worst"]) == (False, "b")
+
+
+def test_trained_rows_are_left_out(suite: Path, tmp_path: Path) -> None:
+    loaded = load_suite(str(suite))[0]
+    every = examples_of(loaded, None, tmp_path)
+    assert len(every) == len(WORDS)
+    left = examples_of(
+        loaded, None, tmp_path, {every[0]["id"]}, {"Repeat: red sky", "Say it again: x"}
+    )
+    gone = {every[0]["completion"], "red sky"}
+    assert {row["completion"] for row in left} == {f"{word} sky" for word in WORDS} - gone
+    with pytest.raises(BadData, match="not trained on"):
+        examples_of(loaded, None, tmp_path, {row["id"] for row in every})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "message"),
+    [
+        ("probes:", "probse:", BadRecipe, "probes"),
+        ("metrics: [chrf]", "metrics: [chrff]", BadRecipe, "did you mean chrf"),
+        ("name: echo_again", "name: echo", BadRecipe, "different names"),
+        ("name: tiny", "name: other", BadRecipe, "the file's own name"),
+        ("max_examples: 3", "max_example: 3", BadRecipe, "max_examples"),
+        ("{path: data/echo.jsonl}", "{path: data/eco.jsonl}", BadData, "no such file"),
+    ],
+)
+def test_bad_suites(suite: Path, old: str, new: str, error: type[BadInput], message: str) -> None:
+    suite.write_text(suite.read_text().replace(old, new))
+    with pytest.raises(error, match=message):
+        digests_of(str(suite))
+
+
+def test_unknown_suite_names_the_known_ones() -> None:
+    with pytest.raises(BadRecipe, match="did you mean general"):
+        load_suite("generel")
+
+
+def test_rows_that_do_not_fit_are_named(suite: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "data" / "echo.jsonl"
+    rows.write_text(rows.read_text() + '\n{"text": "", "said": "x"}')
+    with pytest.raises(BadData, match=r"echo.jsonl:7"):
+        examples_of(load_suite(str(suite))[0], None, tmp_path)
+
+
+def recipe(**changes: Any) -> Recipe:
+    content = {
+        "name": "r",
+        "base_model": {"path": "models/x"},
+        "tasks": [{"name": "t", "source": {"path": "x"}, "prompts": "dialogue_summary"}],
+        "registry": {"model": "m"},
+    }
+    return Recipe.model_validate_json(json.dumps(content | changes))
+
+
+def test_metrics_follow_the_kind_of_task() -> None:
+    assert validate.select(recipe()).metrics == {"t": ("rougeL", "rouge1", "rouge2")}
+    tasks = [{"name": "t", "source": {"path": "x"}, "prompts": "dates", "metrics": ["chrf"]}]
+    assert holdout.select(recipe(tasks=tasks)).metrics == {"t": ("chrf",)}
+    tasks[0]["metrics"] = ["rogueL"]
+    with pytest.raises(BadRecipe, match="did you mean rougeL"):
+        holdout.select(recipe(tasks=tasks))
+    assert forgetting.select(recipe()).probes == Forgetting().probes
+
+
+def test_importing_the_stages_is_light() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, tasks.validate, tasks.holdout, tasks.forgetting;"
+        "print(sorted({'torch', 'transformers', 'scipy', 'evaluate', 'prefect', 'mlflow'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,181 @@
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import ingest
+from tasks.config import Recipe
+from tasks.errors import BadData
+from tasks.stage import Inputs
+
+
+def run(tmp_path: Path, source: dict[str, Any], prompts: str = "dialogue_summary") -> None:
+    content = {
+        "name": "toy",
+        "base_model": {"path": "models/toy"},
+        "tasks": [{"name": "toy", "source": source, "prompts": prompts}],
+        "registry": {"model": "toy"},
+    }
+    recipe = Recipe.model_validate_json(json.dumps(content))
+    (tmp_path / "workspace").mkdir()
+    ingest.run(ingest.select(recipe), Inputs(tmp_path / "workspace", {}))
+
+
+GOOD_CSV = b"dialogue,summary\na,b\n"
+BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
+    "empty file": ("a.csv", b"", {}, ["a.csv", "an empty file"]),
+    "header alone": ("a.csv", b"dialogue,summary\n", {}, ["rows", "none", "header alone"]),
+    "blank lines alone": ("a.jsonl", b"\n\n\n", {}, ["rows", "none"]),
+    "empty array": ("a.json", b"[]", {}, ["rows", "none"]),
+    "empty gz": ("a.jsonl.gz", gzip.compress(b""), {}, ["rows", "none"]),
+    "unknown ending": ("a.xlsx", b"PK", {}, ["a known ending: .jsonl", "'.xlsx'", "format"]),
+    "no ending": ("a", GOOD_CSV, {}, ["a known ending", "''"]),
+    "truncated gz": (
+        "a.jsonl.gz",
+        gzip.compress(b'{"dialogue": "Ana: Hi", "summary": "Ana greets."}\n' * 1000)[:-40],
+        {},
+        ["gzip file that ends too early", "again"],
+    ),
+    "cut gz in another encoding": (
+        "a.jsonl.gz",
+        gzip.compress(b"caf\xe9 " * 5)[:-10],
+        {},
+        ["gzip file that ends too early"],
+    ),
+    "not gz": ("a.csv.gz", GOOD_CSV, {}, ["no gzip data", "an intact gzip file"]),
+    "gz without ending": ("a.csv", gzip.compress(GOOD_CSV), {}, ["gzip data", "end in .gz"]),
+    "zip": ("a.csv", b"PK\x03\x04....", {}, ["a zip archive", "unpack"]),
+    "not UTF-8": (
+        "a.csv",
+        "dialogue,summary\nx,y\ncafé,z\n".encode("latin-1"),
+        {},
+        ["a.csv:3", "text in utf-8", "the byte 0xe9 at byte offset 24", "encoding"],
+    ),
+    "cut character": (
+        "a.jsonl",
+        b'{"a": "\xc3',
+        {},
+        ["a.jsonl:1", "ends too early at byte offset"],
+    ),
+    "UTF-16": (
+        "a.csv",
+        GOOD_CSV.decode().encode("utf-16"),
+        {},
+        ["byte-order mark of UTF-16", "source.encoding: utf-16"],
+    ),
+    "unknown encoding": ("a.csv", GOOD_CSV, {"encoding": "utf8x"}, ["'utf8x'", "cp1252"]),
+    "missing column": (
+        "a.csv",
+        b"dialogue,sumary\na,b\n",
+        {},
+        ["the column 'summary'", "only dialogue, sumary", "{summary: sumary}"],
+    ),
+    "missing key": ("a.jsonl", b'{"dialogue": "x"}\n', {}, ["'summary'", "only dialogue"]),
+    "missing split column": (
+        "a.csv",
+        GOOD_CSV,
+        {"split_column": "part"},
+        ["the column 'part'", "source.split_column"],
+    ),
+    "number out of range": (
+        "a.tsv",
+        b"x\ty\n",
+        {"header": False, "columns": {"dialogue": "0", "summary": "2"}},
+        ["the column '2'", "only 0, 1", "from 0"],
+    ),
+    "number with a header": (
+        "a.csv",
+        GOOD_CSV,
+        {"columns": {"dialogue": "0"}},
+        ["the column '0'", "source.header: false"],
+    ),
+    "same name twice": ("a.csv", b"text,text\na,b\n", {}, ["a.csv:1", "'text' twice"]),
+    "open quote": ("a.csv", GOOD_CSV + b'"x,y\nc,d\n', {}, ["a.csv:3", "never closed"]),
+    "not JSON": ("a.json", b"[1,\n}", {}, ["a.json:2", "Expecting value at column 1"]),
+    "cut array": ("a.json", b'[{"a": 1}\n', {}, ["a.json:2", "expected ',' or ']'"]),
+    "one object": ("a.json", b'{"rows": []}', {}, ['{"data": [...]}', "the keys rows"]),
+    "one value": ("a.json", b"7", {}, ["an array of objects", "another value"]),
+    "not objects": ("a.jsonl", b"[1]\n[2]\n", {}, ["2 of 2 rows", "2 x an array where a JSON obj"]),
+    "no Parquet": ("a.parquet", GOOD_CSV, {}, ["a Parquet file", "source.format"]),
+    "no Arrow": ("a.arrow", GOOD_CSV * 9, {}, ["an Arrow file or stream"]),
+    "gzipped Parquet": ("a.parquet.gz", b"x", {}, ["a gzipped one", "unpack"]),
+    "Parquet as text": ("a.csv", b"PAR1....", {}, ["Parquet data", "format: parquet"]),
+    "wrong shape": (
+        "a.csv",
+        GOOD_CSV,
+        {"shape": "alpaca"},
+        ["the shape alpaca: instruction and output", "the columns dialogue, summary"],
+    ),
+    "another shape": (
+        "a.jsonl",
+        b'{"messages": []}\n',
+        {},
+        ["the rows have the shape messages, which gives prompt and completion"],
+    ),
+    "saved is a file": ("a.csv", GOOD_CSV, {"format": "saved"}, ["save_to_disk", "no folder"]),
+    "bad test file": ("a.csv", GOOD_CSV, {"test": "gone.csv"}, ["gone.csv", "no such file"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_is_told(name: str, tmp_path: Path) -> None:
+    file_name, content, settings, parts = BAD_FILES[name]
+    path = tmp_path / file_name
+    path.write_bytes(content)
+    with pytest.raises(BadData) as caught:
+        run(tmp_path, {"path": str(path), **settings})
+    message = str(caught.value)
+    assert [part for part in parts if part not in message] == [], message
+    assert not (tmp_path / "workspace" / "ingest").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "parts"),
+    [
+        ("chat.csv", ["chat.csv", "no such file", "did you mean", "chats.csv?"]),
+        ("nowhere/chats.csv", ["there is no folder", "nowhere"]),
+        ("*.tsv", ["files that match", "none", "the current folder is"]),
+        ("empty", ["files in the folder", "none"]),
+        ("mixed", ["README", "a known ending"]),
+    ],
+)
+def test_a_bad_path_is_told(path: str, parts: list[str], tmp_path: Path) -> None:
+    (tmp_path / "chats.csv").write_bytes(GOOD_CSV)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mixed").mkdir()
+    (tmp_path / "mixed" / "a.csv").write_bytes(GOOD_CSV)
+    (tmp_path / "mixed" / "README").write_text("about")
+    with pytest.raises(BadData) as caught:
+        run(tmp_path, {"path": str(tmp_path / path)})
+    assert [part for part in parts if part not in str(caught.value)] == [], str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        ({"target": "two.txt"}, ["3 in ", "2 in ", "the same number of lines"]),
+        ({"target": "folder"}, ["a file", "a folder", "name one file"]),
+        ({"target": "gone.txt"}, ["gone.txt", "no such file"]),
+        ({"target": "two.txt", "validation": "dev.txt"}, ["'three' in the name", "dev.txt"]),
+    ],
+)
+def test_bad_parallel_files_are_told(
+    settings: dict[str, str], parts: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "three.txt").write_text("a\nb\nc\n")
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    (tmp_path / "dev.txt").write_text("a\n")
+    (tmp_path / "folder").mkdir()
+    source = {
+        "path": str(tmp_path / "three.txt"),
+        "format": "parallel",
+        "parallel": {"target": str(tmp_path / settings["target"])},
+        "constants": {"source_language": "Java", "target_language": "C#"},
+    }
+    if "validation" in settings:
+        source["validation"] = str(tmp_path / settings["validation"])
+    with pytest.raises(BadData) as caught:
+        run(tmp_path, source, prompts="code_translation")
+    assert [part for part in parts if part not in str(caught.value)] == [], str(caught.value)

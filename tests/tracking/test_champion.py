@@ -1,0 +1,73 @@
+"""The paired comparison of two versions on the records that both answered."""
+
+from typing import Any
+
+import pytest
+
+from tasks.tracking.champion import Scored, bootstrap, compare
+
+
+def scored(
+    values: dict[str, float], task: str = "chat", metric: str = "rougeL", prompt: str = "P "
+) -> Scored:
+    rows: list[dict[str, Any]] = [
+        {"id": name, "task": task, "prompt": prompt + name, "scores": {"tuned": {metric: value}}}
+        for name, value in values.items()
+    ]
+    return Scored.read(rows)
+
+
+def ids(count: int, first: int = 0) -> list[str]:
+    return [f"{number:04d}" for number in range(first, first + count)]
+
+
+def test_pairs_by_record() -> None:
+    champion = scored({name: (int(name) % 7) / 10 for name in ids(200)})
+    challenger = scored({name: (int(name) % 7) / 10 + 0.05 for name in ids(200)})
+    result = compare(challenger, champion, {"chat": "rougeL"}, "3")
+    # Every record is better by the same, so pairing leaves no doubt at all.
+    assert result.difference is not None
+    assert (result.version, result.metric) == ("3", "rougeL")
+    assert result.difference.value == pytest.approx(0.05)
+    assert result.difference.low == pytest.approx(0.05)
+
+
+def test_interval_agrees_with_the_normal_approximation() -> None:
+    import numpy as np
+
+    differences = np.random.default_rng(1).normal(0.1, 1.0, 900)
+    interval = bootstrap([differences.tolist()])
+    half = 1.96 * differences.std() / 30
+    assert interval.value == pytest.approx(differences.mean())
+    assert interval.low == pytest.approx(differences.mean() - half, abs=0.01)
+    assert interval.high == pytest.approx(differences.mean() + half, abs=0.01)
+
+
+def test_tasks_count_alike() -> None:
+    # 30 records that gain 0.2, 10 that lose 0.2: the mean over tasks is 0.
+    assert bootstrap([[0.2] * 30, [-0.2] * 10]).value == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(
+    ("shift", "comparable", "share"), [(10, True, 90), (11, False, 89), (100, False, 0)]
+)
+def test_needs_nine_records_of_ten(shift: int, comparable: bool, share: int) -> None:
+    challenger = scored(dict.fromkeys(ids(100), 0.5))
+    champion = scored(dict.fromkeys(ids(100, shift), 0.4))
+    result = compare(challenger, champion, {"chat": "rougeL"}, "3")
+    assert (result.difference is not None) is comparable
+    assert comparable or f"only {share} of the 100 test records" in result.why_not_comparable
+
+
+def test_another_prompt_is_another_question() -> None:
+    values = dict.fromkeys(ids(10), 0.5)
+    result = compare(scored(values), scored(values, prompt="Q "), {"chat": "rougeL"}, "3")
+    assert "only 0 of the 10" in result.why_not_comparable
+
+
+def test_a_metric_of_the_whole_set_is_replaced_by_one_of_its_records() -> None:
+    values = dict.fromkeys(ids(10), 1.0)
+    both = scored(values, metric="accuracy")
+    assert compare(both, both, {"chat": "macro_f1"}, "3").metric == "accuracy"
+    other = scored(values, metric="exact_match")
+    assert "chat" in compare(both, other, {"chat": "macro_f1"}, "3").why_not_comparable

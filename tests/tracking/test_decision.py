@@ -1,0 +1,127 @@
+"""Every rule of the decision, and what it says."""
+
+import math
+from typing import Any
+
+import pytest
+
+from tasks.tracking.decision import (
+    ChampionEvidence,
+    Decision,
+    Evidence,
+    Interval,
+    ProbeChange,
+    decide,
+    figure,
+)
+
+NAN = Interval(math.nan, math.nan, math.nan)
+
+
+def decided(
+    gain: tuple[float, float, float] = (0.29, 0.26, 0.31),
+    champion: ChampionEvidence | None = None,
+    probes: dict[str, ProbeChange] | None = None,
+    **changes: Any,
+) -> Decision:
+    figures: dict[str, Any] = {
+        "metric": "rougeL",
+        "base": Interval(0.05, 0.04, 0.06),
+        "tuned": Interval(0.05 + gain[0], 0.3, 0.36),
+        "gain": Interval(*gain),
+        "probes": {} if probes is None else probes,
+        "max_drop": 0.05,
+        "min_gain": 0.0,
+        "champion": champion,
+    }
+    return decide(Evidence(**(figures | changes)))
+
+
+def probe(before: float, delta: float, low: float, high: float) -> ProbeChange:
+    return ProbeChange(before, before + delta, Interval(delta, low, high))
+
+
+def champion(value: float, low: float, high: float) -> ChampionEvidence:
+    return ChampionEvidence("3", "rougeL", Interval(value, low, high))
+
+
+@pytest.mark.parametrize(
+    ("changes", "promote", "said"),
+    [
+        # The gain.
+        ({}, True, "rougeL rose from 0.05 to 0.34 (gain 0.29, 95% interval 0.26 to 0.31)."),
+        ({"gain": (0.01, -0.01, 0.03)}, False, "the gain is not certain to be above 0.00"),
+        ({"gain": (0.01, 0.0, 0.03)}, False, "(gain 0.01, 95% interval 0.00 to 0.03)"),
+        ({"gain": (-0.02, -0.03, -0.01)}, False, "rougeL fell from 0.05 to 0.03"),
+        ({"gain": (0.0, -0.01, 0.01)}, False, "rougeL stayed at 0.05,"),
+        ({"gain": (0.04, 0.02, 0.06), "min_gain": 0.03}, False, "certain to be above 0.03"),
+        ({"gain": (0.04, 0.035, 0.06), "min_gain": 0.03}, True, "rose from 0.05 to 0.09"),
+        ({"gain": (math.nan, math.nan, math.nan)}, False, "not certain"),
+        # The probes.
+        ({"probes": {}}, True, "No probe was measured"),
+        (
+            {"probes": {"entities": probe(0.81, -0.21, -0.25, -0.17)}},
+            False,
+            "entities fell from 0.81 to 0.60, which is more than the budget of 0.05 "
+            "(95% interval of the change -0.25 to -0.17).",
+        ),
+        (
+            {"probes": {"entities": probe(0.81, -0.05, -0.07, -0.03)}},
+            True,
+            "The probe did not fall by more than the budget of 0.05 (lowest: entities, 0.81 to "
+            "0.76).",
+        ),
+        (
+            {"probes": {"a": probe(0.5, -0.06, -0.13, 0.01), "b": probe(0.5, 0.1, 0.0, 0.2)}},
+            True,
+            "None of the 2 probes fell by more than the budget of 0.05 beyond what may be chance "
+            "(lowest: a, 0.50 to 0.44; 95% interval -0.13 to 0.01 includes no change).",
+        ),
+        (
+            {"probes": {"a": probe(0.5, -0.06, -0.09, -0.01)}, "max_drop": 0.1},
+            True,
+            "(lowest: a, 0.50 to 0.44)",
+        ),
+        ({"probes": {"a": ProbeChange(0.5, math.nan, NAN)}}, False, "a could not be measured."),
+        # The champion.
+        ({"champion": None}, True, "There is no champion yet to be compared with."),
+        (
+            {"champion": champion(0.03, 0.01, 0.05)},
+            True,
+            "It is better than the champion, version 3, in mean rougeL of the same test records "
+            "(difference 0.03, 95% interval 0.01 to 0.05).",
+        ),
+        ({"champion": champion(0.0, -0.01, 0.01)}, False, "not certain to be better than"),
+        ({"champion": champion(0.0, 0.0, 0.0)}, False, "not certain to be better than"),
+        ({"champion": champion(-0.03, -0.05, -0.01)}, False, "It is worse than the champion"),
+        (
+            {"champion": ChampionEvidence("3", "rougeL", None, "another test set. Do this.")},
+            False,
+            "It can't be compared with the champion, version 3: another test set. Do this.",
+        ),
+    ],
+)
+def test_rules(changes: dict[str, Any], promote: bool, said: str) -> None:
+    decision = decided(**changes)
+    assert decision.promote is promote
+    assert any(said in reason for reason in decision.reasons), decision.reasons
+
+
+def test_all_reasons_are_given_and_the_worst_probe_comes_first() -> None:
+    probes = {
+        "mild": probe(0.5, -0.06, -0.08, -0.04),
+        "fine": probe(0.5, 0.0, -0.01, 0.01),
+        "worst": probe(0.5, -0.2, -0.3, -0.1),
+    }
+    decision = decided(gain=(0.0, -0.1, 0.1), probes=probes, champion=champion(0.1, 0.05, 0.2))
+    starts = [reason.split()[0] for reason in decision.reasons]
+    assert starts == ["rougeL", "worst", "mild", "It"]
+    assert not decision.promote
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.346, "0.35"), (0.0, "0.00"), (-0.004, "-0.004"), (0.00049, "0.00049"), (1.0, "1.00")],
+)
+def test_figures(value: float, shown: str) -> None:
+    assert figure(value) == shown

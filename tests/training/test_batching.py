@@ -1,0 +1,152 @@
+"""Encoding, batching and collating: what the model is fed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.config import Train
+from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prompts, stop_token_id
+from tasks.errors import BadData
+from tasks.training.batching import IGNORED, batch_rows, collate, epoch_rows
+from tasks.training.examples import Examples, Ragged, check_supervision, encode_examples
+from tests.conftest import WritePairs
+
+
+@pytest.fixture
+def examples(tmp_path: Path, write_pairs: WritePairs, tiny_tokenizer: Any) -> Examples:
+    path = write_pairs(tmp_path / "train.parquet", 300)
+    return encode_examples(path, tiny_tokenizer, True, Train())
+
+
+def test_ragged_rows_come_back() -> None:
+    rows = [[1, 2, 3], [], [4]]
+    joined = Ragged.joined([Ragged.of(rows[:1]), Ragged.of(rows[1:])])
+    assert [joined[row].tolist() for row in range(3)] == rows
+    assert joined.lengths.tolist() == [3, 0, 1]
+
+
+def test_prompts_and_completions_end_in_the_stop_token(tiny_tokenizer: Any) -> None:
+    end = tiny_tokenizer.eos_token_id
+    prompt, was_cut = encode_prompt("Say the colour red", tiny_tokenizer, True, None)
+    assert prompt[-1] == end and not was_cut
+    [completion] = encode_completions(["red"], tiny_tokenizer, False)
+    assert completion[-1] == end
+    assert tiny_tokenizer.decode(completion[:-1]) == "red"
+
+
+def test_a_decoder_sees_a_line_break_between_prompt_and_completion(tiny_tokenizer: Any) -> None:
+    [prompt] = encode_prompts(["Say red"], tiny_tokenizer, False)
+    assert tiny_tokenizer.decode(prompt) == "Say red\n"
+
+
+def test_a_long_prompt_is_cut_to_the_limit_and_said(tiny_tokenizer: Any) -> None:
+    ids, was_cut = encode_prompt("red green blue " * 50, tiny_tokenizer, True, 20)
+    assert len(ids) <= 20 and was_cut
+    assert ids[-1] == tiny_tokenizer.eos_token_id
+
+
+def test_a_chat_template_brings_its_own_stop_token(tiny_tokenizer: Any) -> None:
+    import copy
+
+    chat = copy.deepcopy(tiny_tokenizer)
+    chat.add_special_tokens({"additional_special_tokens": ["<|end|>"]})
+    chat.chat_template = (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}<|end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    stop = chat.convert_tokens_to_ids("<|end|>")
+    assert stop_token_id(chat, False) == stop
+    [ids] = encode_completions(["red"], chat, False)
+    assert ids[-1] == stop
+    [prompt] = encode_prompts(["Say red"], chat, False)
+    assert chat.decode(prompt) == "user: Say red<|end|>\nassistant: "
+
+
+def test_examples_over_a_limit_are_counted_and_dropped_or_cut(
+    tmp_path: Path, write_pairs: WritePairs, tiny_tokenizer: Any
+) -> None:
+    path = write_pairs(tmp_path / "train.parquet", 70)
+    whole = encode_examples(path, tiny_tokenizer, True, Train())
+    limit = int(np.median(whole.prompts.lengths))
+    dropped = encode_examples(path, tiny_tokenizer, True, Train(max_prompt_tokens=limit))
+    assert dropped.num_dropped == dropped.num_too_long > 0
+    assert len(dropped) == 70 - dropped.num_dropped
+    cut = encode_examples(
+        path, tiny_tokenizer, True, Train(max_prompt_tokens=limit, too_long="truncate")
+    )
+    assert len(cut) == 70 and cut.num_too_long == dropped.num_too_long
+    assert cut.prompts.lengths.max() == limit
+    assert all(cut.prompts[row][-1] == tiny_tokenizer.eos_token_id for row in range(70))
+
+
+@pytest.mark.parametrize("completion", [[], [1]], ids=["nothing left", "no supervised token"])
+def test_nothing_to_learn_is_refused(tiny_tokenizer: Any, completion: list[int]) -> None:
+    rows = [completion] if completion else []
+    examples = Examples(
+        ["a"] * len(rows), ["t"] * len(rows), Ragged.of([[5]] * len(rows)), Ragged.of(rows), 0, 0
+    )
+    with pytest.raises(BadData, match="train"):
+        check_supervision(examples, tiny_tokenizer, True, "train")
+
+
+def test_a_stop_token_that_is_never_learnt_is_refused(tiny_tokenizer: Any) -> None:
+    examples = Examples(["a"], ["t"], Ragged.of([[5]]), Ragged.of([[7, 8]]), 0, 0)
+    with pytest.raises(BadData, match="stop token"):
+        check_supervision(examples, tiny_tokenizer, True, "train")
+
+
+def test_an_epoch_draws_each_row_equally_often(examples: Examples) -> None:
+    draws = {"colours": 50, "names": 150}
+    drawn = np.concatenate([epoch_rows(examples, draws, 7, epoch) for epoch in range(4)])
+    times = np.bincount(drawn, minlength=len(examples))
+    tasks = np.asarray(examples.tasks)
+    assert set(times[tasks == "colours"]) == {1}  # 200 rows, 4 x 50 draws
+    assert set(times[tasks == "names"]) == {6}  # 100 rows, 4 x 150 draws
+    first = epoch_rows(examples, draws, 7, 0)
+    assert np.array_equal(first, epoch_rows(examples, draws, 7, 0))
+    assert not np.array_equal(first, epoch_rows(examples, draws, 8, 0))
+
+
+def test_batches_hold_every_row_once_within_the_budget(examples: Examples) -> None:
+    rows = np.arange(len(examples))
+    batches = batch_rows(rows, examples, 256, seed=1)
+    assert sorted(np.concatenate(batches).tolist()) == rows.tolist()
+    for batch in batches:
+        longest = examples.prompts.lengths[batch].max() + examples.completions.lengths[batch].max()
+        assert len(batch) * longest <= 256 or len(batch) == 1
+
+
+def test_batches_of_like_length_pad_less_than_random_ones(examples: Examples) -> None:
+    grouped = batch_rows(np.arange(len(examples)), examples, 512, seed=1)
+    random = np.array_split(np.random.default_rng(1).permutation(len(examples)), len(grouped))
+
+    def padding(batches: list[Any]) -> float:
+        made = [collate(batch, examples, True, 0, 0) for batch in batches]
+        return 1 - sum(b.num_tokens for b in made) / sum(b.num_padded for b in made)
+
+    assert padding(grouped) < 0.6 * padding(random)
+
+
+def test_an_encoder_decoder_batch() -> None:
+    examples = Examples(
+        ["a", "b"], ["t", "t"], Ragged.of([[5, 6, 1], [7, 1]]), Ragged.of([[8, 1], [9, 9, 1]]), 0, 0
+    )
+    batch = collate([0, 1], examples, True, 0, 0)
+    assert batch.inputs["input_ids"].tolist() == [[5, 6, 1], [7, 1, 0]]
+    assert batch.inputs["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch.inputs["decoder_input_ids"].tolist() == [[0, 8, 0], [0, 9, 9]]
+    assert batch.labels.tolist() == [[8, 1, IGNORED], [9, 9, 1]]
+    assert (batch.num_supervised, batch.num_tokens, batch.num_padded) == (5, 10, 12)
+
+
+def test_a_decoder_batch_has_loss_on_the_completion_only() -> None:
+    examples = Examples(["a"], ["t"], Ragged.of([[5, 6, 7]]), Ragged.of([[8, 1]]), 0, 0)
+    batch = collate([0], examples, False, 0, None)
+    assert batch.inputs["input_ids"].tolist() == [[5, 6, 7, 8, 1]]
+    # The logits at a position predict the next token, so the last prompt token predicts 8.
+    assert batch.labels.tolist() == [[IGNORED, IGNORED, 8, 1, IGNORED]]
+    assert batch.num_supervised == int((batch.labels != IGNORED).sum())
+    assert batch.labels.dtype == torch.long
