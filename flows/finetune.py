@@ -24,7 +24,7 @@ from tasks.lock import workspace_lock
 from tasks.pipeline import foreseen, pipeline_key
 from tasks.report.table import markdown
 from tasks.stage import Artifact
-from tasks.tracking.run import fail_run, finish_run, open_run, read_run
+from tasks.tracking.run import read_run, tracked
 
 
 def _run_name() -> str:
@@ -74,15 +74,9 @@ def _tracked(recipe: Recipe, workspace: Path) -> Iterator[None]:
     if all_made and not _is_left_open(recipe, workspace):
         yield
         return
-    params = recipe.model_dump(mode="json")
     tags = {"prefect.flow_run_id": str(runtime.flow_run.id)}
-    open_run(workspace, recipe.name, pipeline_key(recipe), params, tags)
-    try:
+    with tracked(recipe, workspace, pipeline_key(recipe), tags):
         yield
-    except BaseException:  # Ctrl-C and a cancelled flow leave a failed run as well
-        fail_run(workspace)
-        raise
-    finish_run(workspace)
 
 
 def _is_left_open(recipe: Recipe, workspace: Path) -> bool:

@@ -18,7 +18,7 @@ from pydantic import field_serializer
 from tasks.config import Recipe, Section
 from tasks.config.task import PLACES
 from tasks.report.card import CardFacts, card
-from tasks.report.facts import WAYS, data_counts, read_facts, read_json, read_rows
+from tasks.report.facts import WAYS, data_counts, read_facts, read_rows
 from tasks.report.html import render
 from tasks.stage import (
     Artifact,
@@ -27,6 +27,7 @@ from tasks.stage import (
     Output,
     Stage,
     digest_of_json,
+    read_json,
     read_manifest,
     write_json,
 )
@@ -96,11 +97,11 @@ def select(recipe: Recipe) -> RegisterSection:
 def write(section: RegisterSection, inputs: Inputs, output: Output) -> Counted:
     """Judge, register, report, and move the aliases."""
     from tasks.tracking import registry
-    from tasks.tracking.run import finish_run
+    from tasks.tracking.run import current_run
 
-    recipe = section.recipe
-    run_id, is_own = _run_of(recipe, inputs)
-    job = _job(recipe, inputs, run_id)
+    run_id = current_run(inputs.workspace)
+    assert run_id, "the runner opens the MLflow run"
+    job = _job(section.recipe, inputs, run_id)
     decision = decide(_evidence(job, _against_champion(job, output.scratch)))
     write_json(output.path / "decision.json", asdict(decision))
     (output.path / "README.md").write_text(card(_card_facts(job, decision)), encoding="utf-8")
@@ -111,8 +112,6 @@ def write(section: RegisterSection, inputs: Inputs, output: Output) -> Counted:
     if decision.promote:
         registry.promote(version)
     _write_version(registry.by_version(version.model, version.version), output)
-    if is_own:
-        finish_run(inputs.workspace)
     return Counted(1, {"version": int(version.version), "promoted": int(decision.promote)})
 
 
@@ -153,19 +152,6 @@ def _manifest(folder: Path) -> Mapping[str, Any]:
     manifest = read_manifest(folder)
     assert manifest is not None, folder  # the stage has just been run or found valid
     return manifest
-
-
-def _run_of(recipe: Recipe, inputs: Inputs) -> tuple[str, bool]:
-    """The MLflow run, and whether it is this stage's own: outside a flow there is none yet."""
-    from tasks.tracking.run import current_run, open_run, read_run
-
-    workspace, resolved = inputs.workspace, recipe.model_dump(mode="json")
-    digests = {name: artifact.digest for name, artifact in inputs.artifacts.items()}
-    own_key = f"register {digest_of_json([resolved, digests])}"
-    under_way, known = current_run(workspace), read_run(workspace)
-    if under_way and known and known.key != own_key:
-        return under_way, False
-    return open_run(workspace, recipe.name, own_key, resolved, {}), True
 
 
 def _evidence(job: Job, champion: ChampionEvidence | None) -> Evidence:

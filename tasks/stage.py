@@ -150,8 +150,11 @@ class Stage(Generic[S]):
 
     def is_valid(self, section: S, inputs: Inputs) -> bool:
         """Whether `run` would reuse what is there."""
-        key = self._key(section, self._input_digests(section, inputs))
-        return self._valid(inputs.workspace / self.name, key) is not None
+        return self._valid(inputs.workspace / self.name, self.key(section, inputs)) is not None
+
+    def key(self, section: S, inputs: Inputs) -> str:
+        """What an artifact of this section and these inputs would be known by."""
+        return self._key(section, self._input_digests(section, inputs))
 
     def _input_digests(self, section: S, inputs: Inputs) -> dict[str, str]:
         upstream = {name: inputs.artifacts[name].digest for name in self.needs}

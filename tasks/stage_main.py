@@ -3,13 +3,14 @@
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from tasks.config import load_recipe
+from tasks.config import Recipe, load_recipe
 from tasks.errors import RetuneError
 from tasks.home import prepare_environment, workspace_of
 from tasks.lock import workspace_lock
-from tasks.stage import Inputs, S, Stage, load_artifact
+from tasks.stage import Inputs, S, Stage, load_artifact, read_manifest
 
 
 def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
@@ -33,9 +34,27 @@ def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
         workspace = workspace_of(recipe.name)
         with workspace_lock(workspace):
             needed = {name: load_artifact(workspace, name) for name in stage.needs}
-            artifact = stage.run(stage.select(recipe), Inputs(workspace, needed))
+            section, inputs = stage.select(recipe), Inputs(workspace, needed)
+            with _tracked(stage, section, inputs, recipe):
+                artifact = stage.run(section, inputs)
     except RetuneError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     print(f"{artifact.path} {artifact.digest}")
     return 0
+
+
+@contextmanager
+def _tracked(stage: Stage[S], section: S, inputs: Inputs, recipe: Recipe) -> Iterator[None]:
+    """The MLflow run, which `train` starts and `register` ends; other stages log nothing to it."""
+    if stage.name not in ("train", "register") or stage.is_valid(section, inputs):
+        yield
+        return
+    from tasks.tracking.run import tracked  # takes seconds
+
+    if stage.name == "train":
+        key = stage.key(section, inputs)
+    else:
+        key = str((read_manifest(inputs["train"]) or {})["key"])
+    with tracked(recipe, inputs.workspace, key, {}, finishes=stage.name == "register"):
+        yield

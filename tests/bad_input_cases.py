@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.toy import ECHO
+
 RECIPE = """\
 name: toy
 base_model: {path: model}
@@ -21,17 +23,6 @@ split: {validation: 0.2, test: 0.2, near_duplicates: null}
 train: {epochs: 1, batch_tokens: 512, precision: fp32}
 forgetting: {probes: null}
 registry: {model: toy}
-"""
-PROMPTS = """\
-name: echo
-version: 1
-task: question_answering
-slots: [text]
-target: said
-example: {text: red, said: red}
-templates:
-  - {name: plain, prompt: "Say the colour {{ text }} again"}
-  - {name: other, prompt: "Colour: {{ text }}", heldout: true}
 """
 SUITE = """\
 name: suite
@@ -47,7 +38,7 @@ templates:
 """
 COLOURS = "text,said\n" + "".join(f"red {number},blue {number}\n" for number in range(40))
 
-USER_FILES = {"recipe.yaml": RECIPE, "echo.yaml": PROMPTS, "colours.csv": COLOURS}
+USER_FILES = {"recipe.yaml": RECIPE, "echo.yaml": ECHO, "colours.csv": COLOURS}
 """The good files; beside them lies the folder `model`."""
 
 FOLDER = object()
@@ -93,8 +84,8 @@ def _recipe(name: str, told: str, old: str, new: str) -> Case:
 
 
 def _prompts(name: str, told: str, old: str, new: str) -> Case:
-    assert old in PROMPTS
-    return Case(name, "template", told, {"echo.yaml": PROMPTS.replace(old, new)})
+    assert old in ECHO
+    return Case(name, "template", told, {"echo.yaml": ECHO.replace(old, new)})
 
 
 CONLL = "Oslo\tB-location\nshines\tO\n\nBergen\n\nRain\tO\n"

@@ -2,6 +2,9 @@
 
 import logging
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,29 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
     monkeypatch.setenv("PREFECT_HOME", str(home / "prefect"))
     return home
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables, which take seconds to create, made once."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
+    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=path.parent)
+    return path
+
+
+@pytest.fixture
+def home(
+    state_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path
+) -> Iterator[Path]:
+    """The state folder with MLflow's database in it; the current folder is the test's own."""
+    state_home.mkdir()
+    shutil.copy(empty_database, state_home / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.chdir(tmp_path)
+    yield state_home
+    assert not (tmp_path / "mlruns").exists()
 
 
 WORDS = ["red", "green", "blue", "black", "white", "pink", "brown", "grey"]

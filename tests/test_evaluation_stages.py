@@ -12,20 +12,9 @@ from tasks.config import BaseModelSection, Forgetting, Generation, Holdout, Reci
 from tasks.errors import BadData, BadInput, BadRecipe
 from tasks.scoring.probes import digests_of, examples_of, load_suite
 from tasks.stage import Artifact, Inputs
-from tests.scoring.tiny import WORDS, examples, save_model, write_examples
+from tests.toy import ECHO, WORDS, examples, save_model, write_examples
 
 GENERATION = Generation(max_new_tokens=6, batch_tokens=400)
-PROMPTS = """\
-name: echo
-version: 1
-task: question_answering
-slots: [text]
-target: said
-example: {text: red, said: red}
-templates:
-  - {name: plain, prompt: "Say it again: {{ text }}"}
-  - {name: other, prompt: "Repeat: {{ text }}"}
-"""
 SUITE = """\
 name: tiny
 probes:
@@ -68,7 +57,7 @@ def inputs(tmp_path: Path, models: dict[str, Path]) -> Inputs:
 def suite(tmp_path: Path) -> Path:
     """A repository with a probe suite of its own."""
     prompts, path = tmp_path / "echo.yaml", tmp_path / "configs" / "forgetting" / "tiny.yaml"
-    prompts.write_text(PROMPTS)
+    prompts.write_text(ECHO)
     rows = [{"text": f"{word} sky", "said": f"{word} sky"} for word in WORDS]
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "echo.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -236,7 +225,7 @@ def test_trained_rows_are_left_out(suite: Path, tmp_path: Path) -> None:
     every = examples_of(loaded, None, tmp_path)
     assert len(every) == len(WORDS)
     left = examples_of(
-        loaded, None, tmp_path, {every[0]["id"]}, {"Repeat: red sky", "Say it again: x"}
+        loaded, None, tmp_path, {every[0]["id"]}, {"Colour: red sky", "Say the colour x again"}
     )
     gone = {every[0]["completion"], "red sky"}
     assert {row["completion"] for row in left} == {f"{word} sky" for word in WORDS} - gone

@@ -41,7 +41,7 @@ def layer(module: str) -> int:
         return 4
     if module in RUNNERS:
         return 3
-    if module in STAGE_MODULES:
+    if module in STAGE_MODULES or module == "tasks.stage_main":
         return 2
     return 1 if module.split(".")[1:2] and module.split(".")[1] in PARTS else 0
 

@@ -1,27 +1,11 @@
 import gzip
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks import ingest
-from tasks.config import Recipe
 from tasks.errors import BadData
-from tasks.stage import Inputs
-
-
-def run(tmp_path: Path, source: dict[str, Any], prompts: str = "dialogue_summary") -> None:
-    content = {
-        "name": "toy",
-        "base_model": {"path": "models/toy"},
-        "tasks": [{"name": "toy", "source": source, "prompts": prompts}],
-        "registry": {"model": "toy"},
-    }
-    recipe = Recipe.model_validate_json(json.dumps(content))
-    (tmp_path / "workspace").mkdir()
-    ingest.run(ingest.select(recipe), Inputs(tmp_path / "workspace", {}))
-
+from tests.ingesting import run
 
 GOOD_CSV = b"dialogue,summary\na,b\n"
 BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {

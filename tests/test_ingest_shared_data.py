@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks import ingest
-from tasks.config import Recipe
 from tasks.errors import BadData
 from tasks.stage import Inputs
+from tests.ingesting import recipe_of
 
 DATA = Path(
     os.environ.get("RETUNE_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
@@ -24,16 +24,9 @@ def ingested(
     tmp_path: Path, source: dict[str, Any], prompts: str, **task: Any
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Summary and records."""
-    content = {
-        "name": "shared",
-        "base_model": {"path": "models/none"},
-        "tasks": [{"name": "shared", "source": source, "prompts": prompts, **task}],
-        "registry": {"model": "none"},
-    }
-    recipe = Recipe.model_validate_json(json.dumps(content))
-    artifact = ingest.run(ingest.select(recipe), Inputs(tmp_path, {}))
-    summary = json.loads((artifact.path / "summary.json").read_text())["shared"]
-    return summary, pq.read_table(artifact.path / "shared.parquet").to_pylist()
+    artifact = ingest.run(ingest.select(recipe_of(source, prompts, **task)), Inputs(tmp_path, {}))
+    summary = json.loads((artifact.path / "summary.json").read_text())["toy"]
+    return summary, pq.read_table(artifact.path / "toy.parquet").to_pylist()
 
 
 def counts(summary: dict[str, Any]) -> tuple[int, int, int, int]:

@@ -24,19 +24,9 @@ from tasks.pipeline import PIPELINE
 from tasks.plan import as_json, plan
 from tasks.stage import Artifact, Inputs, digest_of_folder, write_json
 from tasks.training.cost import flops_per_second
+from tests.toy import ECHO
 
 ROOT = Path(__file__).parents[1]
-PROMPTS = """\
-name: echo
-version: 1
-task: question_answering
-slots: [text]
-target: said
-example: {text: red, said: red}
-templates:
-  - {name: plain, prompt: "Say the colour {{ text }} again"}
-  - {name: other, prompt: "Colour: {{ text }}"}
-"""
 RECIPE = """\
 name: toy
 base_model: {path: BASE}
@@ -73,7 +63,7 @@ def recipe_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "echo.yaml").write_text(PROMPTS)
+    (tmp_path / "echo.yaml").write_text(ECHO)
     write_jsonl(tmp_path / "long.jsonl", rows("long", 900))
     write_jsonl(tmp_path / "short.jsonl", rows("short", 200))
     text = RECIPE.replace("BASE", str(tiny_models[request.param]))

@@ -1,7 +1,6 @@
 """The register stage on artifacts as the other stages leave them, with a real MLflow."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -21,24 +20,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLfl
 NUM_TEST = 60
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"sqlite:///{path}"]
-    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=path.parent)
-    return path
-
-
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Path:
-    home = tmp_path / "home"
-    home.mkdir()
-    shutil.copy(empty_database, home / "mlflow.db")
-    monkeypatch.setenv("RETUNE_HOME", str(home))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    monkeypatch.chdir(tmp_path)
+def workspace(home: Path) -> Path:
     return home / "workspaces" / "chat"
 
 
@@ -136,7 +119,12 @@ def pipeline(
 
 
 def registered(inputs: Inputs, **changes: Any) -> tuple[Artifact, dict[str, Any]]:
-    artifact = register.run(register.select(recipe(**changes)), inputs)
+    from tasks.tracking.run import tracked
+
+    key = digest_of_json([artifact.digest for artifact in inputs.artifacts.values()])
+    told = recipe(**changes)
+    with tracked(told, inputs.workspace, key, {"prefect.flow_run_id": "flow-7"}):
+        artifact = register.run(register.select(told), inputs)
     return artifact, json.loads((artifact.path / "result.json").read_text(encoding="utf-8"))
 
 
@@ -150,11 +138,11 @@ def aliases() -> dict[str, str]:
 def test_first_version_becomes_champion_and_carries_its_lineage(workspace: Path) -> None:
     from mlflow.tracking import MlflowClient
 
-    from tasks.tracking.run import open_run
+    from tasks.tracking.run import read_run
 
     inputs = pipeline(workspace)
-    run_id = open_run(workspace, "chat", "flow", {"a": 1}, {"prefect.flow_run_id": "flow-7"})
     artifact, result = registered(inputs)
+    run_id = read_run(workspace).run_id
     assert aliases() == {"challenger": "1", "champion": "1"}
     assert (result["model"], result["version"], result["run_id"]) == ("summarizer", "1", run_id)
     assert result["decision"]["promote"] is True

@@ -11,6 +11,9 @@ from tasks.config.section import Section, Share
 
 Positive = Annotated[int, Field(ge=1)]
 
+CPU_MICRO_BATCH_TOKENS = 2048
+"""Tokens in one pass on a CPU, where the recipe leaves it open."""
+
 
 class Train(Section):
     """How the weights are updated."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.stage import read_json
+
 WAYS = {"base": "base model", "one_shot": "one-shot", "few_shot": "few-shot", "tuned": "tuned"}
 """The ways to get an answer, in the order of a table, and their names."""
 
@@ -120,11 +122,6 @@ def read_facts(
         examples=choose_examples(list(read_rows(folders["test"] / "predictions.jsonl")), primaries),
         lineage=lineage,
     )
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:

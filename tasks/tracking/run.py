@@ -13,6 +13,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from tasks.config import Recipe
 from tasks.errors import BadWorkspace, RetuneError
 from tasks.home import state_home
 from tasks.tracking.connection import connect, retry_while_down
@@ -94,7 +96,48 @@ def open_run(
     Returns:
         The run's id; the run is RUNNING.
     """
-    return retry_while_down(lambda: _open(workspace, recipe_name, key, params, tags))
+
+    def opened() -> str:
+        client = connect()
+        known = read_run(workspace)
+        if known is None or known.key != key or not _still_there(client, known):
+            known = RunFile(key, uuid.uuid4().hex, None, time.time(), finished=False)
+            _write(workspace, known)
+        experiment_id = _experiment(client, recipe_name)
+        run_id = known.run_id or _created(client, experiment_id, known.token)
+        _write(workspace, replace(known, run_id=run_id, finished=False))
+        client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        run = client.get_run(run_id)
+        if not run.data.params:
+            _log_params(client, run_id, flatten(params))
+        if run.info.status != "RUNNING":
+            client.update_run(run_id, status="RUNNING")
+        return run_id
+
+    return retry_while_down(opened)
+
+
+@contextmanager
+def tracked(
+    recipe: Recipe, workspace: Path, key: str, tags: Mapping[str, str], finishes: bool = True
+) -> Iterator[None]:
+    """Have the run of a recipe under way in a block.
+
+    Args:
+        recipe: Its name is that of the experiment, its values are the params.
+        workspace: The recipe's folder.
+        key: As for `open_run`.
+        tags: Tags of the run.
+        finishes: Whether the end of the block is the end of the run; an error always is.
+    """
+    open_run(workspace, recipe.name, key, recipe.model_dump(mode="json"), tags)
+    try:
+        yield
+    except BaseException:  # Ctrl-C and a cancelled flow leave a failed run as well
+        fail_run(workspace)
+        raise
+    if finishes:
+        finish_run(workspace)
 
 
 def current_run(workspace: Path) -> str | None:
@@ -204,30 +247,6 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         return
     for key, child in children:
         yield from _leaves(child, f"{name}.{key}" if name else key)
-
-
-def _open(
-    workspace: Path,
-    recipe_name: str,
-    key: str,
-    params: Mapping[str, Any],
-    tags: Mapping[str, str],
-) -> str:
-    client = connect()
-    known = read_run(workspace)
-    if known is None or known.key != key or not _still_there(client, known):
-        known = RunFile(key, uuid.uuid4().hex, None, time.time(), finished=False)
-        _write(workspace, known)
-    experiment_id = _experiment(client, recipe_name)
-    run_id = known.run_id or _created(client, experiment_id, known.token)
-    _write(workspace, replace(known, run_id=run_id, finished=False))
-    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-    run = client.get_run(run_id)
-    if not run.data.params:
-        _log_params(client, run_id, flatten(params))
-    if run.info.status != "RUNNING":
-        client.update_run(run_id, status="RUNNING")
-    return run_id
 
 
 def _still_there(client: MlflowClient, known: RunFile) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 
 from tasks.config import Train
+from tasks.config.train import CPU_MICRO_BATCH_TOKENS
 from tasks.data.base_model import tensors_of
 from tasks.home import state_home
 from tasks.stage import read_json, read_manifest
@@ -32,9 +33,6 @@ LOGIT_BYTES = 8
 
 PADDING = 1.05
 """Tokens with padding per token without, assumed."""
-
-CPU_MICRO_BATCH_TOKENS = 2048
-"""As in `tasks.training.loop`, which a plan does not import: it brings in torch."""
 
 EFFICIENCY = 0.5
 """Share of the speed of matrix products alone that a training step reaches on a CPU, assumed."""

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from tasks.config import Train
+from tasks.config.train import CPU_MICRO_BATCH_TOKENS
 from tasks.errors import BadInput
 from tasks.launch import report
 from tasks.training.batching import IGNORED, Batch, batch_rows, collate, epoch_rows
@@ -26,7 +27,6 @@ from tasks.training.optimizer import learning_rate, make_optimizer
 from tasks.training.precision import autocast, pick_device, uses_bf16
 
 REPORTS_PER_RUN = 200
-CPU_MICRO_BATCH_TOKENS = 2048
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 """Numbers of examples, shape (examples,)."""

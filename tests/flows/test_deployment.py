@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.temporary_server import temporary_server
+from tests.toy import save_model
 
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -64,7 +65,7 @@ def test_a_worker_runs_the_deployment(environment, tmp_path):
 
 def write_recipe(folder: Path) -> Path:
     """The smallest run that is one: a random T5 of a few thousand weights, 40 dialogues."""
-    base = make_tiny_t5(folder / "tiny_t5")
+    base = save_model(folder / "tiny_t5", "t5")
     recipe = folder / "talk.yaml"
     recipe.write_text(
         "name: talk\n"
@@ -79,28 +80,3 @@ def write_recipe(folder: Path) -> Path:
         "registry: {model: talker}\n"
     )
     return recipe
-
-
-def make_tiny_t5(folder: Path) -> Path:
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
-
-    words = ["<pad>", "</s>", "<unk>", "Guest", "Agent", ":", ".", "the", "a", "Saturday"]
-    vocabulary = {word: number for number, word in enumerate(words)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", 1)]
-    )
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    )
-    torch.manual_seed(2)
-    config = T5Config(
-        vocab_size=len(words), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
-        decoder_start_token_id=0, pad_token_id=0, eos_token_id=1, tie_word_embeddings=False,
-    )  # fmt: skip
-    T5ForConditionalGeneration(config).save_pretrained(folder)
-    fast.save_pretrained(folder)
-    return folder

@@ -1,7 +1,7 @@
 """Worked examples in prompts: drawn by seed, never the question itself, never cut."""
 
 from tasks.scoring.fewshot import first_answer, with_shots
-from tests.scoring.tiny import examples
+from tests.toy import examples
 
 POOL = examples("echo", 20)
 

@@ -16,7 +16,7 @@ from tasks.scoring.generate import (
     load_generator,
     prompt_limit,
 )
-from tests.scoring.tiny import examples, save_model
+from tests.toy import examples, save_model
 
 GREEDY = Generation(max_new_tokens=12, batch_tokens=200)
 PROMPTS = [row["prompt"] for row in examples("echo", 12)]

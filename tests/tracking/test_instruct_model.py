@@ -30,9 +30,9 @@ GENERATION = {
 
 
 @pytest.fixture
-def package(tiny_t5: Path, prompts: Path) -> Package:
+def package(tiny_models: dict[str, Path], prompts: Path) -> Package:
     example = {"task": "chat", "dialogue": DIALOGUE}
-    return Package(tiny_t5, prompts, "# The card\n", GENERATION, example)
+    return Package(tiny_models["t5"], prompts, "# The card\n", GENERATION, example)
 
 
 def answers_of_transformers(folder: Path, prompts: list[str], max_new_tokens: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Tiny randomly initialised models with a byte-level tokenizer, and examples to score.
+"""A toy task, tiny randomly initialised models for it, and examples to score.
 
 {"id": "00000000000000e0", "task": "echo", "prompt": "Say it again: red 3", ...}
 """
@@ -14,6 +14,19 @@ SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
     + [("references", pa.list_(pa.string()))]
 )
+ECHO = """\
+name: echo
+version: 1
+task: question_answering
+slots: [text]
+target: said
+example: {text: red, said: red}
+templates:
+  - {name: plain, prompt: "Say the colour {{ text }} again"}
+  - {name: other, prompt: "Colour: {{ text }}", heldout: true}
+"""
+"""The prompt file of the toy task."""
+
 WORDS = ("red", "green", "blue", "yellow", "white", "black")
 
 
