@@ -163,15 +163,9 @@ def test_every_test_record_has_its_answers(first: Ended, home: Path) -> None:
 def test_the_version_answers_in_mlflow_and_in_transformers(
     first: Ended, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uri = f"sqlite:///{home / 'mlflow.db'}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    try:
-        model = mlflow.pyfunc.load_model(f"models:/{MODEL}/1")
-        kept = mlflow.artifacts.download_artifacts(f"models:/{MODEL}/1", dst_path=str(tmp_path))
-    finally:
-        mlflow.set_tracking_uri(before)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+    model = mlflow.pyfunc.load_model(f"models:/{MODEL}/1")
+    kept = mlflow.artifacts.download_artifacts(f"models:/{MODEL}/1", dst_path=str(tmp_path))
     row = chats(1)[0]
     [of_record] = model.predict(pd.DataFrame([{"dialogue": row["dialogue"]}]))
     prompt = f"Summarize the following conversation.\n\n{row['dialogue']}"
