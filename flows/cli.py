@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tasks.errors import NotPromoted, RetuneError
+from tasks.errors import BadWorkspace, NotPromoted, RetuneError
 from tasks.home import prepare_environment, state_home
 
 # What a command needs is imported when it runs: `retune --help` must not wait for torch.
@@ -76,7 +76,11 @@ def _reporting(goes_on: bool = False) -> Iterator[None]:
     except KeyboardInterrupt:
         _say("Interrupted." + (" The same command goes on from here." if goes_on else ""))
         raise typer.Exit(130) from None
-    except Exception as error:  # the last resort: a traceback is no message
+    except Exception as error:
+        if no_room := BadWorkspace.behind(error, state_home()):
+            _say(str(no_room))
+            raise typer.Exit(no_room.exit_code) from None
+        # The last resort: a traceback is no message.
         _say(f"{type(error).__name__}: {error}\n{_keep_traceback()}")
         raise typer.Exit(1) from None
 

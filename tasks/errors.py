@@ -19,8 +19,13 @@ A `BadInput` says where, what was expected, what was found and how to mend it:
       mend      fill in the column 'label'
 """
 
+import errno
+import os
+import re
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class BadWorkspace(BadInput):
     """The workspace cannot be written to, or another run holds it."""
 
     @classmethod
-    def not_writable(cls, where: str, error: OSError) -> "BadWorkspace":
+    def not_writable(cls, where: Path | str, error: OSError) -> "BadWorkspace":
         """The error for a write that failed for want of room or permission.
 
         Args:
@@ -109,7 +114,33 @@ class BadWorkspace(BadInput):
             error: What the system said.
         """
         mend = "make room or set RETUNE_HOME to another folder; the same command then goes on"
-        return cls(where, "a folder that can be written to", error.strerror or str(error), mend)
+        return cls(
+            str(where), "a folder that can be written to", error.strerror or str(error), mend
+        )
+
+    @classmethod
+    def behind(cls, error: BaseException, where: Path) -> "BadWorkspace | None":
+        """The want of room or permission behind an error; None where it has other reasons.
+
+        Args:
+            error: Any error; those of libraries hide what the system said in their cause or text.
+            where: The folder that was being written to, where the error does not name a file.
+        """
+        link: BaseException | None = error
+        while link is not None:
+            if isinstance(link, OSError) and link.errno in _NO_ROOM:
+                return cls.not_writable(link.filename or where, link)
+            if getattr(link, "sqlite_errorcode", None) in _NO_ROOM_SQLITE:
+                return cls.not_writable(where, OSError(errno.ENOSPC, str(link)))
+            told = re.search(r"\(os error (\d+)\)", str(link))  # safetensors, which is Rust
+            if told and int(told[1]) in _NO_ROOM:
+                return cls.not_writable(where, OSError(int(told[1]), os.strerror(int(told[1]))))
+            link = link.__cause__ or link.__context__
+        return None
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+_NO_ROOM_SQLITE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
 
 
 class ChildFailed(RetuneError):

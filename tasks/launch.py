@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from tasks.errors import BadInput, ChildFailed, Issue
+from tasks.errors import BadInput, BadWorkspace, ChildFailed, Issue
 
 Event = Mapping[str, Any]
 
@@ -125,9 +125,26 @@ def report(events: Path, event: str, **values: Any) -> None:
         file.write(json.dumps({"event": event, "time": round(time.time(), 3), **values}) + "\n")
 
 
-def report_bad_input(events: Path, error: BadInput) -> None:
-    """Tell the parent that the input is unusable; called in the child before it ends."""
-    report(events, "bad_input", issues=[vars(issue) for issue in error.issues])
+def work(do: Callable[[], None], events: Path) -> int:
+    """What the child's entry point calls: do the work, tell the parent what the user can mend.
+
+    Args:
+        do: The work.
+        events: The file to report to.
+
+    Returns:
+        The exit code.
+    """
+    end_with_launcher()
+    try:
+        do()
+    except Exception as error:
+        known = error if isinstance(error, BadInput) else BadWorkspace.behind(error, events.parent)
+        if known is None:
+            raise
+        report(events, "bad_input", issues=[vars(issue) for issue in known.issues])
+        return known.exit_code
+    return 0
 
 
 def _follow(

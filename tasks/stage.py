@@ -12,7 +12,6 @@ The key is a hash of stage version, section and input digests. A folder whose ma
 same key and whose files still have the digests it names is reused, whichever runner asks.
 """
 
-import errno
 import hashlib
 import json
 import logging
@@ -202,10 +201,9 @@ class Stage(Generic[S]):
             shutil.rmtree(output.scratch.parent, ignore_errors=True)
         except (BadInput, OSError) as error:
             shutil.rmtree(output.path, ignore_errors=True)
-            if isinstance(error, OSError) and error.errno in _NO_ROOM:
-                where = str(error.filename or inputs.workspace)
-                raise BadWorkspace.not_writable(where, error) from error
-            raise
+            if isinstance(error, BadInput):
+                raise
+            raise BadWorkspace.behind(error, inputs.workspace) or error from None
         artifact = _artifact(folder, manifest, "ran")
         logger.info("%s: %d rows in %.1f s", self.name, artifact.rows, artifact.seconds)
         return artifact
@@ -303,6 +301,3 @@ def _replace(new: Path, old: Path) -> None:
         # A crash between these steps leaves no folder at all, and the stage runs again.
         shutil.rmtree(old)
     os.replace(new, old)
-
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tasks.config import Recipe, load_recipe
-from tasks.errors import RetuneError
-from tasks.home import prepare_environment, workspace_of
+from tasks.errors import BadWorkspace, RetuneError
+from tasks.home import prepare_environment, state_home, workspace_of
 from tasks.lock import workspace_lock
 from tasks.stage import Inputs, S, Stage, load_artifact, read_manifest
 
@@ -40,6 +40,12 @@ def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
     except RetuneError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except Exception as error:
+        no_room = BadWorkspace.behind(error, state_home())
+        if no_room is None:
+            raise
+        print(no_room, file=sys.stderr)
+        return no_room.exit_code
     print(f"{artifact.path} {artifact.digest}")
     return 0
 

@@ -224,7 +224,7 @@ def disk(user: Path, state_home: Path) -> Iterator[Path]:
         shutil.copytree(made, state_home, dirs_exist_ok=True)
         yield state_home
     finally:
-        subprocess.run(["umount", str(state_home)], check=True)
+        subprocess.run(["umount", "--lazy", str(state_home)], check=True)
 
 
 @pytest.mark.parametrize("free_kib", [0, 4, 16, 64, 128])
@@ -244,6 +244,29 @@ def test_a_full_disk(
     (disk / "filler").unlink()
     assert (contents(user), contents(disk)) == (given, made)
     assert run(stage) == 0  # "the same command then goes on"
+
+
+@pytest.mark.parametrize(("free_kib", "mlflow"), [(64, "elsewhere"), (256, "elsewhere"), (64, "")])
+def test_a_disk_that_fills_up_in_training(
+    free_kib: int,
+    mlflow: str,
+    user: Path,
+    disk: Path,
+    empty_database: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copy(empty_database, disk / "mlflow.db")
+    if mlflow:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{user / mlflow}.db")
+    shutil.rmtree(disk / "workspaces" / "toy" / "train")
+    fill(disk / "filler", free_kib)
+    capsys.readouterr()
+    check_told(
+        run("train"), *capsys.readouterr(), "can be written to | make room or set RETUNE_HOME"
+    )
+    (disk / "filler").unlink()
+    assert run("train") == 0
 
 
 def fill(path: Path, free_kib: int) -> None:

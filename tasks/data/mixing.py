@@ -36,6 +36,6 @@ def _rates(capped: Mapping[str, int], mixture: Mixture) -> dict[str, float]:
     if mixture.strategy == "equal":
         return {task: 1.0 for task in capped}
     if mixture.strategy == "weights":
-        return dict(mixture.weights)
+        return {task: mixture.weights[task] for task in capped}
     exponent = 1 / mixture.temperature if mixture.strategy == "temperature" else 1.0
     return {task: count**exponent for task, count in capped.items()}

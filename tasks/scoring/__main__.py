@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import torch
 
-from tasks.errors import BadData, BadInput
-from tasks.launch import end_with_launcher, report, report_bad_input
+from tasks.errors import BadData
+from tasks.launch import report, work
 from tasks.scoring.fewshot import Example, ShotPrompt, first_answer, with_shots
 from tasks.scoring.generate import (
     Completion,
@@ -38,17 +39,11 @@ REPORT_EVERY_S = 0.5
 
 def main(job_file: str) -> int:
     """Score as the job says; the result lies in its output folder."""
-    end_with_launcher()
     job = Job.model_validate_json(Path(job_file).read_text(encoding="utf-8"))
-    try:
-        with tempfile.TemporaryDirectory() as modules:
-            # `evaluate` copies its modules before it imports them, by default into the user's home.
-            os.environ["HF_MODULES_CACHE"] = modules
-            _score(job)
-    except BadInput as error:
-        report_bad_input(job.events, error)
-        return error.exit_code
-    return 0
+    with tempfile.TemporaryDirectory() as modules:
+        # `evaluate` copies its modules before it imports them, by default into the user's home.
+        os.environ["HF_MODULES_CACHE"] = modules
+        return work(partial(_score, job), job.events)
 
 
 def _score(job: Job) -> None:

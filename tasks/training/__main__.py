@@ -4,6 +4,7 @@ import csv
 import shutil
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from tasks.data.mixing import draws_per_epoch
-from tasks.errors import BadInput
-from tasks.launch import end_with_launcher, report, report_bad_input
+from tasks.launch import report, work
 from tasks.stage import write_json
 from tasks.training.examples import Examples, check_supervision, encode_examples
 from tasks.training.job import TrainJob
@@ -22,14 +22,8 @@ from tasks.training.model import check_vocabulary, load_model, load_tokenizer
 
 def main(job_file: str) -> int:
     """Train as the job says; the result lies in its output folder."""
-    end_with_launcher()
     job = TrainJob.model_validate_json(Path(job_file).read_text(encoding="utf-8"))
-    try:
-        _train(job)
-    except BadInput as error:
-        report_bad_input(job.events, error)
-        return error.exit_code
-    return 0
+    return work(partial(_train, job), job.events)
 
 
 def _train(job: TrainJob) -> None:

@@ -28,10 +28,14 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     """
     path = folder / f"checkpoint-{step:08d}.pt"
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        partial.unlink()  # on a full disk, telling so takes room too
+        raise
     digest = digest_of_file(partial)
     os.replace(partial, path)
     _digest_file(path).write_text(digest, encoding="utf-8")
