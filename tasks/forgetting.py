@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.config import BaseModelSection, Forgetting, Generation, Recipe, Section
+from tasks.config import Forgetting, Generation, Recipe, Section
+from tasks.config.base_model import KeyedBaseModel
 from tasks.data.base_model import folder_of
 from tasks.scoring.job import Job, Way, base_way, score, write_no_result
 from tasks.scoring.probes import digests_of, examples_of, load_suite
@@ -29,7 +30,7 @@ SCHEMA = pa.schema(
 class ForgettingSection(Section):
     """What the measurement depends on, besides the models."""
 
-    base_model: BaseModelSection
+    base_model: KeyedBaseModel
     """The model that had the abilities."""
 
     probes: str | None

@@ -7,7 +7,8 @@ Every way gets the same prompts; in-context learning has worked examples from th
 before them.
 """
 
-from tasks.config import BaseModelSection, Generation, Holdout, Recipe, Section
+from tasks.config import Generation, Holdout, Recipe, Section
+from tasks.config.base_model import KeyedBaseModel
 from tasks.data.base_model import folder_of
 from tasks.scoring.job import Job, Way, base_way, metrics_of_tasks, score
 from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder
@@ -19,7 +20,7 @@ VERSION = "1"
 class TestSection(Section):
     """What the test depends on, besides model and examples."""
 
-    base_model: BaseModelSection
+    base_model: KeyedBaseModel
     """The model that the tuned one is measured against."""
 
     test: Holdout

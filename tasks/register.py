@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import field_serializer
 
 from tasks.config import Recipe, Section
+from tasks.config.base_model import ORIGIN
 from tasks.config.task import PLACES
 from tasks.report.card import CardFacts, card
 from tasks.report.facts import WAYS, data_counts, read_facts, read_rows
@@ -61,8 +62,8 @@ class RegisterSection(Section):
 
     @field_serializer("recipe")
     def _without_places(self, recipe: Recipe) -> dict[str, Any]:
-        """Leave out of the stage's key where the data lie: their digests are in it."""
-        places = {"tasks": {"__all__": {"source": PLACES}}}
+        """Leave out of the stage's key where data and model lie: their digests are in it."""
+        places: Any = {"tasks": {"__all__": {"source": PLACES}}, "base_model": ORIGIN}
         return recipe.model_dump(mode="json", exclude=places)
 
 

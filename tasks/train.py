@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.config import BaseModelSection, Mixture, Recipe, Section, Train
+from tasks.config import Mixture, Recipe, Section, Train
+from tasks.config.base_model import KeyedBaseModel
 from tasks.data.base_model import folder_of
 from tasks.launch import Event, launch
 from tasks.progress import Bar
@@ -36,7 +37,7 @@ EPOCH_VALUES = ("train_loss", "validation_loss", "validation_token_accuracy")
 class TrainSection(Section):
     """What training depends on, besides the examples."""
 
-    base_model: BaseModelSection
+    base_model: KeyedBaseModel
     """The model to start from."""
 
     train: Train

@@ -1,8 +1,8 @@
 """The `base_model` section, for example `{path: models/pocket-flan}`."""
 
-from typing import Self
+from typing import Annotated, Any, Self
 
-from pydantic import model_validator
+from pydantic import PlainSerializer, model_validator
 
 from tasks.config.section import Section
 
@@ -35,3 +35,15 @@ class BaseModelSection(Section):
         if self.hub is not None and self.revision is None:
             raise ValueError("expected `revision`, the commit of the hub repository to pin")
         return self
+
+
+ORIGIN = {"path", "hub", "revision"}
+"""Fields that say where the model lies."""
+
+
+def _without_origin(section: BaseModelSection) -> dict[str, Any]:
+    return section.model_dump(mode="json", exclude=ORIGIN)
+
+
+KeyedBaseModel = Annotated[BaseModelSection, PlainSerializer(_without_origin)]
+"""For the sections of stages: the digest of its files says which model it is, wherever it lies."""

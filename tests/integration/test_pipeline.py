@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -188,7 +189,9 @@ def test_the_same_data_elsewhere_is_the_same(company: Company, home: Path, again
     moved.write_bytes(company.chats.read_bytes())
     assert decisions(home, company.recipe) == ["reuse"] * 8
     recipe = company.folder / "moved" / "chats.yaml"
-    recipe.write_text(company.recipe.read_text().replace(str(company.chats), str(moved)))
+    shutil.copytree(company.folder / "base", moved.with_name("model"))
+    told = company.recipe.read_text().replace(str(company.chats), str(moved))
+    recipe.write_text(told.replace(str(company.folder / "base"), str(moved.with_name("model"))))
     assert decisions(home, recipe) == ["reuse"] * 8
 
     write_rows(moved, [*chats(119), {"dialogue": "Guest: Hello.", "summary": "A guest is there."}])
