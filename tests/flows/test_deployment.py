@@ -73,7 +73,7 @@ def write_recipe(folder: Path) -> Path:
         "tasks:\n"
         f"  - {{name: talk, source: {{path: {REPOSITORY}/data/support_chat.jsonl}},"
         " prompts: dialogue_summary, max_examples: 40}\n"
-        "train: {epochs: 1, max_prompt_tokens: 2048}\n"
+        "train: {epochs: 1, max_prompt_tokens: 2048, max_completion_tokens: 512}\n"
         "generation: {max_new_tokens: 4}\n"
         "test: {resamples: 1000, baselines: [zero_shot]}\n"
         "forgetting: {probes: null}\n"
