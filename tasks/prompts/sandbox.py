@@ -22,6 +22,8 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
+from tasks.prompts.denoising import FILTERS
+
 MAX_RANGE = 1000
 # Key of the fields under which the names of the slots stand, for the `choice` filter.
 DRAWN_FROM = "_drawn_from"
@@ -89,7 +91,7 @@ def _environment() -> PromptEnvironment:
         range=bounded_range, zip=zip, enumerate=enumerate, namespace=Namespace
     )
     # multimode is what promptsource's most_frequent computes: every value of the highest count.
-    environment.filters.update(choice=choice, most_frequent=multimode)
+    environment.filters.update(choice=choice, most_frequent=multimode, **FILTERS)
     for name in REFUSED_FILTERS:
         del environment.filters[name]
     return environment

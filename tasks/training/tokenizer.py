@@ -1,21 +1,23 @@
-"""Trains the tokenizer of a base model made from scratch: byte-level, digits apart.
+r"""Trains the tokenizer of a base model made from scratch: byte-level, digits apart.
 
-    python -m tasks.training.tokenizer --vocabulary 4096 --out configs/models/pocket *.jsonl
+    python -m tasks.training.tokenizer --vocabulary 4096 --rows 20000 --out FOLDER \
+        .retune/workspaces/RECIPE/ingest/*.parquet
 
 Byte-level BPE has no unknown token: every text can be written and read back. Sentinels
 (`<extra_id_0>` ...) stand for the gaps of span corruption, as in T5.
 """
 
 import argparse
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 PAD, END = "<pad>", "</s>"
 NUM_SENTINELS = 32
+NOT_TEXT = ("id", "split", "references")
 
 
 def train_tokenizer(texts: Iterator[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
@@ -53,21 +55,33 @@ def train_tokenizer(texts: Iterator[str], vocabulary_size: int) -> PreTrainedTok
     )
 
 
-def _texts(paths: list[Path]) -> Iterator[str]:
-    for path in paths:
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                yield from (value for name, value in json.loads(line).items() if name != "id")
+def texts_of(files: Sequence[Path], num_rows: int) -> Iterator[str]:
+    """The texts of records that ingest wrote.
+
+    Args:
+        files: Parquet files of the stage ingest, one a task.
+        num_rows: At most this many records of each, its first, so that no task drowns another.
+    """
+    for path in files:
+        left = num_rows
+        with pq.ParquetFile(path) as records:
+            columns = [name for name in records.schema_arrow.names if name not in NOT_TEXT]
+            for batch in records.iter_batches(columns=columns):
+                for column in batch.slice(0, left).columns:
+                    yield from (text for text in column.to_pylist() if text)
+                left -= min(left, batch.num_rows)
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Train a byte-level BPE tokenizer.")
-    parser.add_argument("files", nargs="+", type=Path, help="JSONL files; every field is text")
+    parser.add_argument("files", nargs="+", type=Path, help="Parquet files that ingest wrote")
+    parser.add_argument("--rows", type=int, default=20_000, help="records of each file, at most")
     parser.add_argument("--vocabulary", type=int, default=4096, help="tokens in all")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     arguments = parser.parse_args()
-    train_tokenizer(_texts(arguments.files), arguments.vocabulary).save_pretrained(arguments.out)
+    texts = texts_of(arguments.files, arguments.rows)
+    train_tokenizer(texts, arguments.vocabulary).save_pretrained(arguments.out)
 
 
 if __name__ == "__main__":

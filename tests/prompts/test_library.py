@@ -20,6 +20,7 @@ LIBRARY = {
     "code_translation": ("source source_language target_language", "target", "translation"),
     "dates": ("question", "answer", "question_answering"),
     "dialogue_summary": ("dialogue", "summary", "summarization"),
+    "denoising": ("text", "original", "generation"),
     "instruction": ("instruction input", "output", "generation"),
     "named_entities": ("sentence", "entities", "entities"),
     "passage_qa": ("passage question", "answer", "question_answering"),
