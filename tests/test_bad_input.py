@@ -30,8 +30,9 @@ REPOSITORY = Path(__file__).parents[1]
 MODULES = (ingest, template, split, train, validate, holdout, forgetting)
 STAGES: dict[str, Stage[Any]] = {module.STAGE.name: module.STAGE for module in MODULES}
 
-PASSING = (".lock", ".scratch/", ".journal", "ingest-rejects.jsonl")
-"""What comes and goes in a workspace: its lock, work to resume, the rows that were rejected."""
+PASSING = (".lock", ".scratch/", ".journal", "run.json", "ingest-rejects.jsonl")
+"""What comes and goes in a workspace: its lock, work to resume, which MLflow run it belongs to,
+the rows that were rejected."""
 
 RANDOM = "text,said\n" + "".join(
     f"{hashlib.sha256(bytes([number % 256, number // 256])).hexdigest()},x\n"
