@@ -3,9 +3,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tasks.errors import BadData
-from tests.ingesting import run
+from tests.data.archives import write_archive
+from tests.ingesting import recipe_of, run
 
 GOOD_CSV = b"dialogue,summary\na,b\n"
 BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
@@ -99,6 +101,8 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         ["the rows have the shape messages, which gives prompt and completion"],
     ),
     "saved is a file": ("a.csv", GOOD_CSV, {"format": "saved"}, ["save_to_disk", "no folder"]),
+    "not a zip archive": ("a.zip", GOOD_CSV, {}, ["a.zip", "an intact archive", "not a zip file"]),
+    "not a tar archive": ("a.tar.gz", GOOD_CSV, {}, ["a.tar.gz", "an intact archive"]),
     "bad test file": ("a.csv", GOOD_CSV, {"test": "gone.csv"}, ["gone.csv", "no such file"]),
 }
 
@@ -163,3 +167,59 @@ def test_bad_parallel_files_are_told(
     with pytest.raises(BadData) as caught:
         run(tmp_path, source, prompts="code_translation")
     assert [part for part in parts if part not in str(caught.value)] == [], str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "settings", "parts"),
+    [
+        ("", {}, ["a.zip!d/README", "a known ending", "''", "source.format: tsv (or lines)"]),
+        ("!*.tsv", {}, ["a.zip!*.tsv", "files in the archive", "none", "d/README, d/a.csv"]),
+        ("!*/empty.csv", {}, ["a.zip!d/empty.csv", "an empty file", "choose the others"]),
+        ("!*/bad.csv", {}, ["a.zip!d/bad.csv:2", "never closed"]),
+        ("!*/*.pq", {"format": "parquet"}, ["a.zip!d/a.pq", "a Parquet file"]),
+        (
+            "!*/a.csv",
+            {"path_fields": "(?P<summary>pos|neg)/"},
+            ["a.zip!d/a.csv", "source.path_fields in the path: (?P<summary>", "'d/a.csv'"],
+        ),
+        ("!*/a.csv", {"validation": "gone.zip!a.csv"}, ["gone.zip", "no such file"]),
+    ],
+)
+def test_what_is_wrong_in_an_archive_is_told(
+    pattern: str, settings: dict[str, Any], parts: list[str], tmp_path: Path
+) -> None:
+    files = {"README": b"about", "a.csv": GOOD_CSV, "bad.csv": GOOD_CSV[:-4] + b'"x\n'}
+    files |= {"a.pq": b"PAR1", "empty.csv": b""}
+    archive = write_archive(
+        tmp_path / "a.zip", {f"d/{name}": content for name, content in files.items()}
+    )
+    if not pattern:
+        write_archive(archive, {"d/README": b"about", "d/a.csv": GOOD_CSV})
+    with pytest.raises(BadData) as caught:
+        run(tmp_path, {"path": f"{archive}{pattern}", **settings})
+    message = str(caught.value)
+    assert [part for part in parts if part not in message] == [], message
+    assert not (tmp_path / "workspace" / "ingest").exists()
+
+
+def test_a_path_without_the_fields_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(GOOD_CSV)
+    with pytest.raises(BadData, match=r"a\.csv\n.*in the path: \(\?P<x>y\)\n +found +'a\.csv'"):
+        run(tmp_path, {"path": str(tmp_path / "a.csv"), "path_fields": "(?P<x>y)"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "part"),
+    [
+        ({"path_fields": "(?P<label>pos"}, r"regular expression \(missing \), unterminated"),
+        ({"path_fields": "(pos|neg)/"}, "with a named group"),
+        ({"path_fields": "(?P<x>y)", "format": "saved"}, "files that are read one by one"),
+        ({"path_fields": "(?P<x>y)", "path": None, "hub": "a/b", "revision": "1"}, "one by one"),
+        ({"passage_words": 0}, "greater than or equal to 1"),
+        ({"tag_column": -2}, "greater than or equal to -1"),
+        ({"format": "sentences"}, "'lines', 'documents', 'passages'"),
+    ],
+)
+def test_a_bad_setting_is_an_error_of_the_recipe(settings: dict[str, Any], part: str) -> None:
+    with pytest.raises(ValidationError, match=part):
+        recipe_of({"path": "a.txt", **settings})

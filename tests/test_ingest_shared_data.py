@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from tests.ingesting import recipe_of
 DATA = Path(
     os.environ.get("RETUNE_SHARED_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
 )
+
+POLARITY = {"label": {"pos": "positive", "neg": "negative"}}
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="needs the shared data")
 
@@ -121,14 +124,93 @@ def test_self_instruct_seed_tasks(tmp_path: Path) -> None:
     seeds = DATA / "self_instruct" / "seed_tasks.jsonl"
     with pytest.raises(BadData, match="the column 'output'"):
         ingested(tmp_path, {"path": str(seeds)}, "instruction")
-    tasks = [json.loads(line) for line in seeds.read_text(encoding="utf-8").splitlines()]
-    rows = [
-        {"instruction": task["instruction"], **instance}
-        for task in tasks
-        for instance in task["instances"]
-    ]
-    flat = tmp_path / "seed_tasks.json"
-    flat.write_text(json.dumps(rows), encoding="utf-8")
-    summary, records = ingested(tmp_path, {"path": str(flat)}, "instruction")
-    assert summary["rows"] == len(rows) == 175
+    source = {"path": str(seeds), "format": "natural_instructions"}
+    summary, records = ingested(tmp_path, source, "instruction")
+    assert counts(summary) == (175, 175, 0, 0)
+    assert records[1]["instruction"] == "What is the relation between the given pairs?"
+    assert records[1]["input"] == "Night : Day :: Right : Left"
     assert any(record["input"] == "" for record in records)
+
+
+def test_wikigold_has_tags_of_the_first_kind(tmp_path: Path) -> None:
+    source = {"path": str(DATA / "ner" / "wikigold" / "wikigold.conll.txt"), "format": "conll"}
+    summary, records = ingested(tmp_path, source, "named_entities")
+    assert counts(summary) == (1_696, 1_687, 0, 9)
+    assert (
+        records[0]["entities"]
+        == "other: 010; other: Japanese; organisation: The Mad Capsule Markets"
+    )
+    assert not any("-DOCSTART-" in record["sentence"] for record in records)
+
+
+def test_fairytaleqa_from_its_archive(tmp_path: Path) -> None:
+    archive = DATA / "fairytaleqa" / "fairytaleqa.zip"
+    source = {
+        "path": f"{archive}!*train*.csv",
+        "validation": f"{archive}!valid.csv",
+        "test": f"{archive}!test.csv",
+        "columns": {"passage": "content"},
+    }
+    summary, records = ingested(tmp_path, source, "passage_qa")
+    assert counts(summary) == (8_548 + 1_025 + 1_007, 10_580, 0, 0)
+    assert Counter(record["split"] for record in records) == {
+        None: 8_548,
+        "validation": 1_025,
+        "test": 1_007,
+    }
+    assert sum(len(record["references"]) == 2 for record in records) == 1_413
+
+
+def test_movie_reviews_have_their_label_in_the_path(tmp_path: Path) -> None:
+    source = {
+        "path": f"{DATA / 'nltk_corpora' / 'movie_reviews.zip'}!*.txt",
+        "format": "documents",
+        "path_fields": "(?P<label>pos|neg)/",
+        "values": POLARITY,
+    }
+    summary, records = ingested(tmp_path, source, "review_sentiment")
+    assert counts(summary) == (2_000, 2_000, 0, 0)
+    assert Counter(record["label"] for record in records) == {"negative": 1_000, "positive": 1_000}
+    assert records[0]["text"].startswith("plot : two teen couples go to a church party")
+
+
+def test_sentence_polarity_has_its_label_in_the_ending(tmp_path: Path) -> None:
+    source = {
+        "path": f"{DATA / 'nltk_corpora' / 'sentence_polarity.zip'}!*/rt-polarity.*",
+        "format": "lines",
+        "path_fields": r"\.(?P<label>pos|neg)$",
+        "values": POLARITY,
+    }
+    summary, records = ingested(tmp_path, source, "review_sentiment")
+    assert counts(summary) == (10_662, 10_662, 0, 0)
+    assert Counter(record["label"] for record in records) == {"negative": 5_331, "positive": 5_331}
+    assert records[0]["text"] == "simplistic , silly and tedious ."
+
+
+def test_pros_and_cons_are_tagged(tmp_path: Path) -> None:
+    source = {
+        "path": f"{DATA / 'nltk_corpora' / 'pros_cons.zip'}!*/Integrated*.txt",
+        "format": "tagged_lines",
+        "values": {"label": {"Pros": "positive", "Cons": "negative"}},
+    }
+    summary, records = ingested(tmp_path, source, "review_sentiment")
+    assert counts(summary) == (22_935 + 22_940, 41_710, 8, 4_157)
+    assert summary["reasons"] == {"text is empty": 8}
+    texts = {record["text"] for record in records}
+    assert "no flash & you lose all your pix if the battery goez dead ." in texts
+
+
+def test_passages_of_some_books_of_project_gutenberg(tmp_path: Path) -> None:
+    archive = DATA / "gutenberg_prose" / "gutenberg_prose_15_authors.tar.xz"
+    source = {
+        "path": f"{archive}!Potter*",
+        "format": "passages",
+        "columns": {"text": "text", "original": "text"},
+    }
+    summary, records = ingested(tmp_path, source, "denoising")
+    assert counts(summary) == (692, 686, 0, 6)
+    words = sorted(len(record["text"].split()) for record in records)
+    assert words[len(words) // 2] == 120
+    text = "\n".join(record["text"] for record in records)
+    assert "SMALL PRINT" not in text and "START OF TH" not in text
+    assert "End of the Project" not in text and "END OF TH" not in text

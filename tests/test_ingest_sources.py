@@ -1,5 +1,7 @@
 """Where ingest reads from, and the shapes in which data come."""
 
+import gzip
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,8 @@ from typing import Any
 import pytest
 
 from tasks.errors import BadData, RetuneError
-from tests.ingesting import CHATS, jsonl, made, records, run
+from tests.data.archives import write_archive
+from tests.ingesting import CHATS, REVIEWS, jsonl, made, records, rejects, run
 
 
 @pytest.mark.parametrize("path", ["part-*.jsonl", "."])
@@ -121,6 +124,185 @@ def test_hub_data_sets_come_through_the_datasets_library(
         run(tmp_path, {**source, "hub": "nobody/nothing"})
 
 
+ROWS = "".join(json.dumps(chat) + "\n" for chat in CHATS)
+FIRST, SECOND, THIRD = (f"{line}\n".encode() for line in ROWS.splitlines())
+
+
+@pytest.mark.parametrize("kind", ["a.zip", "a.tar", "a.tar.gz", "a.tar.xz"])
+def test_archives_are_read_like_folders_and_bring_their_splits(kind: str, tmp_path: Path) -> None:
+    files = {
+        "d/train_2.jsonl": SECOND,
+        "d/train_1.jsonl.gz": gzip.compress(FIRST),
+        "d/valid.jsonl": THIRD,
+        "README": b"about",
+    }
+    archive = write_archive(tmp_path / kind, files)
+    source = {"path": f"{archive}!*train*", "validation": f"{archive}!d/valid.jsonl"}
+    artifact = run(tmp_path, source)
+    assert [(row["split"], row["summary"]) for row in records(artifact)] == [
+        (None, CHATS[0]["summary"]),
+        (None, CHATS[1]["summary"]),
+        ("validation", CHATS[2]["summary"]),
+    ]
+    assert not (tmp_path / "workspace" / ".ingest.scratch").exists()
+    # What the other members are, and what archive these are in, makes no difference.
+    other = write_archive(tmp_path / "b.zip", {**files, "README": b"other"})
+    moved = {"path": f"{other}!*train*", "validation": f"{other}!*valid*"}
+    assert run(tmp_path, moved).state == "reused"
+    write_archive(other, {**files, "d/train_2.jsonl": SECOND + THIRD})
+    assert run(tmp_path, moved).state == "ran"
+
+
+def test_every_file_of_several_archives(tmp_path: Path) -> None:
+    write_archive(tmp_path / "1.zip", {"b.jsonl": SECOND, "a.jsonl": FIRST})
+    write_archive(tmp_path / "2.tar", {"a.jsonl": THIRD})
+    summaries = [chat["summary"] for chat in CHATS]
+    rows = records(run(tmp_path, {"path": str(tmp_path / "[12].*")}))
+    assert [row["summary"] for row in rows] == summaries
+    rows = records(run(tmp_path, {"path": str(tmp_path / "*.zip![b-z]*")}))
+    assert [row["summary"] for row in rows] == summaries[1:2]
+
+
+def test_rejects_and_messages_name_the_file_in_the_archive(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "a.zip", {"d/a.jsonl": ROWS.encode() + b"{]\n"})
+    artifact = run(tmp_path, {"path": str(archive)}, max_rejected=0.5)
+    assert [(row["file"], row["line"]) for row in rejects(artifact)] == [
+        (f"{archive}!d/a.jsonl", 4)
+    ]
+    write_archive(archive, {"d/a.csv": "dialogue,summary\nä,b\n".encode("latin-1")})
+    with pytest.raises(BadData) as caught:
+        run(tmp_path, {"path": str(archive)})
+    assert str(caught.value).startswith(f"{archive}!d/a.csv:2\n")
+    assert "scratch" not in str(caught.value)
+
+
+def test_parallel_files_of_an_archive(tmp_path: Path) -> None:
+    files = {"t/train.de": "eins\nzwei\n", "t/train.en": "one\ntwo\n"}
+    files |= {"t/dev.de": "drei\n", "t/dev.en": "three\n"}
+    encoded = {name: text.encode() for name, text in files.items()}
+    archive = write_archive(tmp_path / "de-en.zip", encoded)
+    source: dict[str, Any] = {
+        "path": f"{archive}!*/train.de",
+        "format": "parallel",
+        "parallel": {"target": f"{archive}!*/train.en"},
+        "validation": f"{archive}!*/dev.de",
+        "constants": {"source_language": "German", "target_language": "English"},
+    }
+    rows = records(run(tmp_path, source, prompts="translation"))
+    assert [(row["source"], row["target"], row["split"]) for row in rows] == [
+        ("eins", "one", None),
+        ("zwei", "two", None),
+        ("drei", "three", "validation"),
+    ]
+    write_archive(archive, {**encoded, "t/train.en": b"one\n"})
+    with pytest.raises(BadData, match=r"2 in .*zip!t/train\.de; 1 in .*zip!t/train\.en"):
+        run(tmp_path, source, prompts="translation")
+    source |= {"path": f"{archive}!*.de", "validation": None}
+    with pytest.raises(BadData, match=r"one file\n.*t/dev\.de and t/train\.de"):
+        run(tmp_path, source, prompts="translation")
+
+
+LABELS = {"values": {"label": {"pos": "positive", "neg": "negative"}}}
+
+
+def test_labels_from_folders(tmp_path: Path) -> None:
+    files = {"pos/1.txt": b"Good.\n\nVery.", "neg/1.txt": b"Bad.", "neg/2.txt": b"Bad."}
+    for name, content in files.items():
+        path = tmp_path / "posts" / "reviews" / name
+        made(path.parent)
+        path.write_bytes(content)
+    folder = {"path": str(tmp_path / "posts" / "**" / "*.txt")}
+    archive = {"path": str(write_archive(tmp_path / "a.tar.gz", files))}
+    settings = {"format": "documents", "path_fields": "(?P<label>pos|neg)/", **LABELS}
+    for source in (folder, archive):
+        rows = records(run(tmp_path, source | settings, **REVIEWS))
+        assert [(row["text"], row["label"]) for row in rows] == [
+            ("Bad.", "negative"),
+            ("Good.\n\nVery.", "positive"),
+        ]
+
+
+def test_what_is_taken_from_the_path_is_part_of_the_digest(tmp_path: Path) -> None:
+    (tmp_path / "rt.neg").write_text("so so\n\nmeh\n")
+    settings = {"format": "lines", "path_fields": r"\.(?P<label>\w+)$", **LABELS}
+    first = run(tmp_path, {"path": str(tmp_path / "rt.neg"), **settings}, **REVIEWS)
+    assert [(row["text"], row["label"]) for row in records(first)] == [
+        ("so so", "negative"),
+        ("meh", "negative"),
+    ]
+    (tmp_path / "rt.neg").rename(tmp_path / "other.neg")
+    moved = run(tmp_path, {"path": str(tmp_path / "other.neg"), **settings}, **REVIEWS)
+    assert moved.state == "reused"
+    (tmp_path / "other.neg").rename(tmp_path / "other.pos")
+    renamed = run(tmp_path, {"path": str(tmp_path / "*.pos"), **settings}, **REVIEWS)
+    assert (renamed.state, records(renamed)[0]["label"]) == ("ran", "positive")
+
+
+def test_the_split_may_stand_in_the_path(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "a.zip", {"dev/a.jsonl": FIRST, "train/a.jsonl": SECOND})
+    source = {"path": str(archive), "path_fields": "^(?P<part>[^/]+)/", "split_column": "part"}
+    assert [row["split"] for row in records(run(tmp_path, source))] == ["validation", "train"]
+
+
+TEXT = {"columns": {"text": "text", "original": "text"}}
+
+
+@pytest.mark.parametrize(
+    ("content", "source", "prompts", "expected"),
+    [
+        (
+            "One.\nTwo.\n",
+            {"format": "lines", **TEXT},
+            "denoising",
+            [{"text": "One."}, {"text": "Two."}],
+        ),
+        (
+            "One.\n\nTwo.\n",
+            {"format": "documents", **TEXT},
+            "denoising",
+            [{"text": "One.\n\nTwo."}],
+        ),
+        ("A\nb.\n\nC.\n", {"format": "passages", **TEXT}, "denoising", [{"text": "A b.\nC."}]),
+        (
+            "<Pros>Light</Pros>\n<Cons>Dear</Cons>\n",
+            {
+                "format": "tagged_lines",
+                "values": {"label": {"Pros": "positive", "Cons": "negative"}},
+            },
+            "review_sentiment",
+            [{"text": "Light", "label": "positive"}, {"text": "Dear", "label": "negative"}],
+        ),
+        (
+            '{"Definition": ["Count."],\n"Instances": [{"input": "", "output": ["1 2", "1, 2"]}]}',
+            {"format": "natural_instructions"},
+            "instruction",
+            [{"instruction": "Count.", "input": "", "references": ["1 2", "1, 2"]}],
+        ),
+        (
+            "EU I-ORG O\nrules O O\n",
+            {"format": "conll", "tag_column": 1},
+            "named_entities",
+            [{"sentence": "EU rules", "entities": "organisation: EU"}],
+        ),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_formats_that_the_name_does_not_say(
+    content: str,
+    source: dict[str, Any],
+    prompts: str,
+    expected: list[dict[str, Any]],
+    zipped: bool,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / ("a.txt.gz" if zipped else "a.txt")
+    encoded = content.encode("utf-8-sig")
+    path.write_bytes(gzip.compress(encoded) if zipped else encoded)
+    rows = records(run(tmp_path, {"path": str(path), **source}, prompts=prompts))
+    for row, fields in zip(rows, expected, strict=True):
+        assert {key: row[key] for key in fields} == fields
+
+
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's own
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_dvc_files_at_a_revision(tmp_path: Path) -> None:
@@ -131,6 +313,10 @@ def test_dvc_files_at_a_revision(tmp_path: Path) -> None:
     assert len(records(run(tmp_path, current))) == 2
     (repository / "chats.jsonl").unlink()
     assert len(records(run(tmp_path / "b", current))) == 2
+    packed = {"dvc": {"repo": str(repository), "path": "chats.zip!*train*", "rev": "v1"}}
+    assert len(records(run(tmp_path, packed))) == 1
+    packed = {"dvc": {"repo": str(repository), "path": "chats.zip!*train*"}}
+    assert len(records(run(tmp_path, packed))) == 2
     for change, part in (
         ({"rev": "v9"}, "unknown Git revision 'v9'"),
         ({"path": "gone.jsonl"}, "No such file"),
@@ -141,14 +327,17 @@ def test_dvc_files_at_a_revision(tmp_path: Path) -> None:
 
 
 def _dvc_repository(folder: Path) -> Path:
-    """One with `chats.jsonl` of one row at the tag v1 and of two rows now."""
+    """One with `chats.jsonl`, and a zip of it, of one row at the tag v1 and of two rows now."""
     dvc_repo = pytest.importorskip("dvc.repo")
     scm = pytest.importorskip("scmrepo.git")
     with scm.Git.init(str(made(folder))) as git, dvc_repo.Repo.init(str(folder)) as repo:
         for count, tag in ((1, "v1"), (2, "v2")):
             jsonl(folder / "chats.jsonl", CHATS[:count])
-            repo.add(str(folder / "chats.jsonl"))
-            git.add([str(folder / "chats.jsonl.dvc")])
+            rows = (folder / "chats.jsonl").read_bytes()
+            write_archive(folder / "chats.zip", {"train.jsonl": rows, "README": b"about"})
+            for name in ("chats.jsonl", "chats.zip"):
+                repo.add(str(folder / name))
+                git.add([str(folder / f"{name}.dvc")])
             git.commit(tag)
             git.tag(tag)
     return folder

@@ -6,6 +6,7 @@
   max_examples: 1000
 """
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,7 +14,21 @@ from pydantic import Field, model_validator
 from tasks.config.section import Name, Section, Share
 
 Format = Literal[
-    "auto", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "conll", "parallel", "saved"
+    "auto",
+    "jsonl",
+    "json",
+    "csv",
+    "tsv",
+    "parquet",
+    "arrow",
+    "conll",
+    "lines",
+    "documents",
+    "passages",
+    "tagged_lines",
+    "natural_instructions",
+    "parallel",
+    "saved",
 ]
 Shape = Literal["auto", "columns", "prompt_completion", "alpaca", "messages", "sharegpt"]
 
@@ -38,7 +53,9 @@ class Source(Section):
     """Where records come from. Exactly one of `path`, `hub` and `dvc`."""
 
     path: str | None = None
-    """A file, a glob (`reviews/*.csv`) or a folder; `.gz` of the text formats is read as well."""
+    """A file, a glob (`reviews/*.csv`, with folders `books/**/*.txt`), a folder, or an archive
+    (zip, tar, tar.gz, tar.xz). `fairytaleqa.zip!*train*.csv` are the files in an archive whose
+    whole name matches, `*` matching `/` too. `.gz` of the text formats is read as well."""
 
     hub: str | None = None
     """Data set on the Hugging Face hub; needs `revision`."""
@@ -54,7 +71,11 @@ class Source(Section):
 
     format: Format = "auto"
     """How the file is written; `auto` goes by its name. `conll`: token and tag columns, a blank
-    line between sentences. `parallel`: line-aligned text files. `saved`: a folder written by
+    line between sentences. `lines`, `documents`, `passages`: plain text, of which each line, each
+    file or some paragraphs at a time are the field `text`. `tagged_lines`: `<Pros>Light</Pros>`,
+    with the fields `text` and `label`. `natural_instructions`: tasks with their instances as in
+    Super-NaturalInstructions and Self-Instruct, with the fields `instruction`, `input` and
+    `output`. `parallel`: line-aligned text files. `saved`: a folder written by
     `datasets.Dataset.save_to_disk`."""
 
     shape: Shape = "auto"
@@ -66,6 +87,20 @@ class Source(Section):
 
     header: bool = True
     """Whether the first line of a CSV or TSV file names its columns."""
+
+    token_column: Annotated[int, Field(ge=0)] = 0
+    """Number of the column with the token (format `conll`), from 0."""
+
+    tag_column: Annotated[int, Field(ge=-1)] = -1
+    """Number of the column with the tag (format `conll`), from 0; -1 is the last."""
+
+    passage_words: Annotated[int, Field(ge=1)] = 120
+    """About how many words a passage has (format `passages`); it ends where a paragraph does."""
+
+    path_fields: str | None = None
+    """Regular expression with named groups that are fields of every record of a file, such as
+    `(?P<label>pos|neg)/`. It is searched in the file's path below the folder or the first
+    wildcard of `path`, in the name of a single file, and in the name inside an archive."""
 
     values: dict[str, dict[str, str]] = {}
     """Prompt field -> value in the source -> value for the prompt, such as
@@ -98,6 +133,22 @@ class Source(Section):
             raise ValueError("expected `revision`, the commit of the hub data set to pin")
         if (self.format == "parallel") != bool(self.parallel):
             raise ValueError("expected `format: parallel` together with `parallel: {field: file}`")
+        return self
+
+    @model_validator(mode="after")
+    def _named_groups(self) -> Self:
+        if self.path_fields is None:
+            return self
+        if self.hub is not None or self.format in ("parallel", "saved"):
+            raise ValueError("expected `path_fields` with files that are read one by one")
+        try:
+            groups = re.compile(self.path_fields).groupindex
+        except re.error as error:
+            raise ValueError(
+                f"expected `path_fields` to be a regular expression ({error})"
+            ) from None
+        if not groups:
+            raise ValueError("expected `path_fields` with a named group: `(?P<label>pos|neg)/`")
         return self
 
 

@@ -10,12 +10,19 @@ from pathlib import Path
 from tasks.config import Source
 from tasks.data.readers_conll import read_conll
 from tasks.data.readers_csv import read_csv, read_tsv
+from tasks.data.readers_instructions import read_instructions
 from tasks.data.readers_json import is_jsonl, read_json, read_jsonl
+from tasks.data.readers_plain import (
+    read_document,
+    read_lines,
+    read_passages,
+    read_tagged_lines,
+)
 from tasks.data.readers_rows import Row, Rows, Unreadable
 from tasks.data.readers_tables import read_arrow, read_parquet
 from tasks.errors import BadData
 
-__all__ = ["Row", "Rows", "Unreadable", "format_of", "read_rows"]
+__all__ = ["Row", "Rows", "Unreadable", "format_of", "named_format", "read_rows"]
 
 FORMATS = {
     ".jsonl": "jsonl",
@@ -35,26 +42,41 @@ TABLES = ("parquet", "arrow")
 """Formats that are compressed inside, and not text."""
 
 
-def format_of(path: Path, source: Source) -> str:
-    """The format of a file.
+def named_format(name: str, source: Source) -> str:
+    """The format of a file by the recipe or, where it leaves that open, by the file's name.
 
     Args:
-        path: The file; its name decides where the recipe does not.
-        source: The recipe's `format` and `encoding`. A `.json` file with an object on each line
-            is JSONL, as many published ones are.
+        name: The file's name, for messages as well.
+        source: The recipe's `format`.
 
     Raises:
         BadData: A name that says nothing, or a gzipped table.
     """
-    zipped = path.suffix.lower() == ".gz"
-    named = path.with_suffix("") if zipped else path
-    found = FORMATS.get(named.suffix.lower(), "") if source.format == "auto" else source.format
+    zipped = name.lower().endswith(".gz")
+    suffix = Path(name[:-3] if zipped else name).suffix
+    found = FORMATS.get(suffix.lower(), "") if source.format == "auto" else source.format
     if not found:
         expected = f"a known ending: {', '.join(FORMATS)} (.gz behind those of text)"
-        mend = "rename the file, or say what it is: source.format: tsv, for example"
-        raise BadData(str(path), expected, f"'{named.suffix}'", mend)
+        mend = "rename the file, or say what it is: source.format: tsv (or lines), for example"
+        raise BadData(name, expected, f"'{suffix}'", mend)
     if zipped and found in TABLES:
-        raise BadData(str(path), f"a {found} file", "a gzipped one", "unpack it")
+        raise BadData(name, f"a {found} file", "a gzipped one", "unpack it")
+    return found
+
+
+def format_of(path: Path, source: Source, name: str | None = None) -> str:
+    """The format of a file, by its content too.
+
+    Args:
+        path: The file.
+        source: The recipe's `format` and `encoding`. A `.json` file with an object on each line
+            is JSONL, as many published ones are.
+        name: The file's name, where the path does not say it.
+
+    Raises:
+        BadData: As for `named_format`, or the file cannot be read.
+    """
+    found = named_format(name or str(path), source)
     if source.format == "auto" and found == "json" and is_jsonl(path, source.encoding):
         return "jsonl"
     return found
@@ -66,7 +88,7 @@ def read_rows(path: Path, file_format: str, source: Source) -> Rows:
     Args:
         path: The file.
         file_format: As `format_of` says.
-        source: Encoding and header.
+        source: Encoding, and what the format leaves open, such as `header`.
 
     Raises:
         BadData: The file as a whole cannot be read.
@@ -81,7 +103,17 @@ def read_rows(path: Path, file_format: str, source: Source) -> Rows:
         case "tsv":
             return read_tsv(path, source.encoding, source.header)
         case "conll":
-            return read_conll(path, source.encoding)
+            return read_conll(path, source.encoding, source.token_column, source.tag_column)
+        case "lines":
+            return read_lines(path, source.encoding)
+        case "documents":
+            return read_document(path, source.encoding)
+        case "passages":
+            return read_passages(path, source.encoding, source.passage_words)
+        case "tagged_lines":
+            return read_tagged_lines(path, source.encoding)
+        case "natural_instructions":
+            return read_instructions(path, source.encoding)
         case "parquet":
             return read_parquet(path)
         case _:

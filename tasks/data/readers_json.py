@@ -5,6 +5,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.data.readers_rows import Row, Rows, Unreadable
@@ -45,7 +46,24 @@ def read_json(path: Path, encoding: str) -> Rows:
     """
     with open_text(path, encoding, newline="\n") as file:
         text = file.read()
-    position = _array_start(path, text)
+    for line, value, written in items_at(path, text, _array_start(path, text)):
+        yield _row(line, value, written)
+
+
+def items_at(path: Path, text: str, position: int) -> Iterator[tuple[int, object, str]]:
+    """The items of a JSON array, parsed one at a time.
+
+    Args:
+        path: The file, for messages.
+        text: What is in it.
+        position: Behind the `[` of the array.
+
+    Yields:
+        Line on which the item starts, the item, and how it is written.
+
+    Raises:
+        BadData: Not JSON.
+    """
     counted, line = 0, 1
     while True:
         position = _skip(text, position)
@@ -53,13 +71,55 @@ def read_json(path: Path, encoding: str) -> Rows:
             return
         line += text.count("\n", counted, position)
         counted = position
-        value, position = _value(path, text, position)
-        yield _row(line, value, text[counted:position])
+        value, position = value_at(path, text, position)
+        yield line, value, text[counted:position]
         position = _skip(text, position)
         if text[position : position + 1] == ",":
             position += 1
         elif text[position : position + 1] != "]":
             raise _not_json(path, text, position, "expected ',' or ']'")
+
+
+def keys_of(path: Path, text: str) -> Iterator[tuple[str, int]]:
+    """The keys of the JSON object that a text is, each with the position of its value.
+
+    A value is parsed when the next key is asked for. There are no keys where the text is another
+    value than an object.
+
+    Raises:
+        BadData: Not JSON.
+    """
+    position = _skip(text, 0)
+    if text[position : position + 1] != "{":
+        value_at(path, text, position)
+        return
+    position = _skip(text, position + 1)
+    while text[position : position + 1] == '"':
+        key, position = value_at(path, text, position)
+        position = _skip(text, position)
+        if text[position : position + 1] != ":":
+            raise _not_json(path, text, position, "expected ':'")
+        position = _skip(text, position + 1)
+        yield str(key), position
+        _, position = value_at(path, text, position)
+        position = _skip(text, position)
+        if text[position : position + 1] == ",":
+            position = _skip(text, position + 1)
+
+
+def value_at(path: Path, text: str, position: int) -> tuple[object, int]:
+    """The JSON value at a position, and the position behind it.
+
+    Raises:
+        BadData: Not JSON.
+    """
+    try:
+        return _DECODER.raw_decode(text, position)
+    except json.JSONDecodeError as error:
+        raise _not_json(path, text, error.pos, error.msg) from None
+    except (ValueError, RecursionError):
+        problem = "nested too deeply, or a number too long"
+        raise _not_json(path, text, position, problem) from None
 
 
 def _parsed(line: str) -> dict[str, object] | Unreadable:
@@ -85,42 +145,22 @@ def _array_start(path: Path, text: str) -> int:
     if text[position : position + 1] == "[":
         return position + 1
     keys: list[str] = []
-    if text[position : position + 1] == "{":
-        position = _skip(text, position + 1)
-        while text[position : position + 1] == '"':
-            key, position = _value(path, text, position)
-            position = _skip(text, position)
-            if text[position : position + 1] != ":":
-                raise _not_json(path, text, position, "expected ':'")
-            position = _skip(text, position + 1)
-            if key == "data" and text[position : position + 1] == "[":
-                return position + 1
-            keys.append(str(key))
-            _, position = _value(path, text, position)
-            position = _skip(text, position)
-            if text[position : position + 1] == ",":
-                position = _skip(text, position + 1)
-    else:
-        _value(path, text, position)
+    for key, position in keys_of(path, text):
+        if key == "data" and text[position : position + 1] == "[":
+            return position + 1
+        keys.append(key)
     found = f"an object with the keys {', '.join(keys[:10])}" if keys else "another value"
     expected = 'an array of objects, or {"data": [...]}'
-    raise BadData(str(path), expected, found, "put the rows into such an array")
+    mend = "put the rows into such an array"
+    if "Instances" in keys:
+        mend = "set source.format: natural_instructions"
+    raise BadData(str(path), expected, found, mend)
 
 
 def _skip(text: str, position: int) -> int:
     match = _SPACE.match(text, position)
     assert match is not None  # the pattern matches nothing, too
     return match.end()
-
-
-def _value(path: Path, text: str, position: int) -> tuple[object, int]:
-    try:
-        return _DECODER.raw_decode(text, position)
-    except json.JSONDecodeError as error:
-        raise _not_json(path, text, error.pos, error.msg) from None
-    except (ValueError, RecursionError):
-        problem = "nested too deeply, or a number too long"
-        raise _not_json(path, text, position, problem) from None
 
 
 def _not_json(path: Path, text: str, position: int, problem: str) -> BadData:

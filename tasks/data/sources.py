@@ -1,18 +1,18 @@
 """From the `source` section of a task to what is to be read, and to the digest of its content.
 
-    {path: reviews/*.csv, test: held_back.csv}
+    {path: reviews/*.csv, test: "held_back.zip!*.csv"}
     ->  Part("reviews/a.csv", None, rows)  Part("reviews/b.csv", None, rows)
-        Part("held_back.csv", "test", rows)
+        Part("held_back.zip!c.csv", "test", rows)
 
-The digest depends on what the files contain, never on where they lie.
+The digest depends on what the files contain, never on where they lie - but for what the recipe
+takes from their path, `path_fields`.
 """
 
-import difflib
-import glob
 import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,15 +20,25 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.config import Source
 from tasks.data import sources_dvc
-from tasks.data.readers import Rows, format_of, read_rows
+from tasks.data.readers import Rows, format_of, named_format, read_rows
 from tasks.data.readers_parallel import read_parallel
 from tasks.data.readers_tables import load_hub, load_saved, read_dataset
 from tasks.data.records import READY_MADE
+from tasks.data.sources_files import (
+    File,
+    find_files,
+    hashed_files,
+    open_files,
+    open_single,
+    path_fields,
+)
 from tasks.errors import BadData
-from tasks.stage import digest_of_file, digest_of_folder, digest_of_json
+from tasks.stage import digest_of_folder, digest_of_json
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+__all__ = ["Part", "digest_of", "find_files", "parts_of"]
 
 logger = logging.getLogger("retune")
 
@@ -53,7 +63,8 @@ def parts_of(source: Source, scratch: Path) -> Iterator[Part]:
 
     Args:
         source: The section.
-        scratch: Folder for what has to be fetched from DVC first.
+        scratch: Folder for what has to be fetched from DVC, or unpacked, first. A file of an
+            archive is there until the next part is asked for.
 
     Raises:
         BadData: A file that is not there, or not what it should be.
@@ -62,12 +73,11 @@ def parts_of(source: Source, scratch: Path) -> Iterator[Part]:
         loaded = load_hub(source.hub, source.subset, str(source.revision))
         yield from _dataset_parts(f"hub:{source.hub}", loaded)
     elif source.dvc is not None:
-        path = sources_dvc.fetch(source.dvc, scratch)
-        yield from _path_parts(str(path), None, source)
+        yield from _path_parts(sources_dvc.fetch(source.dvc, scratch), None, source, scratch)
     else:
-        yield from _path_parts(str(source.path), None, source)
+        yield from _path_parts(str(source.path), None, source, scratch)
     for name, split in _ready_made(source):
-        yield from _path_parts(name, split, source)
+        yield from _path_parts(name, split, source, scratch)
 
 
 def digest_of(source: Source) -> str:
@@ -81,6 +91,8 @@ def digest_of(source: Source) -> str:
         digests["hub"] = [source.hub, source.subset, source.revision]
     elif source.dvc is not None:
         digests["dvc"] = sources_dvc.digest(source.dvc)
+        if source.path_fields is not None:
+            digests["dvc path"] = source.dvc.path
     else:
         digests["path"] = _path_digests(str(source.path), None, source)
     for path, split in _ready_made(source):
@@ -88,84 +100,75 @@ def digest_of(source: Source) -> str:
     return digest_of_json(digests)
 
 
-def find_files(path: str, allow_folder: bool = True) -> list[Path]:
-    """The files that a path, a glob or a folder stands for, sorted by name.
-
-    Args:
-        path: As in the recipe. Of a folder, hidden files and those that start with "_" are left
-            out, and so are its folders.
-        allow_folder: Whether a glob or a folder will do.
-
-    Raises:
-        BadData: There is none, or an empty one.
-    """
-    place = Path(path).expanduser()
-    if place.is_dir() and allow_folder:
-        files = sorted(file for file in place.iterdir() if _is_data(file))
-        if not files:
-            raise BadData(path, "files in the folder", "none", "check the path")
-    elif place.is_dir():
-        raise BadData(path, "a file", "a folder", "name one file in it")
-    elif place.exists():
-        files = [place]
-    elif glob.has_magic(path) and allow_folder:
-        matches = glob.glob(str(place), recursive=True)
-        files = sorted(Path(match) for match in matches if Path(match).is_file())
-        if not files:
-            mend = f"check the pattern; the current folder is {Path.cwd()}"
-            raise BadData(path, "files that match", "none", mend)
-    else:
-        raise BadData(path, "a file", "no such file", _nearby(place))
-    for file in files:
-        if not os.access(file, os.R_OK):
-            raise BadData(str(file), "a file that can be read", "no permission", "chmod +r it")
-        if file.stat().st_size == 0:
-            raise BadData(str(file), "rows", "an empty file", "remove it, or write it again")
-    return files
-
-
-def _is_data(file: Path) -> bool:
-    return file.is_file() and not file.name.startswith((".", "_"))
-
-
-def _nearby(place: Path) -> str:
-    if not place.parent.is_dir():
-        return f"there is no folder {place.parent}; the current folder is {Path.cwd()}"
-    names = sorted(other.name for other in place.parent.iterdir())
-    close = difflib.get_close_matches(place.name, names, n=3)
-    if close:
-        return f"did you mean {' or '.join(str(place.parent / name) for name in close)}?"
-    return f"check the path; the current folder is {Path.cwd()}"
-
-
 def _ready_made(source: Source) -> list[tuple[str, str]]:
     given = ((source.validation, "validation"), (source.test, "test"))
     return [(path, split) for path, split in given if path is not None]
 
 
-def _path_parts(path: str, split: str | None, source: Source) -> Iterator[Part]:
+def _path_parts(path: str, split: str | None, source: Source, scratch: Path) -> Iterator[Part]:
     if _is_saved(path, source):
         for part in _dataset_parts(path, load_saved(Path(path))):
             yield Part(part.name, split or part.split, part.rows)
     elif source.format == "parallel":
-        file, others = _parallel_files(path, split, source)
-        yield Part(str(file), split, partial(read_parallel, file, others, source.encoding))
+        yield from _parallel_part(path, split, source, scratch)
     else:
-        files = [(file, format_of(file, source)) for file in find_files(path)]
-        for file, file_format in files:
-            yield Part(str(file), split, partial(read_rows, file, file_format, source))
+        for file in open_files(path, scratch / "archive"):
+            yield Part(file.name, split, partial(_rows, file, source))
+
+
+def _rows(file: File, source: Source) -> Rows:
+    """The rows of a file, with the fields that its path says."""
+    fields = path_fields(file.name, file.below, source.path_fields)
+    try:
+        file_format = format_of(file.path, source, file.name)
+        for line, row in read_rows(file.path, file_format, source):
+            yield line, {**row, **fields} if fields and isinstance(row, dict) else row
+    except BadData as error:
+        raise file.named(error) from None
+
+
+def _parallel_part(path: str, split: str | None, source: Source, scratch: Path) -> Iterator[Part]:
+    with ExitStack() as stack:
+        files = {
+            field: stack.enter_context(open_single(name, scratch / f"archive-{number}"))
+            for number, (field, name) in enumerate(_parallel_paths(path, split, source).items())
+        }
+        yield Part(files["source"].name, split, partial(_parallel_rows, files, source.encoding))
+
+
+def _parallel_rows(files: Mapping[str, File], encoding: str) -> Rows:
+    others = {field: file.path for field, file in files.items() if field != "source"}
+    try:
+        yield from read_parallel(files["source"].path, others, encoding)
+    except BadData as error:
+        for file in files.values():
+            error = file.named(error)
+        raise error from None
 
 
 def _path_digests(path: str, split: str | None, source: Source) -> list[list[str]]:
     if _is_saved(path, source):
         if not Path(path).is_dir():
             raise BadData(path, "a folder written by datasets.Dataset.save_to_disk", "no folder")
+        if source.path_fields is not None:
+            expected = "files that are read one by one, with source.path_fields"
+            raise BadData(path, expected, "a folder that `datasets` saved", "leave path_fields out")
         return [["saved", digest_of_folder(Path(path))]]
     if source.format == "parallel":
-        file, others = _parallel_files(path, split, source)
-        files = {"source": file, **others}
-        return [[field, digest_of_file(file)] for field, file in sorted(files.items())]
-    return sorted([format_of(file, source), digest_of_file(file)] for file in find_files(path))
+        paths = sorted(_parallel_paths(path, split, source).items())
+        return [[field, _single_digest(name)] for field, name in paths]
+    digests = []
+    for file in hashed_files(path):
+        digest = [named_format(file.name, source), file.digest]
+        if fields := path_fields(file.name, file.below, source.path_fields):
+            digest.append(digest_of_json(fields))
+        digests.append(digest)
+    return sorted(digests)
+
+
+def _single_digest(path: str) -> str:
+    find_files(path, allow_folder=False)
+    return digest_of_json(sorted(file.digest for file in hashed_files(path)))
 
 
 def _is_saved(path: str, source: Source) -> bool:
@@ -175,20 +178,17 @@ def _is_saved(path: str, source: Source) -> bool:
     )
 
 
-def _parallel_files(
-    path: str, split: str | None, source: Source
-) -> tuple[Path, Mapping[str, Path]]:
-    """The file of the field `source`, and those of the other fields.
+def _parallel_paths(path: str, split: str | None, source: Source) -> dict[str, str]:
+    """The path of the field `source`, and those of the other fields.
 
     A ready-made split has its other files beside it, called as theirs are: `valid.java` goes with
     `valid.cs` where `train.java` goes with `train.cs`.
     """
-    [file] = find_files(path, allow_folder=False)
-    others = {}
-    for field, other in source.parallel.items():
-        name = other if split is None else _counterpart(str(source.path), other, path)
-        [others[field]] = find_files(name, allow_folder=False)
-    return file, others
+    others = {
+        field: other if split is None else _counterpart(str(source.path), other, path)
+        for field, other in source.parallel.items()
+    }
+    return {"source": path, **others}
 
 
 def _counterpart(path: str, other: str, ready_made: str) -> str:

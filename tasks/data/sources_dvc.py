@@ -1,5 +1,8 @@
 """Files tracked by DVC: `{repo: ../data-registry, path: reviews.jsonl, rev: v2.1}`.
 
+The path may name files in an archive: `reviews.zip!*.csv`. The digest is then that of the archive
+and the pattern, since the archive may have to be fetched to be read.
+
 Without a revision, what lies in a local working tree is read as it is. All else comes through
 DVC: from its cache, or from its remote storage.
 """
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.config.task import DvcFile
+from tasks.data.sources_archives import split_pattern
 from tasks.errors import BadData
 from tasks.stage import digest_of_file, digest_of_folder
 
@@ -22,27 +26,31 @@ def digest(file: DvcFile) -> str:
     Raises:
         BadData: No such repository, revision or file.
     """
+    file, pattern = _split(file)
     local = _in_working_tree(file)
     if local is not None:
-        return digest_of_folder(local) if local.is_dir() else digest_of_file(local)
+        return (digest_of_folder(local) if local.is_dir() else digest_of_file(local)) + pattern
     _, info = _look_up(file)
     tracked = info.get("dvc_info") or {}
     if "md5" in tracked:
-        return str(tracked["md5"])
+        return str(tracked["md5"]) + pattern
     raise BadData(_where(file), "a file that DVC tracks", "one that it does not", "dvc add it")
 
 
-def fetch(file: DvcFile, folder: Path) -> Path:
+def fetch(file: DvcFile, folder: Path) -> str:
     """A local path with the content: the one in the working tree, or a copy in `folder`.
+
+    Files in an archive are named as in the recipe: `<folder>/dvc/reviews.zip!*.csv`.
 
     Raises:
         BadData: No such repository, revision or file, or its content is nowhere to be had.
     """
     from dvc.exceptions import DvcException
 
+    file, pattern = _split(file)
     local = _in_working_tree(file)
     if local is not None:
-        return local
+        return f"{local}{pattern}"
     file_system, _ = _look_up(file)
     copy = folder / "dvc" / Path(file.path).name
     if copy.is_dir():
@@ -53,7 +61,13 @@ def fetch(file: DvcFile, folder: Path) -> Path:
     except (DvcException, FileNotFoundError) as error:
         mend = "dvc push it from where it was added, and check the remote storage"
         raise BadData(_where(file), "content in DVC's cache or remote", str(error), mend) from None
-    return copy
+    return f"{copy}{pattern}"
+
+
+def _split(file: DvcFile) -> tuple[DvcFile, str]:
+    """The file that DVC tracks, and what of it is meant: `!*.csv`, or nothing."""
+    path, pattern = split_pattern(file.path)
+    return file.model_copy(update={"path": path}), pattern and f"!{pattern}"
 
 
 def _in_working_tree(file: DvcFile) -> Path | None:

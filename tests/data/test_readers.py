@@ -211,6 +211,29 @@ def test_conll_columns(separator: str, tmp_path: Path) -> None:
     assert read(path) == [(1, {"sentence": "EU rules", "entities": "organisation: EU"})]
 
 
+def test_conll_columns_by_number_and_comments(tmp_path: Path) -> None:
+    path = tmp_path / "germeval.tsv"
+    sentence = "#\thttp://de.example.org\n1\tAnna\tB-PER\tO\n2\tLee\tI-PER\tB-LOC\n"
+    path.write_text(f"{sentence}\n# id 7\n\n1\t#\tO\tO\n")
+    rows = read(path, format="conll", token_column=1, tag_column=2)
+    assert rows == [
+        (2, {"sentence": "Anna Lee", "entities": "person: Anna Lee"}),
+        (7, {"sentence": "#", "entities": "none"}),
+    ]
+    [(line, row), _] = read(path, format="conll", token_column=1, tag_column=4)
+    assert (line, row.reason) == (2, "not a token and a tag")
+
+
+def test_a_number_sign_with_a_tag_is_a_token(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text("# O\n1 O\n\n# id 7\nthe\xa0end O\n-DOCSTART- -X- O O\nOslo I-LOC\n")
+    assert [row for _, row in read(path)] == [
+        {"sentence": "# 1", "entities": "none"},
+        {"sentence": "the\xa0end", "entities": "none"},
+        {"sentence": "Oslo", "entities": "location: Oslo"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("tags", "entities"),
     [
@@ -221,6 +244,9 @@ def test_conll_columns(separator: str, tmp_path: Path) -> None:
         ("I-PER B-PER O O", "person: a; person: b"),  # IOB1: B only between neighbours
         ("I-PER I-LOC I-MISC O", "person: a; location: b; other: c"),
         ("B-PER O I-PER O", "person: a; person: c"),
+        ("B-PER I-LOC I-LOC I-PER", "person: a; location: b c; person: d"),  # as conlleval has it
+        ("S-PER I-PER E-PER I-PER", "person: a; person: b c; person: d"),
+        ("L-PER U-PER O E-LOC", "person: a; person: b; location: d"),
         ("B-ORG I-ORG E-ORG S-creative-work", "organisation: a b c; creative-work: d"),
     ],
 )

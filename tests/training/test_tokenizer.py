@@ -8,7 +8,9 @@ import pytest
 from tasks.training.tokenizer import NUM_SENTINELS, texts_of
 
 
-@pytest.mark.parametrize("text", ["Room 1234 for Zoë", "x = {\n\ty;\n}", "日本 🚀", "  two  spaces "])
+@pytest.mark.parametrize(
+    "text", ["Room 1234 for Zoë", "x = {\n\ty;\n}", "日本 🚀", "  two  spaces "]
+)
 def test_every_text_comes_back(text: str, tiny_tokenizer: Any) -> None:
     ids = tiny_tokenizer(text)["input_ids"]
     assert ids[-1] == tiny_tokenizer.eos_token_id
