@@ -5,10 +5,14 @@
      "references": ["Tom asks ..."], "label": null, "text": "Tom: ..."}
 
 Which phrasing a record gets depends on the record alone, so it stays when others come or go.
+A record that its template can make nothing of is left out, counted, and kept with the reason in
+`rejects.jsonl`; past `max_rejected` the stage fails.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,7 @@ from tasks.errors import BadPrompt
 from tasks.prompts.library import PromptFile, load_prompts
 from tasks.prompts.promptsource import load_promptsource
 from tasks.prompts.render import RenderError, choose_template, render
-from tasks.stage import Counted, Inputs, Output, Stage, write_json
+from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
 VERSION = "1"
@@ -46,6 +50,22 @@ class TaskPrompts(Section):
 
     digest: str
     """sha256 of the prompt file's content."""
+
+    max_rejected: float
+    """Largest share of the records that may not fit their template."""
+
+
+@dataclass
+class Tally:
+    """What became of the records of one task.
+
+    Attributes:
+        used: Template -> examples made with it.
+        rejects: A line of `rejects.jsonl` for each record left out.
+    """
+
+    used: Counter[str] = field(default_factory=Counter)
+    rejects: list[dict[str, str]] = field(default_factory=list)
 
 
 class TemplateSection(Section):
@@ -77,6 +97,7 @@ def select(recipe: Recipe) -> TemplateSection:
             prompts=task.prompts,
             promptsource=task.promptsource,
             digest=prompts_of(task).digest,
+            max_rejected=task.max_rejected,
         )
         for task in recipe.tasks
     )
@@ -84,16 +105,28 @@ def select(recipe: Recipe) -> TemplateSection:
 
 
 def write(section: TemplateSection, inputs: Inputs, output: Output) -> Counted:
-    """Render every record of every task into `examples.parquet`."""
+    """Render every record of every task into `examples.parquet`.
+
+    Raises:
+        BadPrompt: Too many records do not fit their template.
+    """
     summary: dict[str, Any] = {}
     (output.path / "prompts").mkdir()
-    with pq.ParquetWriter(output.path / "examples.parquet", SCHEMA, compression="zstd") as writer:
+    with (
+        pq.ParquetWriter(output.path / "examples.parquet", SCHEMA, compression="zstd") as writer,
+        (output.path / "rejects.jsonl").open("w", encoding="utf-8") as rejects,
+    ):
         for task in section.tasks:
-            prompts = prompts_of(task)
-            usage: dict[str, int] = {}
-            for batch in _examples(inputs["ingest"], task.name, prompts, section.seed, usage):
+            prompts, tally = prompts_of(task), Tally()
+            for batch in _examples(inputs["ingest"], task.name, prompts, section.seed, tally):
                 writer.write_table(batch)
-            summary[task.name] = {"examples": sum(usage.values()), "templates": usage}
+            _check(task, prompts, tally)
+            rejects.writelines(json.dumps(reject) + "\n" for reject in tally.rejects)
+            summary[task.name] = {
+                "examples": tally.used.total(),
+                "rejected": len(tally.rejects),
+                "templates": dict(tally.used),
+            }
             _keep_prompts(output.path / "prompts", task.name, prompts)
     write_json(output.path / "summary.json", summary)
     counts = {name: entry["examples"] for name, entry in summary.items()}
@@ -101,7 +134,7 @@ def write(section: TemplateSection, inputs: Inputs, output: Output) -> Counted:
 
 
 def _examples(
-    folder: Path, task: str, prompts: PromptFile, seed: int, usage: dict[str, int]
+    folder: Path, task: str, prompts: PromptFile, seed: int, tally: Tally
 ) -> Iterator[pa.Table]:
     trained = [template for template in prompts.templates if not template.heldout]
     for batch in pq.ParquetFile(folder / f"{task}.parquet").iter_batches(BATCH_ROWS):
@@ -111,9 +144,10 @@ def _examples(
             try:
                 rendered = render(prompts, record, template)
             except RenderError as error:
-                where = f"{prompts.name}: template {template.name}, record {record['id']}"
-                raise BadPrompt(where, "a template that fits the record", str(error)) from None
-            usage[template.name] = usage.get(template.name, 0) + 1
+                reject = {"task": task, "template": template.name, "id": record["id"]}
+                tally.rejects.append({**reject, "reason": str(error)})
+                continue
+            tally.used[template.name] += 1
             rows.append(
                 {
                     "id": record["id"],
@@ -128,6 +162,20 @@ def _examples(
                 }
             )
         yield pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _check(task: TaskPrompts, prompts: PromptFile, tally: Tally) -> None:
+    """Fail where too many records were left out, and say how many in any case."""
+    num_rejected, num_records = len(tally.rejects), len(tally.rejects) + tally.used.total()
+    if not num_rejected:
+        return
+    first = tally.rejects[0]
+    where = f"{prompts.name}: template {first['template']}, record {first['id']}"
+    found = f"{first['reason']}; {num_rejected} of {num_records} records do not fit"
+    if num_rejected > task.max_rejected * num_records:
+        expected = "a template that fits the record"
+        raise BadPrompt(where, expected, found, "mend the template, or raise max_rejected")
+    logger.warning("template: %s: %s", where, found)
 
 
 def _keep_prompts(folder: Path, task: str, prompts: PromptFile) -> None:
