@@ -49,9 +49,10 @@ corpora: install  ## generate what the embedded base model is trained on
 	$(BIN)/python -m data.generators.reviews --task rating --rows 30000 --out $(CORPORA)/rating.jsonl
 	$(BIN)/python -m data.generators.dates --rows 30000 --out $(CORPORA)/dates.jsonl
 
-tokenizer: corpora  ## train the base model's tokenizer on these corpora
-	$(BIN)/python -m tasks.training.tokenizer --vocabulary 4096 --out configs/models/pocket \
-		$(CORPORA)/*.jsonl
+tokenizer: corpora  ## train the base model's tokenizer on what its recipe reads
+	$(BIN)/python -m tasks.ingest --recipe configs/recipes/pocket_flan_mixture.yaml
+	$(BIN)/python -m tasks.training.tokenizer --vocabulary 4096 --rows 10000 \
+		--out configs/models/pocket_mixture .retune/workspaces/pocket-flan-mixture/ingest/*.parquet
 
 schema: install  ## write the recipe's JSON Schema and docs/recipes.md from the field docs
 	$(BIN)/python -m tasks.config.document
