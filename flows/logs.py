@@ -11,7 +11,6 @@ import sys
 QUIET = {
     # All of it still goes to Prefect's server, whose pages show it by run and by task.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 
 NOISY = ("alembic", "mlflow", "httpx", "huggingface_hub")

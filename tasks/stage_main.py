@@ -27,7 +27,8 @@ def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--recipe", required=True, help="recipe file (YAML)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     parsed = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("retune").setLevel(logging.INFO)
     try:
         prepare_environment()
         recipe = load_recipe(parsed.recipe, parsed.overrides)

@@ -25,6 +25,7 @@ from tasks.data.readers import Unreadable
 from tasks.data.records import Needs, Record, layout_of, record_of
 from tasks.data.shapes import BadRow
 from tasks.data.sources import digest_of, parts_of
+from tasks.data.sources_archives import split_pattern
 from tasks.errors import BadData, BadPrompt, BadRecipe
 from tasks.prompts.document import Document
 from tasks.prompts.library import PromptFile, load_prompts
@@ -202,8 +203,9 @@ def _loaded(probe: Probe, document: Document, loc: tuple[str | int, ...]) -> Loa
 def _located(source: Source, suite: Path) -> Source:
     if source.path is None:
         return source
-    path = suite.resolve().parent.parent.parent / source.path
-    return source.model_copy(update={"path": str(path)}) if glob.glob(str(path)) else source
+    path = str(suite.resolve().parent.parent.parent / source.path)
+    is_there = bool(glob.glob(split_pattern(path)[0]))
+    return source.model_copy(update={"path": path}) if is_there else source
 
 
 def _records(loaded: LoadedProbe, scratch: Path) -> Iterator[tuple[str, Record]]:
