@@ -90,7 +90,12 @@ def _environment() -> dict[str, str]:
         "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
         "MALLOC_ARENA_MAX": "1",
     }
-    fixed = {"TORCH_CPP_LOG_LEVEL": "ERROR", "PYTHONUNBUFFERED": "1", LAUNCHER: str(os.getpid())}
+    fixed = {
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "true",
+        LAUNCHER: str(os.getpid()),
+    }
     return defaults | os.environ | fixed
 
 

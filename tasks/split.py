@@ -7,8 +7,12 @@ Ready-made splits of the source are respected: only their train rows are divided
 only for the sides that the source does not bring.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import compress
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +26,8 @@ from tasks.errors import BadData
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
-VERSION = "1"
+VERSION = "2"
+KEYS = ("id", "task", "split", "label")
 COLUMNS = ("id", "task", "template", "prompt", "completion", "references", "label")
 
 
@@ -34,15 +39,14 @@ def select(recipe: Recipe) -> Split:
 def write(section: Split, inputs: Inputs, output: Output) -> Counted:
     """Divide the examples of every task."""
     path = inputs["template"] / "examples.parquet"
-    key_columns = ["id", "task", "split", "label", "text"]
-    keys = pq.read_table(path, columns=key_columns)
-    sides: list[str | None] = [None] * keys.num_rows
+    keys = pq.read_table(path, columns=list(KEYS))
+    sides: list[str | None] = []
     summary: dict[str, Any] = {}
     for task in pc.unique(keys["task"]).to_pylist():
-        rows = pc.indices_nonzero(pc.equal(keys["task"], task)).to_pylist()
-        divided = _divide(task, keys.take(rows), section)
-        for row, side in zip(rows, divided.sides, strict=True):
-            sides[row] = side
+        own = keys.filter(pc.equal(keys["task"], task))  # `template` writes task after task
+        texts = partial(_texts, path, len(sides), own.num_rows)
+        divided = _divide(task, own, texts, section)
+        sides += divided.sides
         summary[task] = divided.summary
     counts = _write_sides(path, sides, output)
     _check_sides(counts, section)
@@ -58,7 +62,19 @@ class Divided:
     summary: Mapping[str, Any]
 
 
-def _divide(task: str, keys: pa.Table, section: Split) -> Divided:
+def _texts(path: Path, start: int, num_rows: int) -> Iterator[str]:
+    """The texts of so many examples from a row on: never all of them in memory."""
+    for batch in pq.ParquetFile(path).iter_batches(columns=["text"]):
+        if start + num_rows <= 0:
+            return
+        first = max(0, start)
+        yield from batch["text"].slice(first, max(0, start + num_rows - first)).to_pylist()
+        start -= batch.num_rows
+
+
+def _divide(
+    task: str, keys: pa.Table, texts: Callable[[], Iterator[str]], section: Split
+) -> Divided:
     ids, ready = keys["id"].to_pylist(), keys["split"].to_pylist()
     brought = {side for side in ready if side}
     validation = 0.0 if "validation" in brought else section.validation
@@ -67,11 +83,10 @@ def _divide(task: str, keys: pa.Table, section: Split) -> Divided:
         place(record, section.seed, validation, test) if side in (None, "train") else side
         for record, side in zip(ids, ready, strict=True)
     ]
-    texts = keys["text"].to_pylist()
     clusters = list(range(len(ids)))
     if section.near_duplicates is not None:
-        clusters = near_duplicate_clusters(texts, section.near_duplicates)
-    leaks = _leaks(texts, ready)
+        clusters = near_duplicate_clusters(texts(), section.near_duplicates)
+    leaks = _leaks(texts(), ready) if brought - {"train"} else []
     joined = _join(own, clusters, [side in ("validation", "test") for side in ready])
     sides = _without_leaks(task, joined, leaks, section)
     kept = [side or "left out" for side in sides]
@@ -99,15 +114,15 @@ def _join(own: Sequence[str], clusters: Sequence[int], fixed: Sequence[bool]) ->
     return sides
 
 
-def _leaks(texts: Sequence[str], ready: Sequence[str | None]) -> list[int]:
+def _leaks(texts: Iterator[str], ready: Sequence[str | None]) -> list[int]:
     """Rows of train whose text also stands in a ready-made validation or test split."""
-    judged = {
-        text for text, side in zip(texts, ready, strict=True) if side in ("validation", "test")
-    }
+    digests = [hashlib.sha256(text.encode()).digest()[:16] for text in texts]
+    is_judged = [side in ("validation", "test") for side in ready]
+    judged = set(compress(digests, is_judged))
     return [
         row
-        for row, (text, side) in enumerate(zip(texts, ready, strict=True))
-        if side not in ("validation", "test") and text in judged
+        for row, (digest, judges) in enumerate(zip(digests, is_judged, strict=True))
+        if not judges and digest in judged
     ]
 
 

@@ -71,6 +71,7 @@ def write(section: TrainSection, inputs: Inputs, output: Output) -> Counted:
         "mixture": section.mixture.model_dump(mode="json"),
         "output": str(output.path.absolute()),
         "scratch": str(scratch),
+        "tokens": str((inputs.workspace / ".tokens").absolute()),
         "events": str(events),
     }
     write_json(scratch / "job.json", job)

@@ -93,13 +93,15 @@ def real_epochs(recipe: Recipe, split: Path) -> tuple[dict[str, int], int, int, 
     from transformers import AutoConfig, AutoTokenizer
 
     from tasks.training.batching import batch_rows, epoch_rows
-    from tasks.training.examples import encode_examples
+    from tasks.training.encoding import encode_examples
 
     train, base = recipe.train, Path(str(recipe.base_model.path))
     tokenizer = AutoTokenizer.from_pretrained(base)
     is_encoder_decoder = AutoConfig.from_pretrained(base).is_encoder_decoder
-    examples = encode_examples(split / "train.parquet", tokenizer, is_encoder_decoder, train)
-    draws = draws_per_epoch(Counter(examples.tasks), recipe.mixture)
+    examples = encode_examples(
+        split / "train.parquet", tokenizer, is_encoder_decoder, train, split / "tokens"
+    )
+    draws = draws_per_epoch(Counter(examples.tasks.tolist()), recipe.mixture)
     num_tokens = num_steps = 0
     micro = int(train.micro_batch_tokens or 0)
     for epoch in range(train.epochs):

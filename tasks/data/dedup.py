@@ -1,23 +1,36 @@
 """Near-duplicates: which records say almost the same, by MinHash over word 3-grams.
 
 ["hello there my friend", "hello there my friend !", "goodbye"]  ->  [0, 0, 2]
+
+Signatures and the choice of bands are datasketch's. Its index is a dict a band, which would take
+gigabytes for a million texts; here the bands are sorted instead.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
 
 NUM_PERMUTATIONS = 64
 SHINGLE_WORDS = 3
+CHUNK_ROWS = 10_000
+MAX_NEIGHBOURS = 32
+"""Texts with the same band are compared with so many that come next; chains join the others."""
 
 _WORD = re.compile(r"\w+")
 
+Signatures = npt.NDArray[np.uint32]
+"""Shape (texts, permutations)."""
 
-def near_duplicate_clusters(texts: Sequence[str], threshold: float) -> list[int]:
+
+def near_duplicate_clusters(texts: Iterable[str], threshold: float) -> list[int]:
     """Groups of texts that are alike, directly or through a chain of others.
 
     Args:
-        texts: The texts.
+        texts: The texts; read once, one after the other.
         threshold: Least Jaccard similarity of the sets of word 3-grams, in (0, 1]; estimated
             with 64 permutations, so its standard error is about 0.06 (Broder 1997, "On the
             resemblance and containment of documents").
@@ -25,21 +38,27 @@ def near_duplicate_clusters(texts: Sequence[str], threshold: float) -> list[int]
     Returns:
         One cluster number per text: the smallest position among the texts of its cluster.
     """
-    from datasketch import MinHash, MinHashLSH  # brings in scipy, which a plan need not wait for
+    # They bring in scipy, which a plan need not wait for.
+    from datasketch import MinHashLSH
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    parents = list(range(len(texts)))
+    signatures = _signatures(texts)
     index = MinHashLSH(threshold=threshold, num_perm=NUM_PERMUTATIONS)
-    hashes = MinHash.generator(
-        (shingles(text) for text in texts), num_perm=NUM_PERMUTATIONS, seed=1
+    pairs = np.concatenate(
+        [
+            found
+            for start in range(0, index.b * index.r, index.r)
+            for found in _alike(signatures, signatures[:, start : start + index.r], threshold)
+        ]
+        or [np.empty((0, 2), np.int64)]
     )
-    kept: dict[int, Any] = {}
-    for position, minhash in enumerate(hashes):
-        for other in index.query(minhash):
-            if kept[other].jaccard(minhash) >= threshold:
-                _join(parents, position, other)
-        index.insert(position, minhash, check_duplication=False)
-        kept[position] = minhash
-    return [_root(parents, position) for position in range(len(texts))]
+    size = len(signatures)
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
+    _, labels = connected_components(graph, directed=False)
+    _, first = np.unique(labels, return_index=True)
+    clusters: list[int] = first[labels].tolist()
+    return clusters
 
 
 def shingles(text: str) -> Iterable[bytes]:
@@ -49,13 +68,41 @@ def shingles(text: str) -> Iterable[bytes]:
     return {" ".join(gram).encode() for gram in grams} or {" ".join(words).encode()}
 
 
-def _root(parents: list[int], position: int) -> int:
-    while parents[position] != position:
-        parents[position] = parents[parents[position]]
-        position = parents[position]
-    return position
+def _signatures(texts: Iterable[str]) -> Signatures:
+    from datasketch import MinHash
+
+    hashed = MinHash.generator(
+        (shingles(text) for text in texts),
+        num_perm=NUM_PERMUTATIONS,
+        seed=1,
+        hashfunc=zlib.crc32,
+    )
+    rows = (minhash.hashvalues.astype(np.uint32) for minhash in hashed)
+    chunks = [np.empty((0, NUM_PERMUTATIONS), np.uint32)]
+    while chunk := list(islice(rows, CHUNK_ROWS)):
+        chunks.append(np.stack(chunk))
+    return np.concatenate(chunks)
 
 
-def _join(parents: list[int], one: int, other: int) -> None:
-    roots = _root(parents, one), _root(parents, other)
-    parents[max(roots)] = min(roots)
+def _alike(
+    signatures: Signatures, band: Signatures, threshold: float
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Pairs of texts that agree in a band and are similar enough, shape (pairs, 2)."""
+    keys = _mixed(band)
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    for distance in range(1, MAX_NEIGHBOURS + 1):
+        starts = np.flatnonzero(ordered[:-distance] == ordered[distance:])
+        if len(starts) == 0:
+            return
+        pairs = np.stack([order[starts], order[starts + distance]], axis=1)
+        similarity = (signatures[pairs[:, 0]] == signatures[pairs[:, 1]]).mean(axis=1)
+        yield pairs[similarity >= threshold]
+
+
+def _mixed(band: Signatures) -> npt.NDArray[np.uint64]:
+    """A 64-bit hash of each row: FNV-1a, a value at a time."""
+    mixed = np.full(len(band), 0xCBF29CE484222325, np.uint64)
+    for column in band.T:
+        mixed = (mixed ^ column) * np.uint64(0x100000001B3)
+    return mixed

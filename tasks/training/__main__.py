@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 from tasks.data.mixing import draws_per_epoch
 from tasks.launch import report, work
 from tasks.stage import write_json
-from tasks.training.examples import Examples, check_supervision, encode_examples
+from tasks.training.encoding import encode_examples
+from tasks.training.examples import Examples, check_supervision
 from tasks.training.job import TrainJob
 from tasks.training.loop import Progress, Trainer, peak_memory_bytes
 from tasks.training.model import check_vocabulary, load_model, load_tokenizer
@@ -32,11 +33,11 @@ def _train(job: TrainJob) -> None:
     model = load_model(job.base, job.from_scratch, job.allow_pickle)
     check_vocabulary(model, tokenizer, job.base)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
-    examples = encode_examples(job.train_file, tokenizer, is_encoder_decoder, job.train)
+    examples = _encoded(job, job.train_file, tokenizer, model)
     check_supervision(examples, tokenizer, is_encoder_decoder, "train")
-    validation = encode_examples(job.validation_file, tokenizer, is_encoder_decoder, job.train)
+    validation = _encoded(job, job.validation_file, tokenizer, model)
     check_supervision(validation, tokenizer, is_encoder_decoder, "validation")
-    draws = draws_per_epoch(Counter(examples.tasks), job.mixture)
+    draws = draws_per_epoch(Counter(examples.tasks.tolist()), job.mixture)
     trainer = Trainer(
         model, tokenizer, examples, validation, draws, job.train, job.scratch, job.events
     )
@@ -45,6 +46,11 @@ def _train(job: TrainJob) -> None:
     progress = trainer.run()
     _write(job, tokenizer, progress, counts)
     report(job.events, "done", best_epoch=progress.best_epoch)
+
+
+def _encoded(job: TrainJob, path: Path, tokenizer: Any, model: PreTrainedModel) -> Examples:
+    is_encoder_decoder = bool(model.config.is_encoder_decoder)
+    return encode_examples(path, tokenizer, is_encoder_decoder, job.train, job.tokens)
 
 
 def _counts(model: PreTrainedModel, examples: Examples, trainer: Trainer) -> dict[str, Any]:

@@ -57,10 +57,9 @@ def epoch_rows(
     Returns:
         Row numbers, shape (sum of draws,).
     """
-    tasks = np.asarray(examples.tasks)
     chosen = []
     for number, task in enumerate(sorted(draws)):
-        rows = np.flatnonzero(tasks == task)
+        rows = np.flatnonzero(examples.tasks == task)
         first, last = epoch * draws[task], (epoch + 1) * draws[task]
         passes = range(first // len(rows), -(-last // len(rows))) if len(rows) else range(0)
         shuffled = [

@@ -23,6 +23,7 @@ class TrainJob(BaseModel):
         mixture: The recipe's section.
         output: Folder for the result; exists and is empty.
         scratch: Folder for checkpoints; what it holds is gone on from.
+        tokens: Folder for the token ids of pairs, which outlive the run.
         events: File that events are appended to.
     """
 
@@ -37,4 +38,5 @@ class TrainJob(BaseModel):
     mixture: Mixture
     output: Path
     scratch: Path
+    tokens: Path
     events: Path

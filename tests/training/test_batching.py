@@ -4,28 +4,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from tasks.config import Train
 from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prompts, stop_token_id
 from tasks.errors import BadData
+from tasks.training import encoding
 from tasks.training.batching import IGNORED, batch_rows, collate, epoch_rows
-from tasks.training.examples import Examples, Ragged, check_supervision, encode_examples
+from tasks.training.encoding import encode_examples
+from tasks.training.examples import Examples, Ragged, check_supervision
 from tests.conftest import WritePairs
+
+
+def examples_of(prompts: list[list[int]], completions: list[list[int]]) -> Examples:
+    def packed(rows: list[list[int]]) -> Ragged:
+        flat = np.array([token for row in rows for token in row], np.int32)
+        return Ragged.of_lengths(flat, np.array([len(row) for row in rows], np.int64))
+
+    names = np.array(["a"] * len(prompts), dtype=str)
+    return Examples(names, names, packed(prompts), packed(completions), 0, 0)
 
 
 @pytest.fixture
 def examples(tmp_path: Path, write_pairs: WritePairs, tiny_tokenizer: Any) -> Examples:
     path = write_pairs(tmp_path / "train.parquet", 300)
-    return encode_examples(path, tiny_tokenizer, True, Train())
+    return encode_examples(path, tiny_tokenizer, True, Train(), path.parent / "tokens")
 
 
 def test_ragged_rows_come_back() -> None:
-    rows = [[1, 2, 3], [], [4]]
-    joined = Ragged.joined([Ragged.of(rows[:1]), Ragged.of(rows[1:])])
-    assert [joined[row].tolist() for row in range(3)] == rows
-    assert joined.lengths.tolist() == [3, 0, 1]
+    ragged = Ragged.of_lengths(np.array([1, 2, 3, 4], np.int32), np.array([3, 0, 1]))
+    assert [ragged[row].tolist() for row in range(3)] == [[1, 2, 3], [], [4]]
+    assert ragged.lengths.tolist() == [3, 0, 1]
 
 
 def test_prompts_and_completions_end_in_the_stop_token(tiny_tokenizer: Any) -> None:
@@ -69,13 +80,14 @@ def test_examples_over_a_limit_are_counted_and_dropped_or_cut(
     tmp_path: Path, write_pairs: WritePairs, tiny_tokenizer: Any
 ) -> None:
     path = write_pairs(tmp_path / "train.parquet", 70)
-    whole = encode_examples(path, tiny_tokenizer, True, Train())
+    tokens = tmp_path / "tokens"
+    whole = encode_examples(path, tiny_tokenizer, True, Train(), tokens)
     limit = int(np.median(whole.prompts.lengths))
-    dropped = encode_examples(path, tiny_tokenizer, True, Train(max_prompt_tokens=limit))
+    dropped = encode_examples(path, tiny_tokenizer, True, Train(max_prompt_tokens=limit), tokens)
     assert dropped.num_dropped == dropped.num_too_long > 0
     assert len(dropped) == 70 - dropped.num_dropped
     cut = encode_examples(
-        path, tiny_tokenizer, True, Train(max_prompt_tokens=limit, too_long="truncate")
+        path, tiny_tokenizer, True, Train(max_prompt_tokens=limit, too_long="truncate"), tokens
     )
     assert len(cut) == 70 and cut.num_too_long == dropped.num_too_long
     assert cut.prompts.lengths.max() == limit
@@ -85,15 +97,13 @@ def test_examples_over_a_limit_are_counted_and_dropped_or_cut(
 @pytest.mark.parametrize("completion", [[], [1]], ids=["nothing left", "no supervised token"])
 def test_nothing_to_learn_is_refused(tiny_tokenizer: Any, completion: list[int]) -> None:
     rows = [completion] if completion else []
-    examples = Examples(
-        ["a"] * len(rows), ["t"] * len(rows), Ragged.of([[5]] * len(rows)), Ragged.of(rows), 0, 0
-    )
+    examples = examples_of([[5]] * len(rows), rows)
     with pytest.raises(BadData, match="train"):
         check_supervision(examples, tiny_tokenizer, True, "train")
 
 
 def test_a_stop_token_that_is_never_learnt_is_refused(tiny_tokenizer: Any) -> None:
-    examples = Examples(["a"], ["t"], Ragged.of([[5]]), Ragged.of([[7, 8]]), 0, 0)
+    examples = examples_of([[5]], [[7, 8]])
     with pytest.raises(BadData, match="stop token"):
         check_supervision(examples, tiny_tokenizer, True, "train")
 
@@ -102,7 +112,7 @@ def test_an_epoch_draws_each_row_equally_often(examples: Examples) -> None:
     draws = {"colours": 50, "names": 150}
     drawn = np.concatenate([epoch_rows(examples, draws, 7, epoch) for epoch in range(4)])
     times = np.bincount(drawn, minlength=len(examples))
-    tasks = np.asarray(examples.tasks)
+    tasks = examples.tasks
     assert set(times[tasks == "colours"]) == {1}  # 200 rows, 4 x 50 draws
     assert set(times[tasks == "names"]) == {6}  # 100 rows, 4 x 150 draws
     first = epoch_rows(examples, draws, 7, 0)
@@ -131,9 +141,7 @@ def test_batches_of_like_length_pad_less_than_random_ones(examples: Examples) ->
 
 
 def test_an_encoder_decoder_batch() -> None:
-    examples = Examples(
-        ["a", "b"], ["t", "t"], Ragged.of([[5, 6, 1], [7, 1]]), Ragged.of([[8, 1], [9, 9, 1]]), 0, 0
-    )
+    examples = examples_of([[5, 6, 1], [7, 1]], [[8, 1], [9, 9, 1]])
     batch = collate([0, 1], examples, True, 0, 0)
     assert batch.inputs["input_ids"].tolist() == [[5, 6, 1], [7, 1, 0]]
     assert batch.inputs["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
@@ -143,10 +151,43 @@ def test_an_encoder_decoder_batch() -> None:
 
 
 def test_a_decoder_batch_has_loss_on_the_completion_only() -> None:
-    examples = Examples(["a"], ["t"], Ragged.of([[5, 6, 7]]), Ragged.of([[8, 1]]), 0, 0)
+    examples = examples_of([[5, 6, 7]], [[8, 1]])
     batch = collate([0], examples, False, 0, None)
     assert batch.inputs["input_ids"].tolist() == [[5, 6, 7, 8, 1]]
     # The logits at a position predict the next token, so the last prompt token predicts 8.
     assert batch.labels.tolist() == [[IGNORED, IGNORED, 8, 1, IGNORED]]
     assert batch.num_supervised == int((batch.labels != IGNORED).sum())
     assert batch.labels.dtype == torch.long
+
+
+def test_pairs_are_tokenized_once(
+    tmp_path: Path, write_pairs: WritePairs, tiny_tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, tokens = write_pairs(tmp_path / "train.parquet", 70), tmp_path / "tokens"
+    first = encode_examples(path, tiny_tokenizer, True, Train(), tokens)
+    assert first.ids[:2].tolist() == [f"{number:016x}" for number in range(2)]
+    assert first.tasks[:2].tolist() == ["names", "colours"]
+    text = tiny_tokenizer.decode(first.completions[3], skip_special_tokens=True)
+    assert text == pq.read_table(path)["completion"][3].as_py()
+
+    limit = int(np.median(first.prompts.lengths))
+    assert len(encode_examples(path, tiny_tokenizer, True, Train(epochs=9), tokens)) == 70
+    assert len(list(tokens.iterdir())) == 1
+    assert (
+        len(encode_examples(path, tiny_tokenizer, True, Train(max_prompt_tokens=limit), tokens))
+        < 70
+    )
+    monkeypatch.setattr(encoding, "encode_prompts", None)  # what is done is not done again
+    again = encode_examples(path, tiny_tokenizer, True, Train(), tokens)
+    assert np.array_equal(again.prompts.flat, first.prompts.flat)
+    with pytest.raises(TypeError):
+        encode_examples(write_pairs(path, 71), tiny_tokenizer, True, Train(), tokens)
+
+
+def test_the_tokens_of_old_data_go(
+    tmp_path: Path, write_pairs: WritePairs, tiny_tokenizer: Any
+) -> None:
+    for rows in range(10, 20):
+        path = write_pairs(tmp_path / "train.parquet", rows)
+        encode_examples(path, tiny_tokenizer, True, Train(), tmp_path / "tokens")
+    assert len(list((tmp_path / "tokens").iterdir())) == encoding.KEPT

@@ -47,6 +47,7 @@ def job(tmp_path: Path, write_pairs: WritePairs, tiny_models: dict[str, Path]) -
             "mixture": {},
             "output": str(folder / "output"),
             "scratch": str(folder / "scratch"),
+            "tokens": str(folder / "tokens"),
             "events": str(folder / "events.jsonl"),
         }
         path = folder / "job.json"

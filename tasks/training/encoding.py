@@ -1,0 +1,164 @@
+"""Tokenizes prompt-completion pairs once, into files that are mapped into memory afterwards.
+
+    <workspace>/.tokens/<key>/
+    ├── prompts.bin  completions.bin                  token ids one after the other, int32
+    ├── prompt_lengths.bin  completion_lengths.bin    tokens of each example, int32
+    ├── ids.bin  tasks.bin                            record ids, 16 bytes; numbers of tasks, int16
+    └── encoded.json   {"tasks": ["moods"], "num_examples": 800, "num_too_long": 3, ...}
+
+The key is a hash of the pairs, the tokenizer and the length limits: another mixture, learning rate
+or seed finds them done.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.config import Train
+from tasks.data.tokenizing import encode_completions, encode_prompts
+from tasks.stage import digest_of_file, digest_of_json, read_json, write_json
+from tasks.training.examples import Examples, Ragged
+
+VERSION = "1"
+BATCH_ROWS = 2_000
+KEPT = 4
+SUMMARY = "encoded.json"
+COLUMNS = ("id", "task", "prompt", "completion")
+ARRAYS = {
+    "prompts": "<i4",
+    "prompt_lengths": "<i4",
+    "completions": "<i4",
+    "completion_lengths": "<i4",
+    "ids": "S16",
+    "tasks": "<i2",
+}
+
+Batch = tuple[list[str], list[str], list[list[int]], list[list[int]]]
+"""Record ids, tasks, and the token ids of prompts and completions."""
+
+
+def encode_examples(
+    path: Path, tokenizer: Any, is_encoder_decoder: bool, limits: Train, folder: Path
+) -> Examples:
+    """The pairs in a Parquet file as token ids; tokenized where that has not been done yet.
+
+    Args:
+        path: File with the columns id, task, prompt, completion.
+        tokenizer: The model's tokenizer.
+        is_encoder_decoder: The model's architecture.
+        limits: Length limits and what to do with examples over them.
+        folder: Where the token ids are kept, those of the last four sets.
+    """
+    place = folder / _key(path, tokenizer, is_encoder_decoder, limits)[:16]
+    if not (place / SUMMARY).exists():
+        partial = place.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        _write(path, tokenizer, is_encoder_decoder, limits, partial)
+        partial.rename(place)
+    os.utime(place)
+    for old in sorted(folder.iterdir(), key=lambda other: other.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(old)
+    return _mapped(place)
+
+
+def _key(path: Path, tokenizer: Any, is_encoder_decoder: bool, limits: Train) -> str:
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    parts = [
+        VERSION,
+        digest_of_file(path),
+        fast.to_str() if fast else [sorted(tokenizer.get_vocab().items()), tokenizer.init_kwargs],
+        tokenizer.chat_template,
+        is_encoder_decoder,
+        [limits.max_prompt_tokens, limits.max_completion_tokens, limits.too_long],
+    ]
+    return digest_of_json(parts)
+
+
+def _write(
+    path: Path, tokenizer: Any, is_encoder_decoder: bool, limits: Train, folder: Path
+) -> None:
+    numbers: dict[str, int] = {}
+    counts = {"num_examples": 0, "num_too_long": 0, "num_dropped": 0}
+    with ExitStack() as stack:
+        files = {name: stack.enter_context((folder / f"{name}.bin").open("wb")) for name in ARRAYS}
+        for rows in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=list(COLUMNS)):
+            kept = _within_limits(rows, tokenizer, is_encoder_decoder, limits, counts)
+            _append(files, kept, numbers)
+    write_json(folder / SUMMARY, {"tasks": list(numbers), **counts})
+
+
+def _within_limits(
+    rows: pa.RecordBatch,
+    tokenizer: Any,
+    is_encoder_decoder: bool,
+    limits: Train,
+    counts: dict[str, int],
+) -> Batch:
+    columns = rows.to_pydict()
+    prompts = encode_prompts(columns["prompt"], tokenizer, is_encoder_decoder)
+    completions = encode_completions(columns["completion"], tokenizer, is_encoder_decoder)
+    kept: Batch = ([], [], [], [])
+    rows_of = zip(columns["id"], columns["task"], prompts, completions, strict=True)
+    for record, task, prompt, completion in rows_of:
+        fits_completion = len(completion) <= limits.max_completion_tokens
+        fits = fits_completion and len(prompt) <= limits.max_prompt_tokens
+        counts["num_too_long"] += not fits
+        if not fits and (limits.too_long == "drop" or not fits_completion):
+            counts["num_dropped"] += 1
+            continue
+        kept[0].append(record)
+        kept[1].append(task)
+        kept[2].append(_cut(prompt, limits.max_prompt_tokens, is_encoder_decoder))
+        kept[3].append(completion)
+    counts["num_examples"] += len(kept[0])
+    return kept
+
+
+def _append(files: Mapping[str, BinaryIO], kept: Batch, numbers: dict[str, int]) -> None:
+    ids, tasks, prompts, completions = kept
+    arrays: dict[str, Iterator[Any]] = {
+        "prompts": chain.from_iterable(prompts),
+        "prompt_lengths": map(len, prompts),
+        "completions": chain.from_iterable(completions),
+        "completion_lengths": map(len, completions),
+        "ids": map(str.encode, ids),
+        "tasks": (numbers.setdefault(task, len(numbers)) for task in tasks),
+    }
+    for name, values in arrays.items():
+        files[name].write(np.fromiter(values, ARRAYS[name]).tobytes())
+
+
+def _mapped(folder: Path) -> Examples:
+    arrays = {name: _array(folder / f"{name}.bin", kind) for name, kind in ARRAYS.items()}
+    summary = read_json(folder / SUMMARY)
+    return Examples(
+        ids=arrays["ids"].astype("U16"),
+        tasks=np.asarray(summary["tasks"], dtype=str)[arrays["tasks"]],
+        prompts=Ragged.of_lengths(arrays["prompts"], arrays["prompt_lengths"]),
+        completions=Ragged.of_lengths(arrays["completions"], arrays["completion_lengths"]),
+        num_too_long=summary["num_too_long"],
+        num_dropped=summary["num_dropped"],
+    )
+
+
+def _array(path: Path, kind: str) -> npt.NDArray[Any]:
+    if path.stat().st_size == 0:
+        return np.empty(0, kind)  # an empty file can't be mapped
+    return np.memmap(path, kind, mode="r")
+
+
+def _cut(prompt: list[int], limit: int, keep_last: bool) -> list[int]:
+    """At most `limit` ids; an encoder's prompt keeps its end-of-text token."""
+    if len(prompt) <= limit:
+        return prompt
+    return [*prompt[: limit - 1], prompt[-1]] if keep_last else prompt[:limit]

@@ -1,0 +1,72 @@
+"""The split stage, on examples as the template stage leaves them."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks import split, template
+from tasks.config import Split
+from tasks.errors import BadData
+from tasks.stage import Artifact, Inputs
+
+WORDS = [f"w{number}" for number in range(400)]
+
+
+def example(task: str, number: int, text: str, side: str | None = None) -> dict[str, Any]:
+    identity = {"id": f"{task[:4]}{number:012x}", "task": task, "split": side, "template": "plain"}
+    answer = {"prompt": text, "completion": "yes", "references": ["yes"], "label": None}
+    return {**identity, **answer, "text": text}
+
+
+def texts(num: int, seed: int) -> list[str]:
+    draw = random.Random(seed)
+    return [" ".join(draw.sample(WORDS, 30)) for _ in range(num)]
+
+
+def divided(folder: Path, rows: list[dict[str, Any]], **section: Any) -> Artifact:
+    workspace = folder / "workspace"
+    made = workspace / "template"
+    made.mkdir(parents=True)
+    table = pa.Table.from_pylist(rows, template.SCHEMA)
+    pq.write_table(table, made / "examples.parquet", row_group_size=50)
+    artifact = Artifact("template", made, "digest", len(rows), "ran", 0.1, {})
+    return split.run(Split(**section), Inputs(workspace, {"template": artifact}))
+
+
+def sides(artifact: Artifact) -> dict[str, str]:
+    return {
+        record: side
+        for side in ("train", "validation", "test")
+        for record in pq.read_table(artifact.path / f"{side}.parquet")["id"].to_pylist()
+    }
+
+
+def test_each_task_is_divided_by_its_own_texts(tmp_path: Path) -> None:
+    first, second = texts(130, seed=1), texts(170, seed=2)
+    copies = [f"{text} again" for text in second[:60]]
+    rows = [example("first", number, text) for number, text in enumerate(first)]
+    rows += [example("second", number, text) for number, text in enumerate(second + copies)]
+    artifact = divided(tmp_path, rows, validation=0.2, test=0.2)
+    placed = sides(artifact)
+    assert len(placed) == len(rows)
+    assert all(placed[f"seco{n:012x}"] == placed[f"seco{170 + n:012x}"] for n in range(60))
+    summary = json.loads((artifact.path / "summary.json").read_text())
+    assert (summary["first"]["near_duplicates"], summary["second"]["near_duplicates"]) == (0, 60)
+
+
+def test_a_leak_into_a_ready_made_test_split_is_found(tmp_path: Path) -> None:
+    found = texts(40, seed=3)
+    rows = [example("first", number, text) for number, text in enumerate(texts(60, seed=4))]
+    rows += [example("second", number, text) for number, text in enumerate(found)]
+    rows += [example("second", 100, found[7], "test"), example("second", 101, "other", "test")]
+    with pytest.raises(BadData, match="1 records of train"):
+        divided(tmp_path / "stop", rows)
+    placed = sides(divided(tmp_path / "drop", rows, on_leak="drop"))
+    assert f"seco{7:012x}" not in placed
+    assert placed[f"seco{100:012x}"] == "test"
+    assert len(placed) == len(rows) - 1
