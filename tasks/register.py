@@ -164,6 +164,10 @@ def _evidence(job: Job, champion: ChampionEvidence | None) -> Evidence:
         base=_interval(metrics["ways"]["base"][name]),
         tuned=_interval(metrics["ways"]["tuned"][name]),
         gain=_interval(metrics["differences"]["tuned-base"]["macro"]),
+        tasks={
+            name: _interval(entry)
+            for name, entry in metrics["differences"]["tuned-base"]["tasks"].items()
+        },
         probes={
             name: ProbeChange(
                 probe["before"],

@@ -8,9 +8,10 @@ and resumes from its last checkpoint when it is started again.
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tasks.config import Mixture, Recipe, Section, Train
 from tasks.config.base_model import KeyedBaseModel
@@ -111,13 +112,24 @@ def _listening(workspace: Path, steps_file: Path) -> Iterator[Callable[[Event], 
                 logger.info("train: %s", _told(event))
             elif event["event"] in ("start", "resumed"):
                 logger.info("train: %s %s", event["event"], _told(event))
+                for line in _mixture_told(event.get("mixture", {})):
+                    logger.info("train: %s", line)
 
         yield listen
 
 
 def _told(event: Event) -> str:
-    hidden = ("event", "time")
+    hidden = ("event", "time", "mixture")
     return ", ".join(f"{name} {value}" for name, value in event.items() if name not in hidden)
+
+
+def _mixture_told(mixture: Mapping[str, Any]) -> list[str]:
+    """What each of several tasks brings to an epoch."""
+    return [
+        f"{name}: {task['draws']:,} draws an epoch of {task['rows']:,} rows ({task['share']:.1%})"
+        for name, task in mixture.items()
+        if len(mixture) > 1
+    ]
 
 
 STAGE = Stage(

@@ -102,7 +102,7 @@ def pipeline(
         {
             "model/config.json": {"is_encoder_decoder": True},
             "model/model.safetensors": f"weights {tuned}",
-            "summary.json": {"parameters": 10},
+            "summary.json": {"parameters": 10, "mixture": {}},
             "epochs.csv": "epoch,step,train_loss,validation_loss\n1,10,2.0,2.1\n",
             "steps.jsonl": '{"step": 1, "loss": 3.0}\n',
         },

@@ -27,6 +27,17 @@ class Row:
     right: float
 
 
+@dataclass(frozen=True)
+class TaskRow:
+    """A task's deciding metric before and after, and the change with its interval."""
+
+    name: str
+    metric: str
+    base: float
+    tuned: float
+    gain: Mapping[str, float]
+
+
 def render(facts: Facts) -> str:
     """The report of a run.
 
@@ -45,6 +56,7 @@ def render(facts: Facts) -> str:
     )
     ways = [way for way in WAYS if way in facts.metrics["ways"]]
     probes = facts.result["forgetting"]
+    tasks = task_rows(facts.metrics)
     return environment.get_template(TEMPLATE).render(
         facts=facts,
         result=facts.result,
@@ -52,7 +64,9 @@ def render(facts: Facts) -> str:
         way_names=WAYS,
         rows=test_rows(facts.metrics["ways"], ways),
         probes=probes,
-        probe_range=probe_range(probes.values()),
+        probe_range=change_range(probes.values()),
+        tasks=tasks,
+        task_range=change_range(task.gain for task in tasks),
         loss_chart=line_chart(facts.curves, "Loss over training steps"),
         bar=interval_bar,
     )
@@ -69,7 +83,26 @@ def test_rows(by_way: Mapping[str, Mapping[str, Any]], ways: Iterable[str]) -> l
     return rows
 
 
-def probe_range(probes: Iterable[Mapping[str, float]]) -> tuple[float, float]:
+def task_rows(metrics: Mapping[str, Any]) -> list[TaskRow]:
+    """Each task by its deciding metric.
+
+    Args:
+        metrics: `metrics.json` of the test stage.
+    """
+    gains = metrics["differences"]["tuned-base"]["tasks"]
+    return [
+        TaskRow(
+            name=name,
+            metric=entry["primary"],
+            base=entry["ways"]["base"][entry["primary"]]["value"],
+            tuned=entry["ways"]["tuned"][entry["primary"]]["value"],
+            gain=gains[name],
+        )
+        for name, entry in metrics["tasks"].items()
+    ]
+
+
+def change_range(changes: Iterable[Mapping[str, float]]) -> tuple[float, float]:
     """The range that holds all intervals of change, and zero."""
-    ends = [0.0, *(entry[end] for entry in probes for end in ("low", "high"))]
+    ends = [0.0, *(entry[end] for entry in changes for end in ("low", "high"))]
     return min(ends), max(ends) if max(ends) > min(ends) else min(ends) + 1.0

@@ -58,6 +58,7 @@ class Evidence:
         base: The base model's figure on the test split.
         tuned: The tuned model's.
         gain: Tuned minus base, paired by record.
+        tasks: Task -> its own gain; where there are several, `gain` is their mean.
         probes: Probe name -> what happened to it.
         max_drop: The budget: the largest drop of a probe that is tolerated.
         min_gain: The gain must be above this.
@@ -68,6 +69,7 @@ class Evidence:
     base: Interval
     tuned: Interval
     gain: Interval
+    tasks: Mapping[str, Interval]
     probes: Mapping[str, ProbeChange]
     max_drop: float
     min_gain: float
@@ -96,6 +98,7 @@ def decide(evidence: Evidence) -> Decision:
     """
     verdicts = [
         _judge_gain(evidence),
+        *_tell_worse_tasks(evidence.tasks),
         *_judge_probes(evidence.probes, evidence.max_drop),
         _judge_champion(evidence.champion),
     ]
@@ -112,6 +115,15 @@ def _judge_gain(evidence: Evidence) -> Verdict:
         return True, f"{change} ({measured})."
     needed = f"above {figure(evidence.min_gain)}"
     return False, f"{change}, but the gain is not certain to be {needed} ({measured})."
+
+
+def _tell_worse_tasks(tasks: Mapping[str, Interval]) -> list[Verdict]:
+    """The tasks that certainly got worse, by name: a mean hides them. They decide nothing."""
+    worse = {name: gain for name, gain in tasks.items() if gain.high < 0.0}
+    if len(tasks) < 2 or not worse:
+        return []
+    told = (f"{name} ({figure(gain.value)}, {span(gain)})" for name, gain in worse.items())
+    return [(True, f"Of the {len(tasks)} tasks, got worse: {', '.join(told)}.")]
 
 
 def _judge_probes(probes: Mapping[str, ProbeChange], max_drop: float) -> list[Verdict]:

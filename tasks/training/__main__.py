@@ -4,6 +4,7 @@ import csv
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,10 +63,24 @@ def _counts(model: PreTrainedModel, examples: Examples, trainer: Trainer) -> dic
         "too_long": examples.num_too_long,
         "dropped_too_long": examples.num_dropped,
         "supervised_tokens": examples.num_supervised_tokens,
-        "draws_per_epoch": trainer.draws,
+        "mixture": _mixture(examples, trainer.draws),
         "planned_steps": trainer.num_steps,
         "precision": "bf16" if trainer.bf16 else "fp32",
         "device": str(trainer.device),
+    }
+
+
+def _mixture(examples: Examples, draws: Mapping[str, int]) -> dict[str, Any]:
+    """What each task brings to an epoch."""
+    rows = Counter(examples.tasks.tolist())
+    return {
+        task: {
+            "rows": rows[task],
+            "draws": drawn,
+            "share": round(drawn / sum(draws.values()), 4),
+            "passes": round(drawn / rows[task], 3),
+        }
+        for task, drawn in draws.items()
     }
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -64,11 +65,23 @@ def folders(tmp_path: Path, result: dict[str, Any]) -> dict[str, Path]:
     for folder in folders.values():
         folder.mkdir()
     ways = result["test"]
-    tasks = {"chat": {"primary": "rougeL", "ways": ways}}
+    tasks = {name: {"primary": "rougeL", "ways": ways} for name in ("chat", f"mail {EVIL}")}
+    gains = {name: {"value": 0.29, "low": 0.26, "high": 0.31, "n": 12} for name in tasks}
+    gains[f"mail {EVIL}"] = {"value": -0.07, "low": -0.09, "high": -0.05, "n": 12}
+    mixture = {"rows": 1234, "draws": 567, "share": 0.25, "passes": 0.459}
     documents: dict[str, Any] = {
-        "test/metrics.json": {"ways": ways, "tasks": tasks, "primary": "rougeL"},
+        "test/metrics.json": {
+            "ways": ways,
+            "tasks": tasks,
+            "primary": "rougeL",
+            "differences": {"tuned-base": {"tasks": gains}},
+        },
         "forgetting/probes.json": {"max_drop": 0.05, "probes": result["forgetting"]},
-        "train/summary.json": {"parameters": 123456, "method": EVIL, "nested": {"a": 1}},
+        "train/summary.json": {
+            "parameters": 123456,
+            "method": EVIL,
+            "mixture": {"chat": mixture, EVIL: mixture},
+        },
         "ingest/summary.json": {
             "chat": {"rows": 12, "rejected": 2, "duplicates": 1, "reasons": {EVIL: 2}}
         },
@@ -134,7 +147,7 @@ def test_report_is_complete_and_escaped(facts: Facts) -> None:
     for said in ("Not promoted.", "entities fell", "0.340", "0.330 to 0.350", "few-shot", "-0.210",
                  "123456", "train: 10", "tuned 29", "tuned 0 "):  # fmt: skip
         assert said in elements.text, said
-    assert elements.seen.count("svg") == 1 + 4 + 1  # losses, figures of the test, probes
+    assert elements.seen.count("svg") == 1 + 4 + 2 + 1  # losses, test, tasks, probes
     assert elements.seen.count("details") == 15
     assert html.index("Not promoted.") < html.index("<h2>Test</h2>")
 
@@ -236,3 +249,17 @@ def test_card(facts: Facts, result: dict[str, Any]) -> None:
                  "0.340 (0.330-0.350)", "| entities | 0.810 | 0.600 | -0.250 to -0.170 |",
                  "- entities fell", "`77e1`"):  # fmt: skip
         assert said in body, said
+
+
+def test_several_tasks_are_told_apart(facts: Facts) -> None:
+    cells = parsed(render(facts).replace("</td>", "|</td>")).text
+    assert "chat|rougeL|0.050|0.340|\n+0.290|+0.260 to +0.310|" in cells
+    assert f"mail {EVIL} (worse)|rougeL|0.050|0.340|\n-0.070|-0.090 to -0.050|" in cells
+    assert "chat|1234|567|25.0%|0.459|" in cells
+
+
+def test_a_single_task_has_no_table_of_tasks(facts: Facts) -> None:
+    metrics = {**facts.metrics, "tasks": {"chat": facts.metrics["tasks"]["chat"]}}
+    training = {**facts.training, "mixture": {"chat": facts.training["mixture"]["chat"]}}
+    html = render(replace(facts, metrics=metrics, training=training))
+    assert "<h2>Tasks</h2>" not in html and "Draws an epoch" not in html

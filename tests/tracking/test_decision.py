@@ -29,6 +29,7 @@ def decided(
         "base": Interval(0.05, 0.04, 0.06),
         "tuned": Interval(0.05 + gain[0], 0.3, 0.36),
         "gain": Interval(*gain),
+        "tasks": {},
         "probes": {} if probes is None else probes,
         "max_drop": 0.05,
         "min_gain": 0.0,
@@ -125,3 +126,16 @@ def test_all_reasons_are_given_and_the_worst_probe_comes_first() -> None:
 )
 def test_figures(value: float, shown: str) -> None:
     assert figure(value) == shown
+
+
+def test_a_task_that_got_worse_is_named_and_decides_nothing() -> None:
+    gains = {
+        "chat": Interval(0.3, 0.2, 0.4),
+        "mail": Interval(-0.07, -0.09, -0.05),
+        "mood": Interval(-0.02, -0.04, 0.01),
+    }
+    decision = decided(tasks=gains)
+    assert decision.promote
+    assert decision.reasons[1] == "Of the 3 tasks, got worse: mail (-0.07, -0.09 to -0.05)."
+    assert decided(tasks={"chat": gains["chat"], "mood": gains["mood"]}) == decided()
+    assert decided(tasks={"mail": gains["mail"]}) == decided()
