@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 CORPORA := .retune/corpora
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lock schema corpora tokenizer clean
+.PHONY: help install demo test check format lock bench schema corpora tokenizer clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ tokenizer: corpora  ## train the base model's tokenizer on what its recipe reads
 	$(BIN)/python -m tasks.ingest --recipe configs/recipes/pocket_flan_mixture.yaml
 	$(BIN)/python -m tasks.training.tokenizer --vocabulary 4096 --rows 10000 \
 		--out configs/models/pocket_mixture .retune/workspaces/pocket-flan-mixture/ingest/*.parquet
+
+bench: install  ## measure the data stages at 10,000 and 100,000 rows
+	$(BIN)/python benchmarks/scale.py --rows 10000 100000
 
 schema: install  ## write the recipe's JSON Schema and docs/recipes.md from the field docs
 	$(BIN)/python -m tasks.config.document

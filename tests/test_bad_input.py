@@ -30,8 +30,8 @@ REPOSITORY = Path(__file__).parents[1]
 MODULES = (ingest, template, split, train, validate, holdout, forgetting)
 STAGES: dict[str, Stage[Any]] = {module.STAGE.name: module.STAGE for module in MODULES}
 
-PASSING = (".lock", ".scratch/", ".journal", "run.json", "ingest-rejects.jsonl")
-"""What comes and goes in a workspace: its lock, work to resume, which MLflow run it belongs to,
+PASSING = (".lock", ".scratch/", ".tokens/", ".journal", "run.json", "ingest-rejects.jsonl")
+"""What comes and goes in a workspace: its lock, work to resume, token ids, its MLflow run, and
 the rows that were rejected."""
 
 RANDOM = "text,said\n" + "".join(
