@@ -2,8 +2,8 @@
 
 ["hello there my friend", "hello there my friend !", "goodbye"]  ->  [0, 0, 2]
 
-Signatures and the choice of bands are datasketch's. Its index is a dict a band, which would take
-gigabytes for a million texts; here the bands are sorted instead.
+Signatures and the choice of bands are datasketch's. Its index is a dict a band, with Python objects
+for every text; here the bands are sorted arrays instead.
 """
 
 import re
