@@ -18,7 +18,8 @@ NUM_PERMUTATIONS = 64
 SHINGLE_WORDS = 3
 CHUNK_ROWS = 10_000
 MAX_NEIGHBOURS = 32
-"""Texts with the same band are compared with so many that come next; chains join the others."""
+"""A text is compared with so many of those that share a band with it; in a band that more of them
+share, a pair that nothing in between links may be missed."""
 
 _WORD = re.compile(r"\w+")
 
