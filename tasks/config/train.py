@@ -24,9 +24,10 @@ class Train(Section):
     epochs: Positive = 3
     """Passes over the training mixture."""
 
-    optimizer: Literal["adamw", "adafactor"] = "adamw"
-    """`adamw`, or `adafactor`, whose steps are relative to the size of each weight matrix: it
-    needs less memory, and T5 models made from scratch need it (arXiv 1804.04235)."""
+    optimizer: Literal["adamw", "adafactor", "muon"] = "adamw"
+    """`adamw`; `adafactor`, whose steps are relative to the size of each weight matrix: it needs
+    less memory, and T5 models made from scratch need it (arXiv 1804.04235); or `muon` for the
+    matrices between the embeddings and Adafactor for the rest, for models made from scratch."""
 
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-4
     """Peak learning rate."""
@@ -64,6 +65,10 @@ class Train(Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Arithmetic of the forward and backward pass; `auto` is bf16 where the hardware has it.
     Weights and optimizer states stay in fp32."""
+
+    compile: bool = False
+    """Compile the model with torch.compile (on a CPU this needs a C++ compiler): takes a minute
+    or two, then a step is faster. It pays from about half an hour of training."""
 
     patience: Positive = 3
     """Stop after this many epochs without a better validation loss."""

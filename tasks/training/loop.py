@@ -99,6 +99,7 @@ class Trainer:
         self.scratch = scratch
         self.events = events
         self.bf16 = uses_bf16(train.precision, self.device)
+        self.compiled = torch.compile(self.model.forward, dynamic=True) if train.compile else None
         self.optimizer = make_optimizer(self.model, train)
         self.progress = Progress()
         self.micro_tokens = self._micro_tokens()
@@ -224,8 +225,10 @@ class Trainer:
     def _logits(self, batch: Batch) -> torch.Tensor:
         """Logits of the supervised positions, in fp32, shape (supervised, vocabulary)."""
         inputs = {name: tensor.to(self.device) for name, tensor in batch.inputs.items()}
+        # Validation is too short a part of a run to compile the model without dropout for it.
+        forward = self.compiled if self.compiled and self.model.training else self.model
         with autocast(self.bf16, self.device):
-            logits: torch.Tensor = self.model(**inputs, use_cache=False).logits
+            logits: torch.Tensor = forward(**inputs, use_cache=False).logits
         return logits[batch.labels.to(self.device) != IGNORED].float()
 
     def _labels(self, batch: Batch) -> torch.Tensor:
