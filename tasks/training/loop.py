@@ -24,7 +24,7 @@ from tasks.training.batching import IGNORED, Batch, batch_rows, collate, epoch_r
 from tasks.training.checkpoints import load_checkpoint, save_checkpoint
 from tasks.training.examples import Examples
 from tasks.training.optimizer import learning_rate, make_optimizer
-from tasks.training.precision import autocast, pick_device, uses_bf16
+from tasks.training.precision import autocast, compiled, pick_device, uses_bf16
 
 REPORTS_PER_RUN = 200
 
@@ -99,7 +99,7 @@ class Trainer:
         self.scratch = scratch
         self.events = events
         self.bf16 = uses_bf16(train.precision, self.device)
-        self.compiled = torch.compile(self.model.forward, dynamic=True) if train.compile else None
+        self.compiled = compiled(self.model, self.device) if train.compile else None
         self.optimizer = make_optimizer(self.model, train)
         self.progress = Progress()
         self.micro_tokens = self._micro_tokens()

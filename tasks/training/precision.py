@@ -1,9 +1,15 @@
-"""Where training runs, and in which arithmetic."""
+"""Where training runs, in which arithmetic, and compiled or not."""
 
+import os
+import shutil
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
+from transformers import PreTrainedModel
+
+from tasks.errors import BadInput
 
 
 def pick_device() -> torch.device:
@@ -26,3 +32,17 @@ def autocast(bf16: bool, device: torch.device) -> AbstractContextManager[Any]:
     if not bf16:
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def compiled(model: PreTrainedModel, device: torch.device) -> Callable[..., Any]:
+    """The model's forward pass, compiled at its first call for batches of any shape.
+
+    Raises:
+        BadInput: It runs on a CPU, and there is no C++ compiler.
+    """
+    compilers = (os.environ.get("CXX", "g++"), "clang++")
+    if device.type == "cpu" and not any(map(shutil.which, compilers)):
+        mend = "install one, name it in the variable CXX, or take train.compile out"
+        raise BadInput("train.compile", "a C++ compiler", "none", mend)
+    forward: Callable[..., Any] = torch.compile(model.forward, dynamic=True)
+    return forward
