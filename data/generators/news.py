@@ -61,12 +61,13 @@ def _item(rng: random.Random, heldout: bool) -> dict[str, str]:
 
 
 def _backed(rng: random.Random, wordings: list[str], slots: dict[str, str], sentences: str) -> str:
-    """Draw a wording of whose slots every one stands in the article."""
-    backed = [wording for wording in wordings if _named(wording) <= _named(sentences)]
+    """Draw a wording that has no slot but those of the article."""
+    backed = [wording for wording in wordings if slots_of(wording) <= slots_of(sentences)]
     return fill.fill(rng.choice(backed), slots)
 
 
-def _named(text: str) -> set[str]:
+def slots_of(text: str) -> set[str]:
+    """The names of the slots of a fragment."""
     return set(SLOT.findall(text))
 
 
