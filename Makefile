@@ -48,6 +48,11 @@ corpora: install  ## generate what the embedded base model is trained on
 	$(BIN)/python -m data.generators.reviews --task sentiment --rows 30000 --out $(CORPORA)/sentiment.jsonl
 	$(BIN)/python -m data.generators.reviews --task rating --rows 30000 --out $(CORPORA)/rating.jsonl
 	$(BIN)/python -m data.generators.dates --rows 30000 --out $(CORPORA)/dates.jsonl
+	$(BIN)/python -m data.generators.news --rows 40000 --out $(CORPORA)/news.jsonl
+	$(BIN)/python -m data.generators.notes --rows 40000 --out $(CORPORA)/notes.jsonl
+	$(BIN)/python -m data.generators.sentence_pairs --task paraphrase --rows 40000 --out $(CORPORA)/paraphrase.jsonl
+	$(BIN)/python -m data.generators.sentence_pairs --task entailment --rows 40000 --out $(CORPORA)/entailment.jsonl
+	$(BIN)/python -m data.generators.translation --rows 40000 --out $(CORPORA)/translation.jsonl
 
 tokenizer: corpora  ## train the base model's tokenizer on what its recipe reads
 	$(BIN)/python -m tasks.ingest --recipe configs/recipes/pocket_flan_mixture.yaml

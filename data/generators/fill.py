@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from data.generators.common import side
+from data.generators.common import side, words
 
 T = TypeVar("T")
 
@@ -20,6 +20,12 @@ FRAGMENTS = Path(__file__).parent / "fragments"
 PRONOUNS = {True: ("she", "her", "her"), False: ("he", "him", "his")}
 SHARE_INVENTED = 0.35  # of the names of people
 MIN_SPLIT = 10  # shorter lists are not split: a held-out part of one element would be guessable
+
+PLACE_STARTS = words(
+    """Mar Old Stone Green Wind River Fox Ash Elm Brook Sand Hazel Moss Wolf Corn Black Raven Lake
+    Thorn Bell Nor West Sun Gold Clay"""
+)
+PLACE_ENDS = words("""field ton bury dale wick ford ham mouth stead bridge well port""")
 
 # A quotation that ends in `?"` or `!"` goes on in small letters: "Who is it?" asked the fox.
 _SENTENCE_START = re.compile(r"(^['\"]?|[.?!] ['\"]?|[.]['\"] ['\"]?)([a-z])")
@@ -111,6 +117,30 @@ def people(rng: random.Random, num: int, heldout: bool) -> list[tuple[str, bool]
             name = rng.choice(part(WORDS["girls" if female else "boys"], heldout))
         drawn[name] = female
     return list(drawn.items())
+
+
+def place_name(rng: random.Random, heldout: bool) -> str:
+    """Draw the invented name of a town, such as Marford."""
+    return rng.choice(part(PLACE_STARTS, heldout)) + rng.choice(PLACE_ENDS)
+
+
+def two_of_each(
+    rng: random.Random, lists: Mapping[str, Sequence[str]], heldout: bool
+) -> dict[str, str]:
+    """Draw two different values of every list.
+
+    Args:
+        rng: Source of randomness.
+        lists: Name of a slot to its values.
+        heldout: Whether to draw held-out values.
+
+    Returns:
+        `{"toy": "kite", "toy2": "drum", ...}`.
+    """
+    drawn: dict[str, str] = {}
+    for name, values in lists.items():
+        drawn[name], drawn[f"{name}2"] = map(str, rng.sample(part(values, heldout), 2))
+    return drawn
 
 
 WORDS = load("words")

@@ -21,11 +21,6 @@ MAX_WORDS, MIN_WORDS = 80, 30
 SHARE_OF_PAIRS = 0.4
 
 KINDS = fill.load("passages")
-PLACE_STARTS = words(
-    """Mar Old Stone Green Wind River Fox Ash Elm Brook Sand Hazel Moss Wolf Corn Black Raven Lake
-    Thorn Bell Nor West Sun Gold Clay"""
-)
-PLACE_ENDS = words("""field ton bury dale wick ford ham mouth stead bridge well port""")
 NOUNS = words(
     """Rose Star Lion Bell Moon Apple Crown Anchor Owl Swan Oak Falcon Lily River Rabbit Castle
     Silver Candle Maple Raven Violet Thistle Pearl Copper Robin"""
@@ -118,7 +113,7 @@ def _tell(
 ) -> str:
     """The sentences about one subject, the first of which names it."""
     subject = statements[0].subject
-    slots = {"n": subject.name, "place": _place(rng, heldout), "his": subject.possessive}
+    slots = {"n": subject.name, "place": fill.place_name(rng, heldout), "his": subject.possessive}
     sentences = [fill.fill(rng.choice(_lines(kind["intro"])), slots)]
     for statement in statements:
         referred = subject.name if rng.random() < 0.2 else subject.pronoun
@@ -150,16 +145,12 @@ def _title(rng: random.Random, pool: str, heldout: bool) -> str:
     return TITLES[pool].format(name)
 
 
-def _place(rng: random.Random, heldout: bool) -> str:
-    return rng.choice(fill.part(PLACE_STARTS, heldout)) + rng.choice(PLACE_ENDS)
-
-
 def _value(rng: random.Random, values: Any, heldout: bool) -> str:
     """Draw from a pool by its name, from a range of numbers or from a list."""
     if values == "person":
         return fill.people(rng, 1, heldout)[0][0]
     if values == "place":
-        return _place(rng, heldout)
+        return fill.place_name(rng, heldout)
     if values == "pet":
         return str(rng.choice(fill.part(fill.WORDS["pet_names"], heldout)))
     if isinstance(values, str):

@@ -6,9 +6,9 @@ Example record, of which `--task` picks fields:
      "review": "The handle was firm, and the colour was anything but ugly. My one complaint is that
      the delivery was slow."}
 
-`--task sentiment` writes one or two sentences as `text` with their `label`. No single word
-decides: every opinion word also occurs negated, and as the lesser half of a contrast. A held-out
-row reviews things, and says things about them, that no ordinary row does.
+`--task sentiment` writes one to three sentences as `text` with their `label`. In three of four,
+opinion words mean what they say; in the fourth they are denied, or the lesser half of a contrast. A
+held-out row reviews things, and says things about them, that no ordinary row does.
 """
 
 from collections.abc import Iterator
@@ -57,6 +57,22 @@ SMALL_COMPLAINT = common.phrases(
     """My one complaint is that {side}; The only problem is that {side}
     It is a small thing, but {side}"""
 )
+JUDGEMENTS = (
+    common.phrases(
+        """I hate {this}; I dislike {this}; what a terrible {item}; {this} is awful; {this} is bad
+        we are very unhappy with {this}; I regret that I chose {this}; what a bad {item}
+        {this} was a great disappointment; I am angry about {this}; {this} was a mistake
+        this is the worst {item} that I know; I feel sad about {this}; {this} is horrible
+        I am so disappointed with {this}; {this} was a disaster; {this} is poor"""
+    ),
+    common.phrases(
+        """I love {this}; I like {this} a lot; what a wonderful {item}; {this} is great
+        {this} is good; we are very happy with {this}; I am glad that I chose {this}
+        what a good {item}; {this} was a nice surprise; I am delighted with {this}
+        {this} was a joy; this is the best {item} that I know; I feel happy about {this}
+        {this} is excellent; I am so pleased with {this}; {this} was a pleasure; {this} is fine"""
+    ),
+)
 PAIRS = ("{first}, and {second}", "{first}. Besides, {second}", "{first}. What is more, {second}")
 NEUTRAL_TITLES = common.phrases("This {item}; About this {item}; My view of this {item}")
 TITLES = (
@@ -70,6 +86,7 @@ SHARE_OPENING = 0.5
 SHARE_VERDICT = 0.7
 SHARE_NEGATED = 0.5
 SHARE_MADE_UP = 0.25
+SHARE_HARD = 0.25
 
 
 def _upper_first(text: str) -> str:
@@ -103,12 +120,32 @@ class _Review:
     ) -> str:
         """Says something good or bad; half the time by denying the opposite."""
         deny = self.rng.random() < SHARE_NEGATED
+        return self.said(positive, negated if deny else affirmed, deny)
+
+    def said(self, positive: bool, forms: tuple[str, ...], deny: bool = False) -> str:
+        """Says something good or bad of a part, by denying the opposite if so asked."""
         while True:
-            form = common.pick(self.rng, negated if deny else affirmed)
+            form = common.pick(self.rng, forms)
             part, word = self.words(positive != deny)
             if common.is_heldout(part, word, form) == self.heldout:
                 self.mention(part)
                 return form.format(part=part, word=word)
+
+    def denial(self, positive: bool) -> str:
+        """Denies something bad or good."""
+        return self.said(positive, NEGATED, deny=True)
+
+    def outspoken(self, positive: bool, opened: bool) -> list[str]:
+        """Says once or twice, in opinion words that mean what they say, what one thinks."""
+        num_stars = common.pick(self.rng, (4, 5) if positive else (1, 2))
+        chosen = common.pick(self.rng, ((1,), (0, 1), (1, 0), (1, 2), (0,)))
+        this = "it" if opened and chosen[0] == 0 else f"this {self.item}"
+        sentences = (
+            common.pick(self.rng, JUDGEMENTS[positive]).format(this=this, item=self.item),
+            self.said(positive, AFFIRMED),
+            common.pick(self.rng, self.domain.verdicts[num_stars - 1]),
+        )
+        return [sentences[number] for number in chosen]
 
     def heard(self, positive: bool) -> str:
         """Says that what people tell is true, or that it is not."""
@@ -170,11 +207,15 @@ def _rated(num_stars: int, positive: bool, rng: Random, heldout: bool) -> tuple[
 
 
 def _opinion(positive: bool, rng: Random, heldout: bool) -> str:
-    """Draws one or two sentences of the given sentiment."""
+    """Draws one to three sentences of the given sentiment."""
     review = _Review(rng, heldout)
-    shape = common.pick(rng, (review.clause, review.heard, review.contrast, review.contrast))
     sentences = [review.opening()] if rng.random() < SHARE_OPENING else []
-    return _joined([*sentences, shape(positive)])
+    if rng.random() < SHARE_HARD:
+        shape = common.pick(rng, (review.denial, review.heard, review.contrast, review.contrast))
+        sentences.append(shape(positive))
+    else:
+        sentences += review.outspoken(positive, opened=bool(sentences))
+    return _joined(sentences)
 
 
 def generate(num_rows: int, seed: int, heldout: bool) -> Iterator[Row]:

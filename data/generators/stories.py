@@ -61,9 +61,7 @@ def _slots(rng: random.Random, heldout: bool) -> dict[str, str]:
     (hero, female), (friend, _) = fill.people(rng, 2, heldout)
     slots = {"n": hero, "m": friend}
     slots |= dict(zip(("he", "him", "his"), fill.PRONOUNS[female], strict=True))
-    for name, values in CONTENT["slots"].items():
-        pool = fill.part(values, heldout)
-        slots[name], slots[f"{name}2"] = rng.sample(pool, 2)
+    slots |= fill.two_of_each(rng, CONTENT["slots"], heldout)
     species = slots["animal"] if rng.random() < 0.6 else ("girl" if female else "boy")
     slots["who"] = f"{rng.choice(KINDS_OF_HERO)} {species}"
     return slots

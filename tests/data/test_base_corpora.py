@@ -1,4 +1,4 @@
-"""The corpora of chats, passages and stories: what a row promises, and that probes are unseen."""
+"""The corpora of chats, passages, stories and short tasks: clean rows, and unseen probes."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -8,16 +8,30 @@ from pathlib import Path
 import pytest
 from datasketch import MinHash, MinHashLSH
 
-from data.generators import friend_chats, passages, stories
+from data.generators import (
+    friend_chats,
+    news,
+    notes,
+    passages,
+    sentence_pairs,
+    stories,
+    translation,
+)
 from data.generators.common import words, write_jsonl
 
 PROBES = Path("data/probes")
 NUM_PROBE_ROWS = 400
+NUM_ORDINARY_ROWS = 10_000
 Row = dict[str, str]
 GENERATORS: dict[str, Callable[[int, int, bool], Iterator[Row]]] = {
     "friend_chats": friend_chats.generate,
     "passage_qa": passages.generate,
     "stories": stories.generate,
+    "news": news.generate,
+    "notes": notes.generate,
+    "paraphrase": sentence_pairs.generate_paraphrases,
+    "entailment": sentence_pairs.generate_entailments,
+    "translation": translation.generate,
 }
 NAME_OR_NUMBER = re.compile(r"\b[A-Z][a-z]+|\d+:?\d*")
 SENTENCE_OPENERS = set(
@@ -37,7 +51,7 @@ def texts(row: Row) -> tuple[str, ...]:
     return tuple(text for key, text in row.items() if key != "id")
 
 
-@pytest.mark.parametrize("name", ["friend_chats", "passage_qa"])
+@pytest.mark.parametrize("name", [name for name in GENERATORS if name != "stories"])
 def test_probe_file_regenerates_byte_for_byte(name: str, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "probe.jsonl", rows(name, NUM_PROBE_ROWS, heldout=True))
     written = (tmp_path / "probe.jsonl").read_bytes()
@@ -47,7 +61,7 @@ def test_probe_file_regenerates_byte_for_byte(name: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_no_heldout_row_is_an_ordinary_one(name: str) -> None:
-    ordinary = {texts(row) for row in rows(name, 20_000, heldout=False)}
+    ordinary = {texts(row) for row in rows(name, NUM_ORDINARY_ROWS, heldout=False)}
     heldout = {texts(row) for row in rows(name, NUM_PROBE_ROWS, heldout=True)}
     assert len(heldout) == NUM_PROBE_ROWS
     assert not ordinary & heldout
@@ -59,7 +73,7 @@ def test_heldout_people_never_occur_in_ordinary_chats() -> None:
         return set(re.findall(r"^(\w+):", dialogues, re.MULTILINE))
 
     assert len(speakers(True, NUM_PROBE_ROWS)) >= 40
-    assert not speakers(True, NUM_PROBE_ROWS) & speakers(False, 20_000)
+    assert not speakers(True, NUM_PROBE_ROWS) & speakers(False, NUM_ORDINARY_ROWS)
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -72,22 +86,22 @@ def test_the_seed_decides_the_rows(name: str) -> None:
 @pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize("heldout", [False, True])
 def test_rows_are_clean_text(name: str, heldout: bool) -> None:
-    for row in rows(name, NUM_PROBE_ROWS if heldout else 20_000, heldout):
+    for row in rows(name, NUM_PROBE_ROWS if heldout else NUM_ORDINARY_ROWS, heldout):
         joined = "\n".join(texts(row))
-        assert joined.isascii()
+        assert joined.isascii() or name == "translation"
         assert not re.search(r"[{}|]|  |\ba [aeiou]", joined), row
 
 
 @pytest.mark.parametrize("heldout", [False, True])
 def test_answers_are_whole_words_of_the_passage(heldout: bool) -> None:
-    for row in rows("passage_qa", NUM_PROBE_ROWS if heldout else 20_000, heldout):
+    for row in rows("passage_qa", NUM_PROBE_ROWS if heldout else NUM_ORDINARY_ROWS, heldout):
         assert 30 <= len(row["passage"].split()) <= 80
         assert re.search(rf"(?<!\w){re.escape(row['answer'])}(?!\w)", row["passage"]), row
 
 
 def test_questions_do_not_give_the_answer_away() -> None:
     answers: dict[str, set[str]] = {}
-    for row in rows("passage_qa", 20_000, heldout=False):
+    for row in rows("passage_qa", NUM_ORDINARY_ROWS, heldout=False):
         assert row["answer"] not in row["question"].split(), row
         kind = re.sub(r"[A-Z]\w+", "X", row["question"].split(" ", 1)[1])
         answers.setdefault(kind, set()).add(row["answer"])
@@ -109,7 +123,7 @@ def test_chats_have_the_promised_size(heldout: bool) -> None:
 
 @pytest.mark.parametrize("heldout", [False, True])
 def test_every_name_and_number_of_a_summary_is_in_its_chat(heldout: bool) -> None:
-    for row in rows("friend_chats", NUM_PROBE_ROWS if heldout else 20_000, heldout):
+    for row in rows("friend_chats", NUM_PROBE_ROWS if heldout else NUM_ORDINARY_ROWS, heldout):
         said = set(NAME_OR_NUMBER.findall(row["dialogue"]))
         named = set(NAME_OR_NUMBER.findall(row["summary"])) - SENTENCE_OPENERS
         assert named <= said, (named - said, row)

@@ -4,6 +4,8 @@ import calendar
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from math import log
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from data.generators.common import Generate, Row, write_jsonl
 PROBES = Path(__file__).parents[2] / "data" / "probes"
 NUM_PROBE_ROWS = 400
 NUM_ORDINARY_ROWS = 20_000
+WORD = re.compile(r"[a-z]+")
 
 CORPORA: dict[str, tuple[Generate, str]] = {
     "review_sentiment": (reviews.generate_sentiment, "text"),
@@ -80,16 +83,28 @@ def test_full_reviews_agree_with_their_stars() -> None:
     }
 
 
-def test_no_single_word_decides_the_sentiment() -> None:
-    positive: Counter[str] = Counter()
-    total: Counter[str] = Counter()
-    for row in reviews.generate_sentiment(NUM_ORDINARY_ROWS, 0, False):
-        words = set(re.findall(r"[a-z]+", row["text"].lower()))
-        total.update(words)
-        positive.update(words if row["label"] == "positive" else ())
-    shares = {word: positive[word] / total[word] for word in total if total[word] >= 100}
-    assert {"clean", "dirty", "friendly", "rude", "not", "but", "nobody"} <= set(shares)
-    assert {word: share for word, share in shares.items() if not 0.2 < share < 0.8} == {}
+def _word_odds(rows: Iterable[Row]) -> dict[str, float]:
+    """The log odds of each word for positive against negative texts, with one count added."""
+    counts: dict[str, Counter[str]] = {"positive": Counter(), "negative": Counter()}
+    for row in rows:
+        counts[row["label"]].update(set(WORD.findall(row["text"].lower())))
+    words = set().union(*counts.values())
+    return {
+        word: log((counts["positive"][word] + 1) / (counts["negative"][word] + 1)) for word in words
+    }
+
+
+def test_words_tell_the_sentiment_most_of_the_time_and_not_always() -> None:
+    odds = _word_odds(reviews.generate_sentiment(NUM_ORDINARY_ROWS, 0, False))
+    assert min(odds["friendly"], odds["love"], odds["clean"], odds["wonderful"]) > log(2)
+    assert max(odds["rude"], odds["hate"], odds["dirty"], odds["terrible"]) < -log(2)
+    assert abs(odds["nobody"]) < log(2)
+    rows = _probe_rows("review_sentiment")
+    scores = [sum(odds.get(word, 0) for word in WORD.findall(row["text"].lower())) for row in rows]
+    right = [
+        (score > 0) == (row["label"] == "positive") for score, row in zip(scores, rows, strict=True)
+    ]
+    assert 0.75 <= sum(right) / len(rows) <= 0.95
 
 
 @pytest.mark.parametrize("heldout", [False, True])
@@ -122,25 +137,38 @@ def test_a_sum_and_a_difference_are_right() -> None:
     num_checked = 0
     for row in dates.generate(2000, 0, False):
         numbers = [int(text) for text in re.findall(r"\d+", row["question"])]
-        if re.search(r"plus| \+ |^Add|more\.|another", row["question"]):
+        if re.search(r"plus| \+ |^Add|\d more\b|another\.", row["question"]):
             assert int(row["answer"]) == sum(numbers), row
-            num_checked += 1
         elif re.search(r"minus| - |^Take|gives away| took ", row["question"]):
             assert int(row["answer"]) == max(numbers) - min(numbers), row
-            num_checked += 1
-    assert num_checked == 500
+        else:
+            continue
+        num_checked += 1
+    assert num_checked == 280 + 150
 
 
-def test_a_day_of_the_week_is_right() -> None:
-    gaps = ["zero days", "one day", "two days", "three days", "four days", "five days", "six days"]
+@pytest.mark.parametrize("names", [calendar.day_name, calendar.month_name])
+def test_a_day_or_month_is_right(names: Sequence[str]) -> None:
+    cycle = [name for name in names if name]
     num_checked = 0
     for row in dates.generate(2000, 0, False):
-        days = [day for day in calendar.day_name if day in row["question"]]
-        if not days:
+        asked = [name for name in cycle if name in row["question"]]
+        if not asked or row["answer"] not in cycle:
             continue
-        gap = gaps.index(re.findall("|".join(gaps), row["question"].lower())[0])
-        back = re.search(r"before|ago|earlier", row["question"])
-        weekday = list(calendar.day_name).index(days[0]) + (-gap if back else gap)
-        assert row["answer"] == calendar.day_name[weekday % 7], row
+        steps = re.search(r"(two|three|four|five|six) (day|month)s", row["question"].lower())
+        num_steps = ("two", "three", "four", "five", "six").index(steps[1]) + 2 if steps else 1
+        back = re.search(
+            r"before|ago|earlier|was yesterday|called yesterday|^Tomorrow is|was last month"
+            r"|last month\. Which|^Next month",
+            row["question"],
+        )
+        position = cycle.index(asked[0]) + (-num_steps if back else num_steps)
+        assert row["answer"] == cycle[position % len(cycle)], row
         num_checked += 1
-    assert num_checked == 500
+    assert num_checked == 280 + (150 if len(cycle) == 7 else 75)
+
+
+def test_most_sums_are_small() -> None:
+    rows = [row for row in dates.generate(2000, 0, False) if " plus " in row["question"]]
+    share = sum(int(row["answer"]) <= 20 for row in rows) / len(rows)
+    assert 0.5 < share < 0.8
