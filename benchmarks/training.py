@@ -1,0 +1,277 @@
+"""Useful tokens a second in training, ours against what a user would pick instead.
+
+    python benchmarks/training.py --model models/pocket-flan --epochs 1 --rounds 3
+
+Fine-tunes one model on the support chats in several ways, each in a process of its own, in turn,
+so that what else the machine does hits all of them: `retune`, the training loop of the product;
+`defaults`, the transformers trainer with nothing set but data and epochs; `tuned_N`, the same
+trainer with bf16, batches of N examples grouped by length and the product's learning rate; for
+decoder-only models also `trl`, trl.SFTTrainer with packing, where it is installed. `--model llama`
+and `--model t5-small` make models of random weights of that shape.
+
+Useful tokens are those of prompt and completion without padding; the loss is that of the same
+validation examples after training, computed by the same code. Ratios are medians over the rounds.
+Results go to benchmarks/results/training.json and training.md.
+"""
+
+import argparse
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import transformers as tf
+
+from tasks.config import Train
+from tasks.prompts.library import load_prompts
+from tasks.prompts.render import choose_template, render
+from tasks.training.encoding import encode_examples
+from tasks.training.examples import Examples
+from tasks.training.loop import Trainer, peak_memory_bytes
+from tasks.training.model import load_model, load_tokenizer
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+POCKET = ROOT / "models" / "pocket-flan"
+LEARNING_RATE = 1e-3
+BATCH_TOKENS = 2048
+TUNED = (8, 16, 32)
+SEED = 7
+
+
+def model_folder(name: str, folder: Path) -> Path:
+    """The model of a name: a folder, or one of random weights with the embedded tokenizer."""
+    if Path(name).is_dir():
+        return Path(name).absolute()
+    tokenizer = load_tokenizer(POCKET)
+    shared: Any = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1}
+    torch.manual_seed(SEED)
+    model: Any
+    if name == "t5-small":
+        sizes: Any = {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6}
+        gated: Any = {"feed_forward_proj": "gated-gelu", "decoder_start_token_id": 0}
+        model = tf.T5ForConditionalGeneration(tf.T5Config(**shared, **sizes, **gated))
+    elif name == "llama":
+        sizes = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 6}
+        heads: Any = {"num_attention_heads": 4, "num_key_value_heads": 4}
+        model = tf.LlamaForCausalLM(tf.LlamaConfig(**shared, **sizes, **heads, bos_token_id=None))
+    else:
+        raise SystemExit(f"--model: a folder, t5-small or llama, not {name}")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def pairs(split: str, path: Path) -> Path:
+    """The prompt-completion pairs of one side of the support chats, as a Parquet file."""
+    prompts = load_prompts("dialogue_summary")
+    lines = (ROOT / "data" / "support_chat.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = []
+    for record in map(json.loads, lines):
+        if record["split"] == split:
+            template = choose_template(record["id"], prompts.training, SEED)
+            pair = render(prompts, record, template)
+            rows.append({"id": f"{len(rows):016x}", "task": "chats", **vars(pair)})
+    columns = ("id", "task", "prompt", "completion")
+    pq.write_table(pa.Table.from_pylist([{n: row[n] for n in columns} for row in rows]), path)
+    return path
+
+
+def measured(way: str, model: Path, epochs: int, rows: int, folder: Path) -> dict[str, float]:
+    """Train in one way, in this process."""
+    tf.utils.logging.set_verbosity_error()
+    tokenizer, network = load_tokenizer(model), load_model(model)
+    is_encoder_decoder = bool(network.config.is_encoder_decoder)
+    train = Train(
+        epochs=epochs, learning_rate=LEARNING_RATE, batch_tokens=BATCH_TOKENS, seed=SEED
+    )
+    sides = {}
+    for split in ("train", "test"):
+        path = pairs(split, folder / f"{split}.parquet")
+        sides[split] = encode_examples(path, tokenizer, is_encoder_decoder, train, folder / "ids")
+    draws = {"chats": min(rows, len(sides["train"]))}
+    judge = Trainer(
+        network, tokenizer, sides["train"], sides["test"], draws, train, folder / "judge",
+        folder / "events",
+    )  # fmt: skip
+    torch.manual_seed(SEED)
+    network.train()
+    started = time.monotonic()
+    if way == "retune":
+        for epoch in range(epochs):
+            for step in judge._steps(epoch):
+                judge._step(step)
+        tokens = judge.progress.tokens
+    else:
+        tokens = _by_others(way, network, tokenizer, sides["train"], draws["chats"], train, folder)
+    seconds = time.monotonic() - started
+    peak = peak_memory_bytes()
+    loss, _ = judge.validate()
+    return {
+        "seconds": round(seconds, 2),
+        "useful_tokens_per_s": round(tokens / seconds, 1),
+        "loss": round(loss, 4),
+        "peak_memory_bytes": peak,
+    }
+
+
+def _by_others(
+    way: str,
+    network: Any,
+    tokenizer: Any,
+    examples: Examples,
+    num_rows: int,
+    train: Train,
+    folder: Path,
+) -> int:
+    """Train with a trainer of transformers or trl; returns the useful tokens."""
+    is_encoder_decoder = bool(network.config.is_encoder_decoder)
+    rows, tokens = [], 0
+    for number in range(num_rows):
+        prompt, completion = examples.prompts[number].tolist(), examples.completions[number].tolist()
+        tokens += len(prompt) + len(completion)
+        if is_encoder_decoder:
+            rows.append({"input_ids": prompt, "labels": completion})
+        else:
+            labels = [-100] * len(prompt) + completion
+            rows.append({"input_ids": prompt + completion, "labels": labels})
+    from datasets import Dataset
+
+    common: Any = {
+        "output_dir": str(folder / "out"),
+        "num_train_epochs": train.epochs,
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "seed": SEED,
+        "use_cpu": not torch.cuda.is_available(),
+    }
+    tuned: Any = {"bf16": True, "learning_rate": LEARNING_RATE}
+    if way == "trl":
+        from trl import SFTConfig, SFTTrainer
+
+        tokenizer.model_max_length = BATCH_TOKENS
+        settings = SFTConfig(
+            **common, **tuned, packing=True, max_length=512,
+            per_device_train_batch_size=BATCH_TOKENS // 512, gradient_checkpointing=False,
+        )  # fmt: skip
+        SFTTrainer(
+            model=network, args=settings, train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+        ).train()  # fmt: skip
+        return tokens * train.epochs
+    collator = tf.DataCollatorForSeq2Seq(tokenizer, network if is_encoder_decoder else None)
+    if way.startswith("tuned_"):
+        size = int(way.removeprefix("tuned_"))
+        common |= tuned | {
+            "per_device_train_batch_size": size,
+            "train_sampling_strategy": "group_by_length",
+        }
+    kinds: Any = (
+        (tf.Seq2SeqTrainer, tf.Seq2SeqTrainingArguments)
+        if is_encoder_decoder
+        else (tf.Trainer, tf.TrainingArguments)
+    )
+    trainer = kinds[0](
+        model=network, args=kinds[1](**common), train_dataset=Dataset.from_list(rows),
+        data_collator=collator, processing_class=tokenizer,
+    )  # fmt: skip
+    trainer.train()
+    return tokens * train.epochs
+
+
+def in_a_process(way: str, model: Path, epochs: int, rows: int) -> dict[str, float]:
+    """Measure one way in a process of its own."""
+    command = [sys.executable, str(Path(__file__)), "--way", way, "--model", str(model)]
+    command += ["--epochs", str(epochs), "--rows", str(rows)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{way}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def ways_of(model: Path) -> list[str]:
+    """What is compared for a model."""
+    is_encoder_decoder = bool(tf.AutoConfig.from_pretrained(model).is_encoder_decoder)
+    has_trl = importlib.util.find_spec("trl") is not None
+    extra = ["trl"] if has_trl and not is_encoder_decoder else []
+    return ["retune", "defaults", *(f"tuned_{size}" for size in TUNED), *extra]
+
+
+def compared(name: str, epochs: int, rows: int, rounds: int) -> dict[str, Any]:
+    """All ways of training one model, in turn, over the rounds."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = model_folder(name, Path(folder))
+        ways = ways_of(model)
+        runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+        for _ in range(rounds):
+            for way in ways:
+                runs[way].append(in_a_process(way, model, epochs, rows))
+                print(name, way, runs[way][-1], flush=True)
+    figures = {}
+    for way in ways:
+        ratios = [
+            ours["useful_tokens_per_s"] / theirs["useful_tokens_per_s"]
+            for ours, theirs in zip(runs["retune"], runs[way], strict=True)
+        ]
+        medians = {key: statistics.median(run[key] for run in runs[way]) for key in runs[way][0]}
+        figures[way] = {
+            **medians,
+            "retune_is_faster_by": round(statistics.median(ratios), 3),
+            "lowest": round(min(ratios), 3),
+            "highest": round(max(ratios), 3),
+        }
+    return {"model": name, "epochs": epochs, "rows": rows, "rounds": rounds, "ways": figures}
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """The results as a Markdown table."""
+    lines = [
+        "| model | way | useful tokens/s | retune is faster by | lowest-highest | loss | peak memory |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for result in results:
+        for way, row in result["ways"].items():
+            lines.append(
+                f"| {Path(result['model']).name} | {way} | {row['useful_tokens_per_s']:,.0f} | "
+                f"{row['retune_is_faster_by']:.2f} | {row['lowest']:.2f}-{row['highest']:.2f} | "
+                f"{row['loss']:.3f} | {row['peak_memory_bytes'] / 2**30:.2f} GiB |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Compare ways of training, side by side.")
+    parser.add_argument("--model", nargs="+", default=[str(POCKET), "llama"])
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--rows", type=int, default=1000, help="training examples, at most")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--way", help="measure this one alone and print it as JSON")
+    told = parser.parse_args()
+    if told.way:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(
+                measured(told.way, Path(told.model[0]), told.epochs, told.rows, Path(folder))
+            ))  # fmt: skip
+        return
+    results = [compared(name, told.epochs, told.rows, told.rounds) for name in told.model]
+    RESULTS.mkdir(exist_ok=True)
+    machine = {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    document = {"machine": machine, "results": results}
+    (RESULTS / "training.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    (RESULTS / "training.md").write_text(table(results), encoding="utf-8")
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()
