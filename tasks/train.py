@@ -110,6 +110,8 @@ def _listening(workspace: Path, steps_file: Path) -> Iterator[Callable[[Event], 
                 values = {name: event[name] for name in EPOCH_VALUES}
                 journal.metrics({f"train/epoch_{n}": v for n, v in values.items()}, event["step"])
                 logger.info("train: %s", _told(event))
+            elif event["event"] == "warning":
+                logger.warning("train: %s", event["text"])
             elif event["event"] in ("start", "resumed"):
                 logger.info("train: %s %s", event["event"], _told(event))
                 for line in _mixture_told(event.get("mixture", {})):

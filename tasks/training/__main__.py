@@ -9,8 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, set_seed
 
 from tasks.data.mixing import draws_per_epoch
 from tasks.launch import report, work
@@ -18,8 +17,9 @@ from tasks.stage import write_json
 from tasks.training.encoding import encode_examples
 from tasks.training.examples import Examples, check_supervision
 from tasks.training.job import TrainJob
-from tasks.training.loop import Progress, Trainer, peak_memory_bytes
+from tasks.training.loop import Trainer, peak_memory_bytes
 from tasks.training.model import check_vocabulary, load_model, load_tokenizer
+from tasks.training.progress import Progress
 
 
 def main(job_file: str) -> int:
@@ -29,7 +29,7 @@ def main(job_file: str) -> int:
 
 
 def _train(job: TrainJob) -> None:
-    torch.manual_seed(job.train.seed)
+    set_seed(job.train.seed)
     tokenizer = load_tokenizer(job.base)
     model = load_model(job.base, job.from_scratch, job.allow_pickle)
     check_vocabulary(model, tokenizer, job.base)
@@ -45,6 +45,7 @@ def _train(job: TrainJob) -> None:
     counts = _counts(model, examples, trainer)
     report(job.events, "start", **counts)
     progress = trainer.run()
+    shutil.copytree(trainer.best_weights, job.output / "model")
     _write(job, tokenizer, progress, counts)
     report(job.events, "done", best_epoch=progress.best_epoch)
 
@@ -85,7 +86,6 @@ def _mixture(examples: Examples, draws: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _write(job: TrainJob, tokenizer: Any, progress: Progress, counts: dict[str, Any]) -> None:
-    shutil.copytree(job.scratch / "best", job.output / "model")
     tokenizer.save_pretrained(job.output / "model")
     with (job.output / "epochs.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(progress.epochs[0]))

@@ -1,21 +1,25 @@
 """Checkpoints that a crash cannot spoil: written aside, renamed into place, verified on load.
 
-scratch/checkpoint-00000120.pt          the state after 120 steps
-scratch/checkpoint-00000120.pt.sha256   its digest; a file without it never counts
+scratch/checkpoint-00000120-3f9ac2d1e07b5a44.pt   the state after 120 steps
+scratch/best-0002-91b0c3d2aa54e671/               the weights of epoch 2, the best so far
+
+The name of each ends in the digest of its content, so that one rename makes it valid.
 """
 
-import logging
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tasks.stage import digest_of_file
+from tasks.stage import digest_of_file, digest_of_folder
 
 KEPT = 2
+"""Checkpoints that are kept; and best weights, since a checkpoint needs those it names."""
 
-logger = logging.getLogger("retune")
+DIGEST_DIGITS = 16
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
@@ -24,10 +28,10 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     Args:
         folder: Where checkpoints lie.
         step: Optimizer steps done.
-        state: Tensors, numbers, strings, lists and dicts.
+        state: Tensors, numbers, strings, lists and dicts; `best` is the name of a folder that
+            `save_best` wrote, or empty.
     """
-    path = folder / f"checkpoint-{step:08d}.pt"
-    partial = path.with_suffix(".partial")
+    partial = folder / "checkpoint.partial"
     try:
         with partial.open("wb") as file:
             torch.save(state, file)
@@ -36,27 +40,94 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     except BaseException:
         partial.unlink()  # on a full disk, telling so takes room too
         raise
-    digest = digest_of_file(partial)
-    os.replace(partial, path)
-    _digest_file(path).write_text(digest, encoding="utf-8")
+    _put_in_place(partial, f"checkpoint-{step:08d}-{_digest(partial)}.pt")
     for old in sorted(folder.glob("checkpoint-*.pt"))[:-KEPT]:
-        _digest_file(old).unlink(missing_ok=True)
         old.unlink()
 
 
-def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that is whole; None where there is none.
+def save_best(folder: Path, epoch: int, write: Callable[[Path], Any]) -> str:
+    """Write the best weights so far, and remove all but the last two.
 
-    A damaged one is passed over for the one before, with a warning.
+    Args:
+        folder: Where checkpoints lie.
+        epoch: The epoch they are of.
+        write: Writes them into an empty folder.
+
+    Returns:
+        The name of their folder.
+    """
+    partial = folder / "best.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        write(partial)
+        for path in partial.rglob("*"):
+            _sync(path)
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+    name = _put_in_place(partial, f"best-{epoch:04d}-{_digest(partial)}")
+    for old in sorted(folder.glob("best-*"))[:-KEPT]:
+        shutil.rmtree(old)
+    return name
+
+
+def load_checkpoint(folder: Path, tell: Callable[[str], None]) -> dict[str, Any] | None:
+    """The newest checkpoint that is whole, with the best weights that it names.
+
+    Damaged ones, and what was to follow on them, are removed.
+
+    Args:
+        folder: Where checkpoints lie.
+        tell: Called with a sentence for each damaged one.
+
+    Returns:
+        None where there is none.
     """
     for path in sorted(folder.glob("checkpoint-*.pt"), reverse=True):
-        digest = _digest_file(path)
-        if digest.exists() and digest.read_text(encoding="utf-8") == digest_of_file(path):
+        if not _is_whole(path):
+            damaged = path.name
+        else:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            return state
-        logger.warning("%s is damaged, going on from the one before", path.name)
+            if not state["best"] or _is_whole(folder / state["best"]):
+                _remove_best_after(folder, state["best"])
+                return state
+            damaged = state["best"]
+        tell(f"{damaged} is damaged: going on from the checkpoint before {path.name}")
+        path.unlink()
+    _remove_best_after(folder, "")
     return None
 
 
-def _digest_file(path: Path) -> Path:
-    return path.with_name(path.name + ".sha256")
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint; None where there is none."""
+    return max(folder.glob("checkpoint-*.pt"), default=None)
+
+
+def _remove_best_after(folder: Path, best: str) -> None:
+    for path in folder.glob("best-*"):
+        if path.name > best:
+            shutil.rmtree(path)
+
+
+def _is_whole(path: Path) -> bool:
+    return path.exists() and path.stem.rpartition("-")[2] == _digest(path)
+
+
+def _digest(path: Path) -> str:
+    digest = digest_of_folder(path) if path.is_dir() else digest_of_file(path)
+    return digest[:DIGEST_DIGITS]
+
+
+def _put_in_place(partial: Path, name: str) -> str:
+    os.replace(partial, partial.with_name(name))
+    _sync(partial.parent)  # the name, too, must outlive a loss of power
+    return name
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -3,11 +3,10 @@
 step 120/210  epoch 2  loss 1.92  lr 3.1e-04  8,120 tokens/s
 """
 
-import math
 import resource
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,46 +20,20 @@ from tasks.config.train import CPU_MICRO_BATCH_TOKENS
 from tasks.errors import BadInput
 from tasks.launch import report
 from tasks.training.batching import IGNORED, Batch, batch_rows, collate, epoch_rows
-from tasks.training.checkpoints import load_checkpoint, save_checkpoint
+from tasks.training.checkpoints import (
+    load_checkpoint,
+    save_best,
+    save_checkpoint,
+)
 from tasks.training.examples import Examples
 from tasks.training.optimizer import learning_rate, make_optimizer
 from tasks.training.precision import autocast, compiled, pick_device, uses_bf16
+from tasks.training.progress import Progress, random_state, set_random_state
 
 REPORTS_PER_RUN = 200
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 """Numbers of examples, shape (examples,)."""
-
-
-@dataclass
-class Progress:
-    """Where the loop is: all of it stands in a checkpoint, beside weights and optimizer.
-
-    Attributes:
-        epoch: Epoch to go on with, from 0.
-        epoch_step: Step of that epoch to go on with, from 0.
-        step: Optimizer steps done.
-        tokens: Tokens seen, without padding.
-        padded: Tokens seen, with padding.
-        loss_sum: Loss of the epoch so far, summed over its supervised tokens.
-        loss_tokens: Supervised tokens of the epoch so far.
-        best_epoch: Epoch of the lowest validation loss, from 1; 0 before there is one.
-        best_loss: That loss, in nats per token.
-        epochs: One entry per finished epoch.
-        seconds: Time spent in training and validation, over all attempts.
-    """
-
-    epoch: int = 0
-    epoch_step: int = 0
-    step: int = 0
-    tokens: int = 0
-    padded: int = 0
-    loss_sum: float = 0.0
-    loss_tokens: int = 0
-    best_epoch: int = 0
-    best_loss: float = math.inf
-    epochs: list[dict[str, float]] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 class Trainer:
@@ -102,6 +75,7 @@ class Trainer:
         self.compiled = compiled(self.model, self.device) if train.compile else None
         self.optimizer = make_optimizer(self.model, train)
         self.progress = Progress()
+        self.best = ""
         self.micro_tokens = self._micro_tokens()
         self.num_steps = sum(len(self._steps(epoch)) for epoch in range(train.epochs))
         self.report_every = max(1, self.num_steps // REPORTS_PER_RUN)
@@ -110,7 +84,7 @@ class Trainer:
         """Train until the last epoch, or until validation stops getting better.
 
         Returns:
-            The final progress; the best weights lie in `scratch/best`.
+            The final progress; the best weights lie in `best_weights`.
 
         Raises:
             BadInput: The loss is not finite.
@@ -119,6 +93,11 @@ class Trainer:
         while self.progress.epoch < self.train.epochs and not self._is_out_of_patience():
             self._epoch()
         return self.progress
+
+    @property
+    def best_weights(self) -> Path:
+        """Folder of the weights with the lowest validation loss so far."""
+        return self.scratch / self.best
 
     def _micro_tokens(self) -> int:
         on_gpu = self.device.type == "cuda"
@@ -138,7 +117,8 @@ class Trainer:
         self.model.train()
         last_saved = last_reported = time.monotonic()
         tokens_reported = progress.tokens
-        for micro_batches in self._steps(progress.epoch)[progress.epoch_step :]:
+        steps = self._steps(progress.epoch)
+        for micro_batches in steps[progress.epoch_step :]:
             started = time.monotonic()
             loss = self._step(micro_batches)
             progress.epoch_step += 1
@@ -148,7 +128,8 @@ class Trainer:
                 rate = (progress.tokens - tokens_reported) / (now - last_reported)
                 self._report_step(loss, rate)
                 last_reported, tokens_reported = now, progress.tokens
-            if now - last_saved > self.train.checkpoint_minutes * 60:
+            is_due = now - last_saved > self.train.checkpoint_minutes * 60
+            if is_due and progress.epoch_step < len(steps):
                 self._save()
                 last_saved = now
         self._finish_epoch()
@@ -198,7 +179,7 @@ class Trainer:
         progress.epochs.append(entry)
         if loss < progress.best_loss:
             progress.best_epoch, progress.best_loss = progress.epoch, loss
-            self.model.save_pretrained(self.scratch / "best")
+            self.best = save_best(self.scratch, progress.epoch, self.model.save_pretrained)
         progress.epoch_step, progress.loss_sum, progress.loss_tokens = 0, 0.0, 0
         self._save()
         report(self.events, "epoch", **entry, epochs=self.train.epochs)
@@ -278,21 +259,24 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
-            "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state_all(),
+            "best": self.best,
+            "random": random_state(),
         }
         save_checkpoint(self.scratch, self.progress.step, state)
 
     def _resume(self) -> None:
-        state = load_checkpoint(self.scratch)
+        state = load_checkpoint(self.scratch, self._warn)
         if state is None:
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
-        torch.set_rng_state(state["random"])
-        torch.cuda.set_rng_state_all(state["random_cuda"])
+        self.best = state["best"]
+        set_random_state(state["random"])
         report(self.events, "resumed", step=self.progress.step, steps=self.num_steps)
+
+    def _warn(self, text: str) -> None:
+        report(self.events, "warning", text=text)
 
 
 def peak_memory_bytes() -> int:

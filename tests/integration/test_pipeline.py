@@ -313,7 +313,7 @@ def num_steps(home: Path) -> int:
 
 def checkpoints(home: Path, recipe: str) -> list[Path]:
     folder = home / "workspaces" / recipe / ".train.scratch"
-    return list(folder.glob("*/checkpoint-*.pt.sha256"))
+    return list(folder.glob("*/checkpoint-*.pt"))
 
 
 def decisions(home: Path, recipe: Path, override: str | None = None) -> list[str]:

@@ -2,10 +2,6 @@
 
 import hashlib
 import json
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,56 +10,23 @@ import pytest
 
 from tasks.errors import BadInput
 from tasks.launch import launch
-from tests.conftest import WritePairs
-
-TRAIN: dict[str, Any] = {
-    "epochs": 3,
-    "learning_rate": 1e-2,
-    "batch_tokens": 512,
-    "micro_batch_tokens": 256,
-    "precision": "fp32",
-    "checkpoint_minutes": 1e-6,
-    "patience": 3,
-}
+from tests.training.attempts import attempt
 
 Write = Callable[..., Path]
 
 
 @pytest.fixture
-def job(tmp_path: Path, write_pairs: WritePairs, tiny_models: dict[str, Path]) -> Write:
+def job(tmp_path: Path, write_job: Callable[..., Path]) -> Write:
     """Writes a training job into a folder of its own."""
 
     def write(name: str, model: str = "t5", rows: int = 240, **train: Any) -> Path:
-        folder = tmp_path / name
-        for part in ("output", "scratch"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
-        content = {
-            "base": str(tiny_models[model]),
-            "from_scratch": False,
-            "allow_pickle": False,
-            "train_file": str(write_pairs(folder / "train.parquet", rows)),
-            "validation_file": str(write_pairs(folder / "validation.parquet", 30)),
-            "train": TRAIN | train,
-            "mixture": {},
-            "output": str(folder / "output"),
-            "scratch": str(folder / "scratch"),
-            "tokens": str(folder / "tokens"),
-            "events": str(folder / "events.jsonl"),
-        }
-        path = folder / "job.json"
-        path.write_text(json.dumps(content), encoding="utf-8")
-        return path
+        return write_job(tmp_path / name, model, rows, **train)
 
     return write
 
 
-def command(job: Path) -> list[str]:
-    return [sys.executable, "-m", "tasks.training", str(job)]
-
-
 def run(job: Path) -> None:
-    done = subprocess.run(command(job), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert attempt(job), (job.parent / "log").read_text(encoding="utf-8")[-2000:]
 
 
 def events_of(job: Path, name: str) -> list[dict[str, Any]]:
@@ -105,46 +68,29 @@ def test_the_loss_sequence_of_a_seed_is_fixed(job: Write) -> None:
     assert digest(first) == digest(second) != digest(other)
 
 
-def test_killed_and_resumed_is_bit_identical(job: Write) -> None:
-    whole, killed = job("whole"), job("killed")
-    run(whole)
-    for _ in range(2):
-        child = subprocess.Popen(
-            command(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        _wait_for_checkpoints(killed, child, 2)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-    run(killed)
-    assert events_of(killed, "resumed")
-    assert digest(killed) == digest(whole)
-
-
-def _wait_for_checkpoints(job: Path, child: "subprocess.Popen[bytes]", count: int) -> None:
-    """Until the child has written `count` checkpoints of its own."""
-    folder = job.parent / "scratch"
-    before = {path.name for path in folder.glob("checkpoint-*.pt")}
-    seen: set[str] = set()
-    deadline = time.monotonic() + 60
-    while len(seen) < count and child.poll() is None:
-        assert time.monotonic() < deadline
-        seen |= {path.name for path in folder.glob("checkpoint-*.pt")} - before
-        time.sleep(0.01)
-
-
 def test_a_damaged_checkpoint_is_passed_over(job: Write) -> None:
     whole, damaged = job("whole"), job("damaged")
     run(whole)
     run(damaged)
     newest = sorted((damaged.parent / "scratch").glob("checkpoint-*.pt"))[-1]
     newest.write_bytes(newest.read_bytes()[:-100])
-    for file in (damaged.parent / "output").rglob("*"):
-        if file.is_file():
-            file.unlink()
-    (damaged.parent / "output" / "model").rmdir()
     run(damaged)
     resumed = events_of(damaged, "resumed")[-1]["step"]
     assert resumed < events_of(whole, "epoch")[-1]["step"]
+    [warning] = events_of(damaged, "warning")
+    assert newest.name in warning["text"]
+    assert digest(damaged) == digest(whole)
+
+
+def test_damaged_best_weights_are_made_again(job: Write) -> None:
+    whole, damaged = job("whole"), job("damaged")
+    run(whole)
+    run(damaged)
+    scratch = damaged.parent / "scratch"
+    best = max(scratch.glob("best-*"))
+    (best / "model.safetensors").write_bytes(b"not weights")
+    run(damaged)
+    assert best.name in events_of(damaged, "warning")[0]["text"]
     assert digest(damaged) == digest(whole)
 
 
