@@ -9,6 +9,7 @@ import ctypes
 import json
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,9 +21,11 @@ from typing import Any
 
 import psutil
 
+from tasks.config.train import Launch
 from tasks.errors import BadInput, BadWorkspace, ChildFailed, Issue
 
 Event = Mapping[str, Any]
+ALONE = Launch()
 
 POLL_S = 0.2
 TAIL_LINES = 15
@@ -31,7 +34,13 @@ LAUNCHER = "RETUNE_LAUNCHER_PID"
 logger = logging.getLogger("retune")
 
 
-def launch(module: str, job: Path, events: Path, listen: Callable[[Event], None]) -> None:
+def launch(
+    module: str,
+    job: Path,
+    events: Path,
+    listen: Callable[[Event], None],
+    processes: Launch = ALONE,
+) -> None:
     """Run `torchrun -m MODULE JOB` and wait for its end.
 
     Args:
@@ -39,6 +48,7 @@ def launch(module: str, job: Path, events: Path, listen: Callable[[Event], None]
         job: JSON file that says what to do; the child's log is written beside it.
         events: File that the child appends its events to.
         listen: Called with each event, in order, while the child runs.
+        processes: How many of them work together.
 
     Raises:
         BadInput: The child found the input unusable (an event of the name `bad_input`).
@@ -47,15 +57,18 @@ def launch(module: str, job: Path, events: Path, listen: Callable[[Event], None]
     log = job.with_suffix(".log")
     events.unlink(missing_ok=True)
     events.touch()
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1"]
-    command += ["--max-restarts=0", "-m", module, str(job)]
+    command = [sys.executable, "-m", "torch.distributed.run", *_topology(processes)]
+    command += ["-m", module, str(job)]
+    if processes.nodes > 1:
+        joining = shlex.join(["torchrun", *command[3:]])
+        logger.info("waiting for %d more nodes; run on each: %s", processes.nodes - 1, joining)
     with log.open("w", encoding="utf-8") as output, events.open(encoding="utf-8") as reports:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env=_environment(processes.processes_per_node),
             preexec_fn=partial(end_with_parent, signal.SIGTERM),  # torchrun passes it on
         )
         try:
@@ -70,6 +83,19 @@ def launch(module: str, job: Path, events: Path, listen: Callable[[Event], None]
         raise ChildFailed(f"{module} ended with exit code {child.returncode}:\n{_last_words(log)}")
 
 
+def _topology(processes: Launch) -> list[str]:
+    """Options of torchrun.
+
+    It restarts nothing, since it can't tell bad input from a crash: a failure ends the attempt on
+    all nodes, and the same command, or the flow's retry, goes on from the checkpoint.
+    """
+    count = [f"--nproc-per-node={processes.processes_per_node}", "--max-restarts=0"]
+    if processes.nodes == 1:
+        return ["--standalone", *count]
+    meeting = f"--rdzv-endpoint={processes.rendezvous}"
+    return [f"--nnodes={processes.nodes}", "--rdzv-backend=c10d", meeting, *count]
+
+
 def _last_words(log: Path) -> str:
     """The end of what the child printed, without the report that torchrun puts after it."""
     printed = log.read_text(encoding="utf-8", errors="replace")
@@ -77,11 +103,11 @@ def _last_words(log: Path) -> str:
     return "\n".join(own.splitlines()[:-1][-TAIL_LINES:])
 
 
-def _environment() -> dict[str, str]:
-    """The child's variables."""
+def _environment(num_processes: int) -> dict[str, str]:
+    """The variables of each of some children on this machine."""
     defaults = {
         # torchrun would otherwise leave it one thread.
-        "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
+        "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // num_processes)),
         # Threads that wait by spinning are a quarter faster on an idle machine, but less than
         # half as fast when one other program is busy on it.
         "OMP_WAIT_POLICY": "PASSIVE",

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tasks.config import Mixture, Recipe, Section, Train
+from tasks.config import Mixture, Recipe, Section
 from tasks.config.base_model import KeyedBaseModel
+from tasks.config.train import KeyedTrain
 from tasks.data.base_model import folder_of
 from tasks.launch import Event, launch
 from tasks.progress import Bar
@@ -29,7 +30,7 @@ from tasks.stage import (
 )
 from tasks.stage_main import main
 
-VERSION = "1"
+VERSION = "2"
 
 STEP_VALUES = ("loss", "learning_rate", "tokens_per_s", "seconds")
 EPOCH_VALUES = ("train_loss", "validation_loss", "validation_token_accuracy")
@@ -41,7 +42,7 @@ class TrainSection(Section):
     base_model: KeyedBaseModel
     """The model to start from."""
 
-    train: Train
+    train: KeyedTrain
     """How the weights are updated."""
 
     mixture: Mixture
@@ -77,7 +78,7 @@ def write(section: TrainSection, inputs: Inputs, output: Output) -> Counted:
     }
     write_json(scratch / "job.json", job)
     with _listening(inputs.workspace, scratch / "steps.jsonl") as listen:
-        launch("tasks.training", scratch / "job.json", events, listen)
+        launch("tasks.training", scratch / "job.json", events, listen, section.train.launch)
     os.replace(scratch / "steps.jsonl", output.path / "steps.jsonl")
     summary = json.loads((output.path / "summary.json").read_text(encoding="utf-8"))
     return Counted(summary["examples"], {name: summary[name] for name in ("steps", "tokens")})

@@ -3,9 +3,9 @@
 train: {method: full, epochs: 3, learning_rate: 5e-4, batch_tokens: 4096}
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer, model_validator
 
 from tasks.config.section import Section, Share
 
@@ -13,6 +13,37 @@ Positive = Annotated[int, Field(ge=1)]
 
 CPU_MICRO_BATCH_TOKENS = 2048
 """Tokens in one pass on a CPU, where the recipe leaves it open."""
+
+
+class Launch(Section):
+    """The processes that train one model, started by torchrun.
+
+    The same recipe trains the same on one as on many, but for rounding and dropout.
+    """
+
+    nodes: Positive = 1
+    """Machines. On each other than the first, run the command that the first one logs."""
+
+    processes_per_node: Positive = 1
+    """Processes on each machine: its number of GPUs."""
+
+    rendezvous: str | None = None
+    """`HOST:PORT` of the first machine, where the others meet it; needed for several."""
+
+    accelerate: Literal["ddp", "fsdp"] = "ddp"
+    """`ddp`: each process holds the whole model. `fsdp`: weights, gradients and optimizer states
+    are shared out (FSDP2), for models that one GPU does not hold."""
+
+    @property
+    def num_processes(self) -> int:
+        """On all machines."""
+        return self.nodes * self.processes_per_node
+
+    @model_validator(mode="after")
+    def _meets(self) -> Self:
+        if self.nodes > 1 and self.rendezvous is None:
+            raise ValueError("expected `rendezvous`, HOST:PORT of the first of several nodes")
+        return self
 
 
 class Train(Section):
@@ -79,3 +110,27 @@ class Train(Section):
 
     seed: int = 7
     """Seed of initialisation, dropout and the order of examples."""
+
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: takes about a third
+    more time and a fraction of the activations' memory (arXiv 1604.06174)."""
+
+    launch: Launch = Launch()
+    """The processes that train together."""
+
+    @model_validator(mode="after")
+    def _fits_processes(self) -> Self:
+        if self.launch.num_processes > 1:
+            if self.compile:
+                raise ValueError("expected one process (`launch`) with `compile`")
+            if self.launch.accelerate == "fsdp" and self.optimizer != "adamw":
+                raise ValueError("expected `optimizer: adamw` with `launch.accelerate: fsdp`")
+        return self
+
+
+def _without_launch(section: Train) -> dict[str, Any]:
+    return section.model_dump(mode="json", exclude={"launch"})
+
+
+KeyedTrain = Annotated[Train, PlainSerializer(_without_launch)]
+"""For the stage: on how many processes it trains is no part of what it makes."""

@@ -18,7 +18,9 @@ from tasks.training.encoding import encode_examples
 from tasks.training.examples import Examples, check_supervision
 from tasks.training.job import TrainJob
 from tasks.training.loop import Trainer, peak_memory_bytes
+from tasks.training.memory import is_out_of_memory, no_room
 from tasks.training.model import check_vocabulary, load_model, load_tokenizer
+from tasks.training.processes import Processes
 from tasks.training.progress import Progress
 
 
@@ -29,25 +31,39 @@ def main(job_file: str) -> int:
 
 
 def _train(job: TrainJob) -> None:
+    try:
+        processes = Processes.join()
+        _train_together(job, processes)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise no_room("train", str(error).strip().partition("\n")[0]) from None
+        raise
+    processes.part()
+
+
+def _train_together(job: TrainJob, processes: Processes) -> None:
     set_seed(job.train.seed)
     tokenizer = load_tokenizer(job.base)
     model = load_model(job.base, job.from_scratch, job.allow_pickle)
     check_vocabulary(model, tokenizer, job.base)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
-    examples = _encoded(job, job.train_file, tokenizer, model)
-    check_supervision(examples, tokenizer, is_encoder_decoder, "train")
-    validation = _encoded(job, job.validation_file, tokenizer, model)
-    check_supervision(validation, tokenizer, is_encoder_decoder, "validation")
+    with processes.first_one_first():
+        examples = _encoded(job, job.train_file, tokenizer, model)
+        check_supervision(examples, tokenizer, is_encoder_decoder, "train")
+        validation = _encoded(job, job.validation_file, tokenizer, model)
+        check_supervision(validation, tokenizer, is_encoder_decoder, "validation")
     draws = draws_per_epoch(Counter(examples.tasks.tolist()), job.mixture)
     trainer = Trainer(
         model, tokenizer, examples, validation, draws, job.train, job.scratch, job.events
     )
     counts = _counts(model, examples, trainer)
-    report(job.events, "start", **counts)
+    if processes.is_first:
+        report(job.events, "start", **counts)
     progress = trainer.run()
-    shutil.copytree(trainer.best_weights, job.output / "model")
-    _write(job, tokenizer, progress, counts)
-    report(job.events, "done", best_epoch=progress.best_epoch)
+    if processes.is_first:
+        shutil.copytree(trainer.best_weights, job.output / "model")
+        _write(job, tokenizer, progress, counts)
+        report(job.events, "done", best_epoch=progress.best_epoch)
 
 
 def _encoded(job: TrainJob, path: Path, tokenizer: Any, model: PreTrainedModel) -> Examples:
@@ -68,6 +84,8 @@ def _counts(model: PreTrainedModel, examples: Examples, trainer: Trainer) -> dic
         "planned_steps": trainer.num_steps,
         "precision": "bf16" if trainer.bf16 else "fp32",
         "device": str(trainer.device),
+        "processes": trainer.processes.size,
+        "packed": trainer.packs,
     }
 
 

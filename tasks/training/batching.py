@@ -5,18 +5,28 @@ lengths [12, 200, 14, 190], budget 420  ->  [[0, 2], [1, 3]]
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from tasks.training.examples import Examples
+from tasks.config import Train
+from tasks.training.examples import Examples, Ids
+from tasks.training.packing import pack
+
+Rows = npt.NDArray[np.int64]
+"""Numbers of examples, shape (examples,)."""
 
 IGNORED = -100
 """Label of a position that carries no loss (torch.nn.functional.cross_entropy)."""
 
 POOL_BATCHES = 100
 """Batches that are sorted by length together: more pad less, fewer shuffle better."""
+
+GROUP_TOKENS = 2048
+"""Tokens of examples alike in length that go together at least, and at least four such groups
+into a step that has room for them: a step of one length only would be a biased sample."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,7 @@ class Batch:
     Attributes:
         inputs: Keyword arguments of the model's forward pass: `input_ids` and `attention_mask`,
             shape (batch, prompt tokens), and for an encoder-decoder `decoder_input_ids`, shape
-            (batch, completion tokens).
+            (batch, completion tokens). Packed rows have `position_ids` and no attention mask.
         labels: Next tokens, shape of the logits less their last axis; -100 where no loss is.
         num_supervised: Labels that carry loss.
         num_tokens: Tokens without padding.
@@ -40,9 +50,7 @@ class Batch:
     num_padded: int
 
 
-def epoch_rows(
-    examples: Examples, draws: Mapping[str, int], seed: int, epoch: int
-) -> npt.NDArray[np.int64]:
+def epoch_rows(examples: Examples, draws: Mapping[str, int], seed: int, epoch: int) -> Rows:
     """Which examples an epoch uses, in random order.
 
     Every task gives `draws` examples: all of its rows in turn, shuffled anew for each pass, so
@@ -70,6 +78,50 @@ def epoch_rows(
             chosen.append(np.concatenate(shuffled)[start : start + draws[task]])
     order = np.random.default_rng([seed, epoch]).permutation(sum(map(len, chosen)))
     return np.concatenate(chosen)[order]
+
+
+def plan_steps(
+    rows: Rows, examples: Examples, train: Train, micro_tokens: int, packs: bool, seed: int
+) -> list[list[Rows]]:
+    """The optimizer steps of an epoch, each cut into micro-batches.
+
+    Which examples share a step depends on the recipe alone, not on how many fit into memory.
+
+    Args:
+        rows: Row numbers in random order.
+        examples: The pairs.
+        train: The recipe's section: `batch_tokens`.
+        micro_tokens: Tokens in one forward and backward pass, with padding.
+        packs: Whether examples are packed into rows, so that they may differ in length.
+        seed: Seed of the order.
+    """
+    prompts, completions = examples.prompts.lengths, examples.completions.lengths
+    if packs:
+        lengths = prompts + completions
+        steps = _by_sum(rows, lengths, train.batch_tokens)
+        return [list(_by_sum(step, lengths, micro_tokens)) for step in steps]
+    group_tokens = max(min(train.batch_tokens, GROUP_TOKENS), train.batch_tokens // 4)
+    groups = batch_rows(rows, examples, group_tokens, seed)
+    size = train.batch_tokens // group_tokens
+    return [
+        [
+            micro_batch
+            for group in groups[start : start + size]
+            for micro_batch in _within_budget(group, prompts, completions, micro_tokens)
+        ]
+        for start in range(0, len(groups), size)
+    ]
+
+
+def _by_sum(rows: Rows, lengths: npt.NDArray[np.int64], budget: int) -> list[Rows]:
+    """Cut rows, in their order, into pieces of at most `budget` tokens, at least one row each."""
+    pieces, first, total = [], 0, 0
+    for position, row in enumerate(rows):
+        total += int(lengths[row])
+        if total > budget and position > first:
+            pieces.append(rows[first:position])
+            first, total = position, int(lengths[row])
+    return [*pieces, rows[first:]]
 
 
 def batch_rows(
@@ -119,11 +171,12 @@ def _within_budget(
 
 
 def collate(
-    rows: Sequence[int] | npt.NDArray[np.int64],
+    rows: Sequence[int] | Rows,
     examples: Examples,
     is_encoder_decoder: bool,
     pad_token_id: int,
     decoder_start_token_id: int | None,
+    packs: bool = False,
 ) -> Batch:
     """Tensors of a batch.
 
@@ -133,39 +186,78 @@ def collate(
         is_encoder_decoder: The model's architecture.
         pad_token_id: Fills up input ids.
         decoder_start_token_id: First input of a decoder; None for decoder-only models.
+        packs: Whether a decoder-only model gets several examples in a row.
     """
     prompts = [examples.prompts[row] for row in rows]
     completions = [examples.completions[row] for row in rows]
     if is_encoder_decoder:
         assert decoder_start_token_id is not None
-        starts = [np.concatenate([[decoder_start_token_id], ids[:-1]]) for ids in completions]
-        inputs = {
-            "input_ids": _pad(prompts, pad_token_id),
-            "attention_mask": _pad([np.ones_like(ids) for ids in prompts], 0),
-            "decoder_input_ids": _pad(starts, pad_token_id),
-        }
-        labels = _pad(completions, IGNORED)
+        inputs, labels = _of_pairs(prompts, completions, pad_token_id, decoder_start_token_id)
         padded = inputs["input_ids"].numel() + labels.numel()
     else:
-        pairs = list(zip(prompts, completions, strict=True))
-        whole = [np.concatenate(pair) for pair in pairs]
-        # The logits at a position predict the next token: labels are one step ahead.
-        ahead = [
-            np.concatenate([np.full(len(prompt) - 1, IGNORED), completion, [IGNORED]])
-            for prompt, completion in pairs
-        ]
-        inputs = {
-            "input_ids": _pad(whole, pad_token_id),
-            "attention_mask": _pad([np.ones_like(ids) for ids in whole], 0),
-        }
-        labels = _pad(ahead, IGNORED)
-        padded = inputs["input_ids"].numel()
+        inputs, labels = _of_sequences(prompts, completions, pad_token_id, packs)
+        padded = labels.numel()
     return Batch(
         inputs=inputs,
         labels=labels,
         num_supervised=sum(map(len, completions)),
         num_tokens=sum(map(len, prompts)) + sum(map(len, completions)),
         num_padded=padded,
+    )
+
+
+def collate_for(
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[int] | Rows,
+    examples: Examples,
+    packs: bool = False,
+) -> Batch:
+    """Tensors of a batch, as a model and its tokenizer need them."""
+    config, pad = model.config, int(tokenizer.pad_token_id)
+    start = getattr(config, "decoder_start_token_id", None)
+    is_encoder_decoder = bool(config.is_encoder_decoder)
+    return collate(rows, examples, is_encoder_decoder, pad, pad if start is None else start, packs)
+
+
+def _of_pairs(
+    prompts: Sequence[Ids], completions: Sequence[Ids], pad_token_id: int, start_token_id: int
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Inputs and labels of an encoder-decoder."""
+    starts = [np.concatenate([[start_token_id], ids[:-1]]) for ids in completions]
+    inputs = {
+        "input_ids": _pad(prompts, pad_token_id),
+        "attention_mask": _pad([np.ones_like(ids) for ids in prompts], 0),
+        "decoder_input_ids": _pad(starts, pad_token_id),
+    }
+    return inputs, _pad(completions, IGNORED)
+
+
+def _of_sequences(
+    prompts: Sequence[Ids], completions: Sequence[Ids], pad_token_id: int, packs: bool
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Inputs and labels of a decoder-only model."""
+    pairs = list(zip(prompts, completions, strict=True))
+    whole = [np.concatenate(pair) for pair in pairs]
+    # The logits at a position predict the next token: labels are one step ahead.
+    ahead = [
+        np.concatenate([np.full(len(prompt) - 1, IGNORED), completion, [IGNORED]])
+        for prompt, completion in pairs
+    ]
+    if not packs:
+        mask = _pad([np.ones_like(ids) for ids in whole], 0)
+        return {"input_ids": _pad(whole, pad_token_id), "attention_mask": mask}, _pad(
+            ahead, IGNORED
+        )
+    packed = pack([len(ids) for ids in whole])
+
+    def together(parts: Sequence[npt.NDArray[np.integer]], filler: int) -> torch.Tensor:
+        return _pad([np.concatenate([parts[n] for n in row]) for row in packed], filler)
+
+    # A row's filling has position 0 throughout, so that each of its tokens sees itself only.
+    positions = together([np.arange(len(ids)) for ids in whole], 0)
+    return {"input_ids": together(whole, pad_token_id), "position_ids": positions}, together(
+        ahead, IGNORED
     )
 
 

@@ -72,8 +72,8 @@ def save_best(folder: Path, epoch: int, write: Callable[[Path], Any]) -> str:
     return name
 
 
-def load_checkpoint(folder: Path, tell: Callable[[str], None]) -> dict[str, Any] | None:
-    """The newest checkpoint that is whole, with the best weights that it names.
+def whole_checkpoint(folder: Path, tell: Callable[[str], None]) -> Path | None:
+    """The newest checkpoint that is whole, and whose best weights are.
 
     Damaged ones, and what was to follow on them, are removed.
 
@@ -85,18 +85,23 @@ def load_checkpoint(folder: Path, tell: Callable[[str], None]) -> dict[str, Any]
         None where there is none.
     """
     for path in sorted(folder.glob("checkpoint-*.pt"), reverse=True):
-        if not _is_whole(path):
-            damaged = path.name
-        else:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            if not state["best"] or _is_whole(folder / state["best"]):
-                _remove_best_after(folder, state["best"])
-                return state
-            damaged = state["best"]
+        damaged = path.name
+        if _is_whole(path):
+            best = torch.load(path, mmap=True, weights_only=True)["best"]
+            if not best or _is_whole(folder / best):
+                _remove_best_after(folder, best)
+                return path
+            damaged = best
         tell(f"{damaged} is damaged: going on from the checkpoint before {path.name}")
         path.unlink()
     _remove_best_after(folder, "")
     return None
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The state that was saved, on the CPU."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -3,37 +3,63 @@
 step 120/210  epoch 2  loss 1.92  lr 3.1e-04  8,120 tokens/s
 """
 
+import math
 import resource
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, set_seed
 
 from tasks.config import Train
 from tasks.config.train import CPU_MICRO_BATCH_TOKENS
 from tasks.errors import BadInput
 from tasks.launch import report
-from tasks.training.batching import IGNORED, Batch, batch_rows, collate, epoch_rows
+from tasks.training.batching import (
+    IGNORED,
+    Batch,
+    Rows,
+    batch_rows,
+    collate_for,
+    epoch_rows,
+    plan_steps,
+)
 from tasks.training.checkpoints import (
-    load_checkpoint,
+    newest_checkpoint,
+    read_checkpoint,
     save_best,
     save_checkpoint,
+    whole_checkpoint,
 )
 from tasks.training.examples import Examples
+from tasks.training.memory import free_memory, is_out_of_memory, no_room
 from tasks.training.optimizer import learning_rate, make_optimizer
+from tasks.training.packing import can_pack
 from tasks.training.precision import autocast, compiled, pick_device, uses_bf16
+from tasks.training.processes import (
+    Processes,
+    distribute,
+    gradients_stay,
+    set_state,
+    state_of,
+    whole_weights,
+)
 from tasks.training.progress import Progress, random_state, set_random_state
 
 REPORTS_PER_RUN = 200
 
-Rows = np.ndarray[Any, np.dtype[np.int64]]
-"""Numbers of examples, shape (examples,)."""
+EXPLODED = 10.0
+"""A loss is that of a model in ruins when it is this many times the first step's, and this many
+times that of guessing each token blindly."""
+
+T = TypeVar("T")
 
 
 class Trainer:
@@ -63,6 +89,7 @@ class Trainer:
             events: File that progress is reported to.
         """
         self.device = pick_device()
+        self.processes = Processes.join()
         self.model = model.to(self.device)  # type: ignore[arg-type]
         self.tokenizer = tokenizer
         self.examples = examples
@@ -72,6 +99,10 @@ class Trainer:
         self.scratch = scratch
         self.events = events
         self.bf16 = uses_bf16(train.precision, self.device)
+        self.packs = can_pack(self.model)
+        if train.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.forward = distribute(self.model, self.processes, train.launch.accelerate)
         self.compiled = compiled(self.model, self.device) if train.compile else None
         self.optimizer = make_optimizer(self.model, train)
         self.progress = Progress()
@@ -79,6 +110,8 @@ class Trainer:
         self.micro_tokens = self._micro_tokens()
         self.num_steps = sum(len(self._steps(epoch)) for epoch in range(train.epochs))
         self.report_every = max(1, self.num_steps // REPORTS_PER_RUN)
+        if not self.processes.is_first:
+            set_seed(train.seed + self.processes.rank)  # dropout of its own
 
     def run(self) -> Progress:
         """Train until the last epoch, or until validation stops getting better.
@@ -87,7 +120,7 @@ class Trainer:
             The final progress; the best weights lie in `best_weights`.
 
         Raises:
-            BadInput: The loss is not finite.
+            BadInput: The loss is not finite or has exploded, or memory does not hold one example.
         """
         self._resume()
         while self.progress.epoch < self.train.epochs and not self._is_out_of_patience():
@@ -106,11 +139,11 @@ class Trainer:
 
     def _steps(self, epoch: int) -> list[list[Rows]]:
         """The optimizer steps of an epoch, each made of micro-batches."""
-        train = self.train
-        rows = epoch_rows(self.examples, self.draws, train.seed, epoch)
-        micro_batches = batch_rows(rows, self.examples, self.micro_tokens, train.seed + epoch)
-        size = max(1, train.batch_tokens // self.micro_tokens)
-        return [micro_batches[at : at + size] for at in range(0, len(micro_batches), size)]
+        seed = self.train.seed
+        rows = epoch_rows(self.examples, self.draws, seed, epoch)
+        return plan_steps(
+            rows, self.examples, self.train, self.micro_tokens, self.packs, seed + epoch
+        )
 
     def _epoch(self) -> None:
         progress = self.progress
@@ -145,23 +178,84 @@ class Trainer:
             group["lr"] = learning_rate(progress.step, self.num_steps, self.train)
         lengths = self.examples.completions.lengths
         num_supervised = int(sum(lengths[rows].sum() for rows in micro_batches))
-        step_loss = 0.0
-        for rows in micro_batches:
-            batch = self._collate(rows, self.examples)
-            loss_sum = cross_entropy(self._logits(batch), self._labels(batch), reduction="sum")
-            (loss_sum / num_supervised).backward()  # type: ignore[no-untyped-call]
-            step_loss += loss_sum.item()
-            progress.tokens += batch.num_tokens
-            progress.padded += batch.num_padded
+        attempt = partial(self._gradients, micro_batches, num_supervised)
+        own = self._within_memory(attempt, micro_batches)
+        loss_sum, tokens, padded = self.processes.sums(own, self.device)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.max_grad_norm)
-        if not torch.isfinite(norm):
-            raise self._diverged(np.concatenate(micro_batches))
+        loss = loss_sum / num_supervised
+        if not torch.isfinite(norm) or self._has_exploded(loss):
+            raise self._diverged(np.concatenate(micro_batches), f"a loss of {loss:.4g}")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         progress.step += 1
-        progress.loss_sum += step_loss
+        progress.tokens += round(tokens)
+        progress.padded += round(padded)
+        progress.loss_sum += loss_sum
         progress.loss_tokens += num_supervised
-        return step_loss / num_supervised
+        return loss
+
+    def _gradients(self, micro_batches: list[Rows], num_supervised: int) -> list[float]:
+        """Gradients of this process's share of a step.
+
+        Returns:
+            Its loss, summed, and its tokens without and with padding.
+        """
+        losses, counted, tokens, padded = [], [], 0, 0
+        shares = self.processes.share(self._pieces(micro_batches))
+        for number, (rows, counts) in enumerate(shares):
+            batch = self._collate(rows, self.examples)
+            with gradients_stay(self.forward, is_last=number == len(shares) - 1):
+                loss_sum = cross_entropy(self._logits(batch), self._labels(batch), reduction="sum")
+                # The average over processes of what each has is what all have together.
+                part = loss_sum * (self.processes.size * counts) / num_supervised
+                part.backward()  # type: ignore[no-untyped-call]
+            if counts:
+                losses.append(loss_sum.detach())
+                counted.append(rows)
+                tokens += batch.num_tokens
+                padded += batch.num_padded
+        sums: list[float] = torch.stack(losses).tolist() if losses else []
+        for rows, loss in zip(counted, sums, strict=True):
+            if not math.isfinite(loss):
+                raise self._diverged(rows, "a loss that is NaN or infinite")
+        return [sum(sums), tokens, padded]
+
+    def _within_memory(self, do: Callable[[], T], batches: Sequence[Rows]) -> T:
+        """Do it, with halved micro-batches as long as memory runs out.
+
+        Raises:
+            BadInput: It runs out with single examples.
+        """
+        while True:
+            try:
+                return do()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                found = str(error).strip().partition("\n")[0]
+            # Not before here: the error held on to the tensors.
+            where = f"train: step {self.progress.step + 1}"
+            if self.processes.size > 1 or max(map(len, batches)) <= self.progress.parts:
+                raise no_room(where, found)
+            self.optimizer.zero_grad(set_to_none=True)
+            free_memory()
+            self.progress.parts *= 2
+            self._warn(
+                f"out of memory in step {self.progress.step + 1}: from now on each micro-batch is "
+                f"computed in {self.progress.parts} parts; the examples of a step stay the same"
+            )
+
+    def _pieces(self, batches: Sequence[Rows]) -> list[Rows]:
+        """Micro-batches cut into the parts that memory holds."""
+        parts = self.progress.parts
+        return [part for rows in batches for part in np.array_split(rows, parts) if len(part)]
+
+    def _has_exploded(self, loss: float) -> bool:
+        """Whether the weights have gone where no training leads back from."""
+        progress = self.progress
+        progress.first_loss = progress.first_loss or loss
+        blind = math.log(self.model.config.get_text_config(decoder=True).vocab_size)
+        return loss > EXPLODED * max(progress.first_loss, blind)
 
     def _finish_epoch(self) -> None:
         progress = self.progress
@@ -179,10 +273,10 @@ class Trainer:
         progress.epochs.append(entry)
         if loss < progress.best_loss:
             progress.best_epoch, progress.best_loss = progress.epoch, loss
-            self.best = save_best(self.scratch, progress.epoch, self.model.save_pretrained)
+            self._save_best()
         progress.epoch_step, progress.loss_sum, progress.loss_tokens = 0, 0.0, 0
         self._save()
-        report(self.events, "epoch", **entry, epochs=self.train.epochs)
+        self._report("epoch", **entry, epochs=self.train.epochs)
 
     @torch.no_grad()
     def validate(self) -> tuple[float, float]:
@@ -193,21 +287,29 @@ class Trainer:
             are the likeliest prediction, in [0, 1].
         """
         self.model.eval()
-        loss_sum, num_right, num_tokens = 0.0, 0, 0
         rows = np.arange(len(self.validation))
-        for batch_of in batch_rows(rows, self.validation, 2 * self.micro_tokens, 0):
-            batch = self._collate(batch_of, self.validation)
-            logits, labels = self._logits(batch), self._labels(batch)
-            loss_sum += float(cross_entropy(logits, labels, reduction="sum"))
-            num_right += int((logits.argmax(-1) == labels).sum())
-            num_tokens += batch.num_supervised
+        batches = batch_rows(rows, self.validation, 2 * self.micro_tokens, 0)
+        own = self._within_memory(partial(self._evaluate, batches), batches)
+        loss_sum, num_right, num_tokens = self.processes.sums(own, self.device)
         return loss_sum / num_tokens, num_right / num_tokens
+
+    def _evaluate(self, batches: list[Rows]) -> list[float]:
+        """Loss, right predictions and supervised tokens of this process's share."""
+        loss_sum, num_right, num_tokens = 0.0, 0, 0
+        for rows, counts in self.processes.share(self._pieces(batches)):
+            batch = self._collate(rows, self.validation)
+            logits, labels = self._logits(batch), self._labels(batch)
+            if counts:
+                loss_sum += float(cross_entropy(logits, labels, reduction="sum"))
+                num_right += int((logits.argmax(-1) == labels).sum())
+                num_tokens += batch.num_supervised
+        return [loss_sum, num_right, num_tokens]
 
     def _logits(self, batch: Batch) -> torch.Tensor:
         """Logits of the supervised positions, in fp32, shape (supervised, vocabulary)."""
         inputs = {name: tensor.to(self.device) for name, tensor in batch.inputs.items()}
         # Validation is too short a part of a run to compile the model without dropout for it.
-        forward = self.compiled if self.compiled and self.model.training else self.model
+        forward = (self.compiled or self.forward) if self.model.training else self.model
         with autocast(self.bf16, self.device):
             logits: torch.Tensor = forward(**inputs, use_cache=False).logits
         return logits[batch.labels.to(self.device) != IGNORED].float()
@@ -217,33 +319,26 @@ class Trainer:
         return batch.labels[batch.labels != IGNORED].to(self.device)
 
     def _collate(self, rows: Rows, examples: Examples) -> Batch:
-        config = self.model.config
-        start = getattr(config, "decoder_start_token_id", None)
-        return collate(
-            rows,
-            examples,
-            bool(config.is_encoder_decoder),
-            int(self.tokenizer.pad_token_id),
-            start if start is not None else self.tokenizer.pad_token_id,
-        )
+        return collate_for(self.model, self.tokenizer, rows, examples, self.packs)
 
     def _is_out_of_patience(self) -> bool:
         progress = self.progress
         return progress.epoch - progress.best_epoch >= self.train.patience and progress.epoch > 0
 
-    def _diverged(self, rows: Rows) -> BadInput:
+    def _diverged(self, rows: Rows, found: str) -> BadInput:
         ids = ", ".join(self.examples.ids[row] for row in rows[:5])
+        more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
         return BadInput(
             f"train: step {self.progress.step + 1}, epoch {self.progress.epoch + 1}",
             "a finite loss and gradient",
-            f"NaN or infinity, in a batch with the records {ids}",
+            f"{found}, in a batch with the records {ids}{more}; the last good checkpoint is "
+            f"{newest_checkpoint(self.scratch) or 'none yet'}",
             "lower train.learning_rate, or look at these records",
         )
 
     def _report_step(self, loss: float, tokens_per_s: float) -> None:
         progress = self.progress
-        report(
-            self.events,
+        self._report(
             "step",
             step=progress.step,
             steps=self.num_steps,
@@ -254,29 +349,46 @@ class Trainer:
             seconds=round(progress.seconds, 3),
         )
 
+    def _save_best(self) -> None:
+        weights = whole_weights(self.model)
+        if self.processes.is_first:
+            write = partial(self.model.save_pretrained, state_dict=weights)
+            self.best = save_best(self.scratch, self.progress.epoch, write)
+
     def _save(self) -> None:
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "progress": asdict(self.progress),
-            "best": self.best,
-            "random": random_state(),
-        }
-        save_checkpoint(self.scratch, self.progress.step, state)
+        weights, moments = state_of(self.model, self.optimizer)
+        randoms = self.processes.gathered(random_state())
+        if self.processes.is_first:
+            state = {
+                "model": weights,
+                "optimizer": moments,
+                "progress": asdict(self.progress),
+                "best": self.best,
+                "random": randoms,
+            }
+            save_checkpoint(self.scratch, self.progress.step, state)
 
     def _resume(self) -> None:
-        state = load_checkpoint(self.scratch, self._warn)
-        if state is None:
+        first = self.processes.is_first
+        path = self.processes.from_first(
+            whole_checkpoint(self.scratch, self._warn) if first else None
+        )
+        if path is None:
             return
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        state = read_checkpoint(path)
+        set_state(self.model, self.optimizer, state["model"], state["optimizer"])
         self.progress = Progress(**state["progress"])
         self.best = state["best"]
-        set_random_state(state["random"])
-        report(self.events, "resumed", step=self.progress.step, steps=self.num_steps)
+        if self.processes.rank < len(state["random"]):
+            set_random_state(state["random"][self.processes.rank])
+        self._report("resumed", step=self.progress.step, steps=self.num_steps)
 
     def _warn(self, text: str) -> None:
-        report(self.events, "warning", text=text)
+        self._report("warning", text=text)
+
+    def _report(self, event: str, **values: Any) -> None:
+        if self.processes.is_first:
+            report(self.events, event, **values)
 
 
 def peak_memory_bytes() -> int:

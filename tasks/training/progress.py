@@ -28,6 +28,8 @@ class Progress:
         best_loss: That loss, in nats per token.
         epochs: One entry per finished epoch.
         seconds: Time spent in training and validation, over all attempts.
+        first_loss: Loss of the first step, in nats per token; 0 before it.
+        parts: Parts that each micro-batch is computed in, for want of memory.
     """
 
     epoch: int = 0
@@ -41,6 +43,8 @@ class Progress:
     best_loss: float = math.inf
     epochs: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    first_loss: float = 0.0
+    parts: int = 1
 
 
 def random_state() -> dict[str, Any]:

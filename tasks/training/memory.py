@@ -1,0 +1,39 @@
+"""What to do when memory runs out: an error of the allocator is told from any other."""
+
+import gc
+
+import torch
+from accelerate.utils.memory import should_reduce_batch_size
+
+from tasks.errors import BadInput
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a GPU's, torch's or Python's allocator found no room."""
+    kinds = (torch.cuda.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or (
+        isinstance(error, Exception) and bool(should_reduce_batch_size(error))
+    )
+
+
+def free_memory() -> None:
+    """Give back what a failed attempt still holds."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def no_room(where: str, found: str) -> BadInput:
+    """The error for what does not fit, however small the micro-batch.
+
+    Args:
+        where: What was being done.
+        found: What the allocator said, or how small the micro-batch was.
+    """
+    return BadInput(
+        where,
+        "room for weights, gradients, optimizer and the activations of one micro-batch",
+        f"out of memory: {found}",
+        "set train.gradient_checkpointing: true, lower train.micro_batch_tokens or "
+        "train.max_prompt_tokens, take optimizer: adafactor or a smaller base model",
+    )

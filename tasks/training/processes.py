@@ -1,0 +1,179 @@
+"""The processes that train one model together, and what each of them does of a step.
+
+Processes(rank=1, size=4): its share of seven micro-batches are the second and the sixth.
+
+The transport is that of torch: gradients are averaged by `DistributedDataParallel`, or sharded with
+weights and optimizer by `fully_shard` (FSDP2).
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_state_dict,
+    set_state_dict,
+)
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+from transformers import PreTrainedModel
+
+Rows = npt.NDArray[np.int64]
+State = dict[str, Any]
+
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+"""A checkpoint holds whole tensors, so that any number of processes can go on from it."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """One process among those that train together.
+
+    Attributes:
+        rank: Its number, from 0; only the first one writes and reports.
+        size: How many there are.
+    """
+
+    rank: int
+    size: int
+
+    @classmethod
+    def join(cls) -> "Processes":
+        """Meet the others that torchrun started; alone, where there are none."""
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
+            if torch.cuda.is_available():
+                torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if not dist.is_initialized():
+            return cls(0, 1)
+        return cls(dist.get_rank(), dist.get_world_size())
+
+    def part(self) -> None:
+        """Leave the others, when all is done."""
+        if self.size > 1:
+            dist.destroy_process_group()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes and reports."""
+        return self.rank == 0
+
+    @contextmanager
+    def first_one_first(self) -> Iterator[None]:
+        """The first process does what is inside, then all others do."""
+        if self.size > 1 and not self.is_first:
+            dist.barrier()
+        yield
+        if self.size > 1 and self.is_first:
+            dist.barrier()
+
+    def sums(self, values: Sequence[float], device: torch.device) -> list[float]:
+        """Each value, summed over the processes."""
+        if self.size == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64, device=device)
+        dist.all_reduce(total)
+        return total.tolist()
+
+    def from_first(self, value: Any) -> Any:
+        """What the first process has."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box)
+        return box[0]
+
+    def gathered(self, value: Any) -> list[Any]:
+        """What each process has, by rank."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def share(self, micro_batches: Sequence[Rows]) -> list[tuple[Rows, bool]]:
+        """What this process does of a step: as many micro-batches as each of the others.
+
+        Args:
+            micro_batches: Those of the whole step.
+
+        Returns:
+            Rows, and whether they count: a process that would have less to do than another goes
+            through some rows without learning from them, since all must take part in each pass.
+        """
+        pieces = list(micro_batches)
+        if len(pieces) < self.size:
+            parts = -(-self.size // len(pieces))
+            pieces = [part for rows in pieces for part in np.array_split(rows, parts) if len(part)]
+        own = [(rows, True) for rows in pieces[self.rank :: self.size]]
+        idle = -(-len(pieces) // self.size) - len(own)
+        return own + [(pieces[0], False)] * idle
+
+
+def distribute(
+    model: PreTrainedModel, processes: Processes, accelerate: Literal["ddp", "fsdp"]
+) -> torch.nn.Module:
+    """Prepare a model for several processes.
+
+    Args:
+        model: The model, on its device; sharded in place for `fsdp`.
+        processes: Who trains together.
+        accelerate: Whether each process holds the whole model, or a share of it.
+
+    Returns:
+        The module to call.
+    """
+    if processes.size == 1:
+        return model
+    if accelerate == "ddp":
+        return DistributedDataParallel(model, broadcast_buffers=False)
+    blocks = set(model._no_split_modules or ())
+    for module in model.modules():
+        if type(module).__name__ in blocks:
+            fully_shard(module)
+    fully_shard(model)
+    return model
+
+
+def gradients_stay(module: torch.nn.Module, is_last: bool) -> AbstractContextManager[Any]:
+    """Within it, a backward pass leaves its gradients here, unless it is the last of a step."""
+    if isinstance(module, FSDPModule):
+        module.set_requires_gradient_sync(is_last)
+    elif isinstance(module, DistributedDataParallel) and not is_last:
+        return module.no_sync()
+    return nullcontext()
+
+
+def state_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[State, State]:
+    """Whole weights and optimizer state; with FSDP all processes must ask, and the first gets."""
+    if isinstance(model, FSDPModule):
+        return get_state_dict(model, optimizer, options=WHOLE)
+    return model.state_dict(), optimizer.state_dict()
+
+
+def whole_weights(model: torch.nn.Module) -> State | None:
+    """The weights that `save_pretrained` is to write; None for those that the model has."""
+    if isinstance(model, FSDPModule):
+        return get_model_state_dict(model, options=WHOLE)
+    return None
+
+
+def set_state(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, weights: State, moments: State
+) -> None:
+    """Put back what `state_of` gave."""
+    if isinstance(model, FSDPModule):
+        set_state_dict(
+            model, optimizer, model_state_dict=weights, optim_state_dict=moments, options=WHOLE
+        )
+    else:
+        model.load_state_dict(weights)
+        optimizer.load_state_dict(moments)
