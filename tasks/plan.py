@@ -116,7 +116,7 @@ def plan(recipe: Recipe) -> Plan:
         effort = measured(workspace / "train")
     else:
         speed = speed_of(parameters, digests["train"]["base_model"], on_gpu)
-        effort = estimated(data.work, recipe.train, micro_tokens, speed)
+        effort = estimated(data.work, recipe.train, speed)
     return Plan(
         recipe=recipe.name,
         workspace=workspace,

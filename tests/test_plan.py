@@ -92,7 +92,7 @@ def real_epochs(recipe: Recipe, split: Path) -> tuple[dict[str, int], int, int, 
     """Draws, tokens, steps of all epochs and examples left out, by the code that trains."""
     from transformers import AutoConfig, AutoTokenizer
 
-    from tasks.training.batching import batch_rows, epoch_rows
+    from tasks.training.batching import epoch_rows, plan_steps
     from tasks.training.encoding import encode_examples
 
     train, base = recipe.train, Path(str(recipe.base_model.path))
@@ -108,8 +108,8 @@ def real_epochs(recipe: Recipe, split: Path) -> tuple[dict[str, int], int, int, 
         drawn = epoch_rows(examples, draws, train.seed, epoch)
         num_tokens += int(examples.prompts.lengths[drawn].sum())
         num_tokens += int(examples.completions.lengths[drawn].sum())
-        batches = batch_rows(drawn, examples, micro, train.seed + epoch)
-        num_steps += -(-len(batches) // (train.batch_tokens // micro))
+        packs = not is_encoder_decoder
+        num_steps += len(plan_steps(drawn, examples, train, micro, packs, train.seed + epoch))
     return draws, num_tokens, num_steps, examples.num_dropped
 
 

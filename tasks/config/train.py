@@ -14,6 +14,10 @@ Positive = Annotated[int, Field(ge=1)]
 CPU_MICRO_BATCH_TOKENS = 2048
 """Tokens in one pass on a CPU, where the recipe leaves it open."""
 
+GROUP_TOKENS = 2048
+"""Tokens of examples alike in length that go together at least, and at least four such groups
+into a step that has room for them: a step of one length only would be a biased sample."""
+
 
 class Launch(Section):
     """The processes that train one model, started by torchrun.
@@ -68,8 +72,9 @@ class Train(Section):
     go together."""
 
     micro_batch_tokens: Positive | None = None
-    """Tokens in one forward and backward pass, for memory's sake; an optimizer step is made of as
-    many as `batch_tokens` holds. When left out, 2,048 on a CPU and all of them on a GPU."""
+    """Tokens in one forward and backward pass, for memory's sake: it changes neither the examples
+    of a step nor its loss. When left out, 2,048 on a CPU and all of `batch_tokens` on a GPU. Where
+    memory runs out all the same, it is halved."""
 
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate goes down after the warm-up."""
@@ -117,6 +122,11 @@ class Train(Section):
 
     launch: Launch = Launch()
     """The processes that train together."""
+
+    @property
+    def group_tokens(self) -> int:
+        """Tokens of examples alike in length that go together, whatever the hardware."""
+        return max(min(self.batch_tokens, GROUP_TOKENS), self.batch_tokens // 4)
 
     @model_validator(mode="after")
     def _fits_processes(self) -> Self:

@@ -3,6 +3,7 @@
 lengths [12, 200, 14, 190], budget 420  ->  [[0, 2], [1, 3]]
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +22,8 @@ Rows = npt.NDArray[np.int64]
 IGNORED = -100
 """Label of a position that carries no loss (torch.nn.functional.cross_entropy)."""
 
-POOL_BATCHES = 100
+POOL_BATCHES = 400
 """Batches that are sorted by length together: more pad less, fewer shuffle better."""
-
-GROUP_TOKENS = 2048
-"""Tokens of examples alike in length that go together at least, and at least four such groups
-into a step that has room for them: a step of one length only would be a biased sample."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +97,8 @@ def plan_steps(
         lengths = prompts + completions
         steps = _by_sum(rows, lengths, train.batch_tokens)
         return [list(_by_sum(step, lengths, micro_tokens)) for step in steps]
-    group_tokens = max(min(train.batch_tokens, GROUP_TOKENS), train.batch_tokens // 4)
-    groups = batch_rows(rows, examples, group_tokens, seed)
-    size = train.batch_tokens // group_tokens
+    groups = batch_rows(rows, examples, train.group_tokens, seed)
+    size = train.batch_tokens // train.group_tokens
     return [
         [
             micro_batch
@@ -144,11 +140,28 @@ def batch_rows(
     batches: list[npt.NDArray[np.int64]] = []
     for start in range(0, len(rows), pool_size):
         pool = rows[start : start + pool_size]
-        # Completions first, coarsely: a long one among short ones pads all of them.
-        pool = pool[np.lexsort((prompts[pool], np.ceil(2 * np.log2(completions[pool]))))]
+        pool = pool[_alike(prompts[pool], completions[pool], budget)]
         batches.extend(_within_budget(pool, prompts, completions, budget))
     order = np.random.default_rng(seed).permutation(len(batches))
     return [batches[number] for number in order]
+
+
+def _alike(
+    prompts: npt.NDArray[np.int64], completions: npt.NDArray[np.int64], budget: int
+) -> npt.NDArray[np.intp]:
+    """An order in which neighbours are alike in both lengths.
+
+    By prompt, within bands of completions: the more bands, the less is padded for the sake of
+    completions, but the more for the sake of prompts, of which a band then has fewer. The sum is
+    least where both spreads, each divided by its number of parts, are equal.
+    """
+    num_batches = max(1.0, float((prompts + completions).sum()) / budget)
+    spread = float(completions.std()) / max(1.0, float(prompts.std()))
+    bands = min(max(1, round(math.sqrt(num_batches * spread))), len(completions))
+    ranks = np.argsort(np.argsort(completions, kind="stable"), kind="stable")
+    band = ranks * bands // len(completions)
+    # Up and down in turn, so that a batch at a border of bands is of one kind of prompts too.
+    return np.lexsort((np.where(band % 2, -prompts, prompts), band))
 
 
 def _within_budget(

@@ -107,15 +107,12 @@ def measured(folder: Path) -> Effort:
     return Effort(summary["steps"], summary["tokens"], speed["seconds"], known)
 
 
-def estimated(
-    work: Work | None, train: Train, micro_tokens: int, speed: tuple[float | None, str]
-) -> Effort:
+def estimated(work: Work | None, train: Train, speed: tuple[float | None, str]) -> Effort:
     """What training may take.
 
     Args:
         work: What an epoch goes through; None where the data was not read.
         train: The recipe's section.
-        micro_tokens: Tokens in one forward and backward pass.
         speed: Tokens per second, and where that is known from.
     """
     if work is None:
@@ -124,7 +121,7 @@ def estimated(
     tokens_per_s, source = speed
     tokens = train.epochs * work.tokens
     return Effort(
-        steps=train.epochs * steps_per_epoch(work, train, micro_tokens),
+        steps=train.epochs * steps_per_epoch(work, train),
         tokens=round(tokens),
         seconds=round(tokens / tokens_per_s, 1) if tokens_per_s else None,
         known_from={
@@ -134,15 +131,15 @@ def estimated(
     )
 
 
-def steps_per_epoch(work: Work, train: Train, micro_tokens: int) -> int:
+def steps_per_epoch(work: Work, train: Train) -> int:
     """About the optimizer steps of an epoch.
 
-    Examples are padded to the longest of their micro-batch, by 5% as assumed here, and the last
-    example that would not fit leaves, on average, half of its size unused.
+    Examples are padded to the longest of their group, by 5% as assumed here, and the last example
+    that would not fit leaves, on average, half of its size unused.
     """
     mean_tokens = PADDING * work.tokens / work.draws
-    micro_batches = math.ceil(work.draws / max(1.0, micro_tokens / mean_tokens - 0.5))
-    return math.ceil(micro_batches / max(1, train.batch_tokens // micro_tokens))
+    groups = math.ceil(work.draws / max(1.0, train.group_tokens / mean_tokens - 0.5))
+    return math.ceil(groups / (train.batch_tokens // train.group_tokens))
 
 
 def num_parameters(folder: Path) -> int | None:

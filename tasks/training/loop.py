@@ -101,7 +101,7 @@ class Trainer:
         self.bf16 = uses_bf16(train.precision, self.device)
         self.packs = can_pack(self.model)
         if train.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.model.activation_checkpointing_enable()
         self.forward = distribute(self.model, self.processes, train.launch.accelerate)
         self.compiled = compiled(self.model, self.device) if train.compile else None
         self.optimizer = make_optimizer(self.model, train)

@@ -66,6 +66,27 @@ def attempt(job: Path, moment: Moment | None = None) -> bool:
     return parent.exitcode == 0
 
 
+def together(job: Path, size: int, port: int) -> bool:
+    """Train in several processes, as torchrun starts them; returns whether all ended well."""
+    ranks = [SERVER.Process(target=_rank, args=(job, rank, size, port)) for rank in range(size)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join()
+    return all(rank.exitcode == 0 for rank in ranks)
+
+
+def _rank(job: Path, rank: int, size: int, port: int) -> None:
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    os._exit(_child(job, None))
+
+
 def _wait_for_end_of(child: psutil.Process) -> None:
     """The kernel ends it with its parent; whoever inherits it may be slow to reap it."""
     deadline = time.monotonic() + 10

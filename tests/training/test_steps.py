@@ -1,0 +1,135 @@
+"""A step is the same however it is cut; what cannot be gone on from is told."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tasks.errors import BadInput
+from tests.training.trainers import events_of, trainer_of, weights_of
+
+WriteJob = Callable[..., Path]
+
+NO_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
+
+
+@pytest.fixture(params=["t5", "llama"])
+def job(request: pytest.FixtureRequest, write_job: WriteJob, tmp_path: Path) -> Path:
+    sizes = {"batch_tokens": 700, "micro_batch_tokens": 700, "epochs": 2}
+    return write_job(tmp_path / "job", request.param, 60, **sizes)
+
+
+def losses(trainer: Any) -> list[float]:
+    return [event["loss"] for event in events_of(trainer, "step")]
+
+
+def test_one_pass_for_a_step_or_one_for_each_example(job: Path) -> None:
+    whole, some, single = (trainer_of(job, micro_batch_tokens=size) for size in (700, 180, 1))
+    passes = [max(map(len, trainer._steps(0))) for trainer in (whole, some, single)]
+    assert passes[0] == 1 and 1 < passes[1] < passes[2] > 15
+    for trainer in (whole, some, single):
+        trainer.run()
+    for other in (some, single):
+        assert losses(other) == pytest.approx(losses(whole), abs=1e-5)
+        assert torch.allclose(weights_of(other), weights_of(whole), atol=1e-4)
+
+
+def test_gradient_checkpointing_changes_nothing(job: Path) -> None:
+    plain, checkpointed = trainer_of(job), trainer_of(job, gradient_checkpointing=True)
+    assert checkpointed.model.is_activation_checkpointing
+    plain.run()
+    checkpointed.run()
+    assert torch.allclose(weights_of(checkpointed), weights_of(plain), atol=1e-5)
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_memory_that_runs_out_halves_the_micro_batch(job: Path, where: str) -> None:
+    undisturbed, short = trainer_of(job), trainer_of(job)
+    undisturbed.run()
+    largest = max(len(rows) for step in short._steps(0) for rows in step)
+
+    def run_out(*_: Any) -> None:
+        raise RuntimeError(NO_MEMORY)
+
+    def hook(model: Any, arguments: Any, inputs: dict[str, Any], output: Any) -> None:
+        # Tokens of padding aside, a pass with all examples is too large, one with half is not.
+        if inputs["input_ids"].numel() > 350 and model.training:
+            if where == "forward":
+                run_out()
+            # Some gradients are there already when this one is asked for.
+            first = next(weight for weight in model.parameters() if weight.requires_grad)
+            if first.requires_grad:
+                output.logits.register_hook(run_out)
+
+    short.model.register_forward_hook(hook, with_kwargs=True)
+    short.run()
+    assert short.progress.parts in (2, 4) and largest > 4
+    assert losses(short) == pytest.approx(losses(undisturbed), abs=1e-5)
+    assert torch.allclose(weights_of(short), weights_of(undisturbed), atol=1e-4)
+    [*warnings] = events_of(short, "warning")
+    assert "out of memory in step 1: " in warnings[0]["text"]
+
+
+def test_gradients_of_an_attempt_that_ran_out_of_memory_do_not_count(job: Path) -> None:
+    undisturbed, short = trainer_of(job), trainer_of(job)
+    undisturbed.run()
+    weights = [weight for weight in short.model.parameters() if weight.requires_grad]
+    calls = 0
+
+    def run_out_once(_: torch.Tensor) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise RuntimeError(NO_MEMORY)
+
+    # The embeddings get their gradient last, when all others have theirs.
+    weights[0].register_post_accumulate_grad_hook(run_out_once)
+    short.run()
+    assert short.progress.parts == 2
+    assert torch.allclose(weights_of(short), weights_of(undisturbed), atol=1e-4)
+
+
+def test_no_room_for_one_example_is_told(job: Path) -> None:
+    trainer = trainer_of(job)
+
+    def run_out(*_: Any) -> None:
+        raise RuntimeError(NO_MEMORY)
+
+    trainer.model.register_forward_pre_hook(run_out)
+    with pytest.raises(BadInput, match="out of memory") as caught:
+        trainer.run()
+    assert "step 1" in str(caught.value) and "gradient_checkpointing" in str(caught.value)
+
+
+def test_another_error_is_not_taken_for_want_of_memory(job: Path) -> None:
+    trainer = trainer_of(job)
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("shapes do not match")
+
+    trainer.model.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="shapes"):
+        trainer.run()
+
+
+@pytest.mark.parametrize(("factor", "found"), [(float("nan"), "NaN"), (1e5, "a loss of")])
+def test_a_loss_in_ruins_stops_with_records_and_checkpoint(
+    job: Path, factor: float, found: str
+) -> None:
+    trainer = trainer_of(job, checkpoint_minutes=1e-9)
+
+    def spoil(model: Any, _: Any, output: Any) -> Any:
+        if model.training and trainer.progress.step == 1:
+            output.logits = output.logits * factor
+        return output
+
+    trainer.model.register_forward_hook(spoil)
+    with pytest.raises(BadInput, match=found) as caught:
+        trainer.run()
+    told = str(caught.value)
+    bad = {str(trainer.examples.ids[row]) for rows in trainer._steps(0)[1] for row in rows}
+    assert "train: step 2, epoch 1" in told and any(name in told for name in bad)
+    [checkpoint] = trainer.scratch.glob("checkpoint-*.pt")
+    assert str(checkpoint) in told
