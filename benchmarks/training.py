@@ -90,9 +90,7 @@ def measured(way: str, model: Path, epochs: int, rows: int, folder: Path) -> dic
     tf.utils.logging.set_verbosity_error()
     tokenizer, network = load_tokenizer(model), load_model(model)
     is_encoder_decoder = bool(network.config.is_encoder_decoder)
-    train = Train(
-        epochs=epochs, learning_rate=LEARNING_RATE, batch_tokens=BATCH_TOKENS, seed=SEED
-    )
+    train = Train(epochs=epochs, learning_rate=LEARNING_RATE, batch_tokens=BATCH_TOKENS, seed=SEED)
     sides = {}
     for split in ("train", "test"):
         path = pairs(split, folder / f"{split}.parquet")
@@ -136,7 +134,10 @@ def _by_others(
     is_encoder_decoder = bool(network.config.is_encoder_decoder)
     rows, tokens = [], 0
     for number in range(num_rows):
-        prompt, completion = examples.prompts[number].tolist(), examples.completions[number].tolist()
+        prompt, completion = (
+            examples.prompts[number].tolist(),
+            examples.completions[number].tolist(),
+        )
         tokens += len(prompt) + len(completion)
         if is_encoder_decoder:
             rows.append({"input_ids": prompt, "labels": completion})
