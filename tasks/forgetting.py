@@ -19,7 +19,7 @@ from tasks.scoring.probes import digests_of, examples_of, load_suite
 from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, write_json
 from tasks.stage_main import main
 
-VERSION = "1"
+VERSION = "2"
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]

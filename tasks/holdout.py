@@ -14,7 +14,7 @@ from tasks.scoring.job import Job, Way, base_way, metrics_of_tasks, score
 from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder
 from tasks.stage_main import main
 
-VERSION = "1"
+VERSION = "2"
 
 
 class TestSection(Section):

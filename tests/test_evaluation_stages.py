@@ -200,6 +200,21 @@ def test_forgetting(inputs: Inputs, models: dict[str, Path], suite: Path) -> Non
     assert not forgetting.STAGE.is_valid(section, inputs)
 
 
+def test_neutral_text_is_a_probe(inputs: Inputs, models: dict[str, Path], suite: Path) -> None:
+    told = suite.read_text().partition("probes:")[0] + (
+        "probes:\n  - {name: text, source: {path: data/echo.jsonl, columns: "
+        "{text: said, original: said}}, prompts: text_continuation, metrics: [inverse_perplexity]}"
+    )
+    suite.write_text(told)
+    artifact = forgetting.run(forgetting_section(models, str(suite)), inputs)
+    probe = json.loads((artifact.path / "probes.json").read_text())["probes"]["text"]
+    assert probe["metric"] == "inverse_perplexity"
+    assert 0 < probe["before"] < 1 and probe["before"] != probe["after"]
+    # Nothing is generated where no metric reads it.
+    assert all(row["completions"]["tuned"] == "" for row in predictions_of(artifact.path))
+    assert metrics_of(artifact.path)["generation"]["tuned"]["tokens_per_request"] == 0.0
+
+
 def test_forgetting_without_probes(inputs: Inputs, models: dict[str, Path]) -> None:
     artifact = forgetting.run(forgetting_section(models, None), inputs)
     assert json.loads((artifact.path / "probes.json").read_text()) == {
@@ -273,7 +288,8 @@ def recipe(**changes: Any) -> Recipe:
 
 
 def test_metrics_follow_the_kind_of_task() -> None:
-    assert validate.select(recipe()).metrics == {"t": ("rougeL", "rouge1", "rouge2")}
+    chosen = ("rougeL", "rouge1", "rouge2", "fabrication", "omission")
+    assert validate.select(recipe()).metrics == {"t": chosen}
     tasks = [{"name": "t", "source": {"path": "x"}, "prompts": "dates", "metrics": ["chrf"]}]
     assert holdout.select(recipe(tasks=tasks)).metrics == {"t": ("chrf",)}
     tasks[0]["metrics"] = ["rogueL"]

@@ -19,6 +19,8 @@ from tasks.scoring.fewshot import Example, ShotPrompt, first_answer, with_shots
 from tasks.scoring.generate import Completion, Generator, generate, prompt_limit
 from tasks.scoring.job import Job, Way
 from tasks.scoring.kept import Kept
+from tasks.scoring.metrics import METRICS
+from tasks.scoring.nats import nats_of
 from tasks.scoring.results import Answers
 
 REPORT_EVERY_S = 0.5
@@ -51,14 +53,37 @@ def answers_of(
         rank: This process.
     """
     prompts = _prompts(job, way, generator, examples)
-    completions = _completions(job, name, way, generator, [prompt.text for prompt in prompts], rank)
+    writes = [row for row, example in enumerate(examples) if _reads(job, example, False)]
+    texts = [prompts[row].text for row in writes]
+    completions = _completions(job, name, way, generator, texts, rank)
+    written = [""] * len(examples)
+    for row, completion in zip(writes, completions, strict=True):
+        written[row] = first_answer(completion.text, prompts[row].shots)
     return Answers(
-        texts=[
-            first_answer(completion.text, prompt.shots)
-            for completion, prompt in zip(completions, prompts, strict=True)
-        ],
+        texts=written,
+        nats=_nats(job, generator, examples, prompts) if rank.number == 0 else (),
         generation=_told(way, prompts, completions),
     )
+
+
+def _reads(job: Job, example: Example, likelihoods: bool) -> bool:
+    """Whether a metric of the example's task reads likelihoods, or one something else."""
+    metrics = job.metrics[example["task"]]
+    return any((METRICS[name].reads == "likelihoods") is likelihoods for name in metrics)
+
+
+def _nats(
+    job: Job, generator: Generator, examples: Sequence[Example], prompts: Sequence[ShotPrompt]
+) -> list[float]:
+    rows = [row for row, example in enumerate(examples) if _reads(job, example, True)]
+    nats = [0.0] * len(examples)
+    if rows:
+        expected = [examples[row]["references"][0] for row in rows]
+        texts = [prompts[row].text for row in rows]
+        found = nats_of(generator, texts, expected, job.generation, job.max_prompt_tokens)
+        for row, value in zip(rows, found, strict=True):
+            nats[row] = value
+    return nats
 
 
 def _completions(
@@ -138,6 +163,6 @@ def _told(
     return {
         "truncated_prompts": sum(done.truncated_prompt for done in completions),
         "hit_length_limit": sum(done.hit_length_limit for done in completions),
-        "tokens_per_request": round(tokens / len(completions), 2),
+        "tokens_per_request": round(tokens / max(len(completions), 1), 2),
         "shots": {"asked": way.shots, "fitted_mean": round(fitted / len(prompts), 3)},
     }

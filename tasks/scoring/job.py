@@ -25,6 +25,7 @@ NO_RESULT: dict[str, Any] = {
     "tasks": {},
     "differences": {},
     "primary": None,
+    "higher_is_better": {},
     "generation": {},
 }
 """What `metrics.json` holds where there was nothing to score."""

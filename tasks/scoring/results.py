@@ -6,6 +6,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from tasks.scoring.answers import FloatArray
@@ -31,11 +32,13 @@ class Answers:
     """What one way had to say.
 
     Attributes:
-        texts: Its answer to each example.
+        texts: Its answer to each example; empty where a task's metrics need none.
+        nats: Of each example's expected completion; 0 where no metric needs it.
         generation: What there is to know of how it came to them.
     """
 
     texts: Sequence[str]
+    nats: Sequence[float]
     generation: Mapping[str, Any]
 
 
@@ -79,6 +82,10 @@ def metrics_of(
             f"{one}-{other}": _compared(known, primary, one, other) for one, other in job.compare
         },
         "primary": sole or "macro/primary",
+        "higher_is_better": {
+            name: METRICS[name].higher_is_better
+            for name in dict.fromkeys(chain(*job.metrics.values()))
+        },
         "generation": {way: dict(answers[way].generation) for way in job.ways},
     }
 
@@ -114,11 +121,16 @@ def _statistics(
     statistics = {}
     for task, names in job.metrics.items():
         rows = [row for row, example in enumerate(examples) if example["task"] == task]
-        references = [examples[row]["references"] for row in rows]
         for way in job.ways:
-            texts = [answers[way].texts[row] for row in rows]
             for name in names:
-                statistics[task, way, name] = statistics_of(name, texts, references)
+                reads_nats = METRICS[name].reads == "likelihoods"
+                given = answers[way].nats if reads_nats else answers[way].texts
+                statistics[task, way, name] = statistics_of(
+                    name,
+                    [given[row] for row in rows],
+                    [examples[row]["references"] for row in rows],
+                    [examples[row]["prompt"] for row in rows],
+                )
     return statistics
 
 
