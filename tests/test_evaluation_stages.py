@@ -5,6 +5,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tasks import forgetting, holdout, validate
@@ -12,7 +14,7 @@ from tasks.config import BaseModelSection, Forgetting, Generation, Holdout, Reci
 from tasks.errors import BadData, BadInput, BadRecipe
 from tasks.scoring.probes import digests_of, examples_of, load_suite
 from tasks.stage import Artifact, Inputs
-from tests.toy import ECHO, WORDS, examples, save_model, write_examples
+from tests.toy import ECHO, SCHEMA, WORDS, examples, save_model, write_examples
 
 GENERATION = Generation(max_new_tokens=6, batch_tokens=400)
 SUITE = """\
@@ -46,9 +48,16 @@ def inputs(tmp_path: Path, models: dict[str, Path]) -> Inputs:
     write_examples(split / "train.parquet", rows[:22] + rows[30:34])
     write_examples(split / "validation.parquet", rows[22:24] + rows[34:36])
     write_examples(split / "test.parquet", rows[22:30] + rows[36:])
+    texts = [{**row, "text": row["completion"]} for row in rows]
+    schema = SCHEMA.append(pa.field("text", pa.string()))
+    (tmp_path / "workspace" / "template").mkdir()
+    pq.write_table(
+        pa.Table.from_pylist(texts, schema=schema),
+        tmp_path / "workspace" / "template" / "examples.parquet",
+    )
     made = {
         name: Artifact(name, tmp_path / "workspace" / name, name, 1, "ran", 0.0, {})
-        for name in ("split", "train")
+        for name in ("template", "split", "train")
     }
     return Inputs(tmp_path / "workspace", made)
 
@@ -83,6 +92,7 @@ def holdout_section(models: dict[str, Path], base: str = "base", **test: Any) ->
         metrics={"echo": ("rougeL", "bleu"), "again": ("accuracy", "macro_f1")},
         generation=GENERATION,
         max_prompt_tokens=100,
+        min_gain=0.0,
         seed=7,
     )
 
@@ -100,6 +110,7 @@ def forgetting_section(models: dict[str, Path], probes: str | None) -> Any:
         probes=probes,
         max_drop=0.05,
         max_examples=5,
+        leave_out_overlaps=False,
         generation=GENERATION,
         max_prompt_tokens=100,
         resamples=1000,
@@ -128,7 +139,7 @@ def test_validate_without_a_validation_split(inputs: Inputs) -> None:
     assert predictions_of(artifact.path) == []
 
 
-def test_test(inputs: Inputs, models: dict[str, Path]) -> None:
+def test_test(inputs: Inputs, models: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
     section = holdout_section(models, baselines=("one_shot", "few_shot"), max_examples=6)
     artifact = holdout.run(section, inputs)
     metrics, rows = metrics_of(artifact.path), predictions_of(artifact.path)
@@ -136,12 +147,21 @@ def test_test(inputs: Inputs, models: dict[str, Path]) -> None:
     assert list(metrics["ways"]) == ["base", "one_shot", "few_shot", "tuned"]
     assert list(metrics["differences"]) == ["tuned-base", "tuned-one_shot", "tuned-few_shot"]
     macro = metrics["differences"]["tuned-base"]["macro"]
-    assert set(macro) == {"value", "low", "high", "n", "p"}
+    assert set(macro) == {"value", "low", "high", "n", "p", "decided", "detectable", "needed_n"}
+    of_tasks = metrics["differences"]["tuned-base"]["tasks"].values()
+    assert all(entry["p"] <= entry["p_holm"] <= 1 for entry in of_tasks)
     of_way = {way: metrics["ways"][way]["macro/primary"]["value"] for way in ("tuned", "base")}
     assert macro["value"] == pytest.approx(of_way["tuned"] - of_way["base"], abs=2e-6)
     shots = metrics["generation"]["few_shot"]["shots"]
     assert shots["asked"] == 4 and 1 < shots["fitted_mean"] <= 4
-    assert metrics["generation"]["base"]["shots"] == {"asked": 0, "fitted_mean": 0.0}
+    assert sum(shots["fitted"].values()) == 10 and shots["fitted"]["4"] < 10
+    assert "few_shot: 10 rows" not in caplog.text and "had fewer than 4 examples" in caplog.text
+    none = {"asked": 0, "fitted_mean": 0.0, "fitted": {"0": 10}}
+    assert metrics["generation"]["base"]["shots"] == none
+    assert metrics["best_in_context"] in ("one_shot", "few_shot")
+    assert metrics["generation"]["tuned"]["relative_cost"] == 1.0
+    assert metrics["generation"]["few_shot"]["relative_cost"] > 1.5
+    assert all(entry["human"] == {} for entry in metrics["tasks"].values())
     tokens = [metrics["generation"][way]["tokens_per_request"] for way in metrics["ways"]]
     assert tokens[0] < tokens[1] < tokens[2]
     _check_predictions(metrics, rows)
@@ -168,8 +188,33 @@ def test_a_decoder_only_model_does_not_differ_from_itself(
     section = holdout_section(models, base="decoder", baselines=("few_shot",))
     metrics = metrics_of(holdout.run(section, inputs).path)
     macro = metrics["differences"]["tuned-base"]["macro"]
-    assert macro == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 12, "p": 1.0}
+    same = {"value": 0.0, "low": 0.0, "high": 0.0, "n": 12, "p": 1.0}
+    # 12 rows that do not differ say nothing of what befalls fewer than one in four.
+    assert macro == {**same, "decided": False, "detectable": 0.25, "needed_n": 150}
     assert metrics["generation"]["few_shot"]["shots"]["fitted_mean"] > 1
+
+
+def test_overlapping_rows_are_told_and_left_out(
+    inputs: Inputs, models: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = inputs["template"] / "examples.parquet"
+    rows = pq.read_table(path).to_pylist()
+    leaked, twin = rows[22], rows[3]  # of test, of train
+    leaked["text"] = twin["text"] = "a long text that stands in train and in test as well"
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
+    split = inputs["split"]
+    write_examples(split / "test.parquet", rows[22:30] + rows[36:])
+    section = holdout_section(models, baselines=("zero_shot",), leave_out_overlaps=True)
+    artifact = holdout.run(section, inputs)
+    leakage = json.loads((artifact.path / "leakage.json").read_text())
+    assert leakage["left_out"] is True
+    entry = leakage["tasks"]["echo"]
+    assert (entry["rows"], entry["overlapping"]) == (8, 1)
+    assert entry["examples"] == [{"id": leaked["id"], "train_id": twin["id"], "similarity": 1.0}]
+    assert leakage["tasks"]["again"]["overlapping"] == 0
+    assert leaked["id"] not in {row["id"] for row in predictions_of(artifact.path)}
+    assert artifact.rows == 11
+    assert "1 of 8 rows of echo stand, nearly the same" in caplog.text
 
 
 def test_base_model_is_an_input(inputs: Inputs, models: dict[str, Path]) -> None:
@@ -194,6 +239,11 @@ def test_forgetting(inputs: Inputs, models: dict[str, Path], suite: Path) -> Non
     for probe in result["probes"].values():
         assert probe["delta"] == pytest.approx(probe["after"] - probe["before"], abs=2e-6)
         assert probe["low"] <= probe["delta"] <= probe["high"]
+        assert (probe["leakage"]["overlapping"], probe["leakage"]["left_out"]) == (0, False)
+        assert probe["verdict"] != "kept"  # not on 5 rows
+        assert probe["needed_n"] >= 3 / 0.05
+        lost, won = probe["flips"]["right_to_wrong"], probe["flips"]["wrong_to_right"]
+        assert 0 <= lost["share"] + won["share"] <= 1
     assert set(metrics_of(artifact.path)["ways"]) == {"base", "tuned"}
     assert forgetting.run(section, inputs).state == "reused"
     suite.write_text(suite.read_text().replace("max_examples: 3", "max_examples: 2"))
@@ -223,6 +273,23 @@ def test_forgetting_without_probes(inputs: Inputs, models: dict[str, Path]) -> N
         "worst": None,
         "probes": {},
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "n", "expected"),
+    [
+        (-0.2, -0.3, -0.1, 100, "forgotten"),
+        (-0.2, -0.5, 0.1, 20, "uncertain"),  # may be noise
+        (-0.04, -0.045, -0.01, 1000, "kept"),  # certain, but within the budget
+        (0.01, -0.04, 0.06, 200, "kept"),
+        (0.0, -0.2, 0.2, 20, "uncertain"),
+        (0.0, 0.0, 0.0, 20, "uncertain"),  # too few rows to say that nothing happened
+        (0.0, 0.0, 0.0, 60, "kept"),
+    ],
+)
+def test_verdict(value: float, low: float, high: float, n: int, expected: str) -> None:
+    change = {"value": value, "low": low, "high": high, "n": n}
+    assert forgetting.verdict(change, 0.05) == expected
 
 
 def test_budget() -> None:

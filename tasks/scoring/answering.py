@@ -159,10 +159,14 @@ def _told(
 ) -> dict[str, Any]:
     """What there is to know of a way besides its scores; tokens are means per example."""
     tokens = sum(done.num_prompt_tokens + done.num_tokens for done in completions)
-    fitted = sum(len(prompt.shots) for prompt in prompts)
+    fitted = [len(prompt.shots) for prompt in prompts]
     return {
         "truncated_prompts": sum(done.truncated_prompt for done in completions),
         "hit_length_limit": sum(done.hit_length_limit for done in completions),
         "tokens_per_request": round(tokens / max(len(completions), 1), 2),
-        "shots": {"asked": way.shots, "fitted_mean": round(fitted / len(prompts), 3)},
+        "shots": {
+            "asked": way.shots,
+            "fitted_mean": round(sum(fitted) / len(fitted), 3),
+            "fitted": {str(shots): fitted.count(shots) for shots in sorted(set(fitted))},
+        },
     }

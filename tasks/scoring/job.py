@@ -20,12 +20,17 @@ from tasks.prompts.promptsource import load_promptsource
 from tasks.scoring.metrics import DEFAULT_METRICS, check_metrics
 from tasks.stage import Output, write_json
 
+DEFAULT_MIN_EFFECT = 0.02
+"""Where a recipe names no smallest gain that matters."""
+
 NO_RESULT: dict[str, Any] = {
     "ways": {},
     "tasks": {},
     "differences": {},
     "primary": None,
     "higher_is_better": {},
+    "best_in_context": None,
+    "min_effect": DEFAULT_MIN_EFFECT,
     "generation": {},
 }
 """What `metrics.json` holds where there was nothing to score."""
@@ -61,6 +66,8 @@ class Job(BaseModel):
         generation: The recipe's section.
         max_prompt_tokens: Length limit of a prompt, shots included.
         max_examples: At most this many examples of each task, by hash of their ids.
+        min_gain: A difference counts as decided when its interval lies on one side of this.
+        min_effect: The difference that the number of examples needed is given for.
         resamples: Bootstrap resamples.
         seed: Of the bootstrap and of the draw of worked examples.
         output: Folder for `predictions.jsonl` and `metrics.json`.
@@ -77,6 +84,8 @@ class Job(BaseModel):
     generation: Generation
     max_prompt_tokens: int
     max_examples: int | None = None
+    min_gain: float = 0.0
+    min_effect: float = DEFAULT_MIN_EFFECT
     resamples: int
     seed: int
     output: Path

@@ -16,10 +16,13 @@ from tasks.scoring.metrics import METRICS
 from tasks.scoring.module import statistics_of
 from tasks.scoring.statistics import (
     Estimate,
+    detectable,
     difference,
     estimates,
+    holm,
     interval,
     macro_average,
+    needed_examples,
     p_value,
 )
 
@@ -71,6 +74,7 @@ def metrics_of(
         "tasks": {
             task: {
                 "primary": primary[task],
+                "human": _human(job, task, examples),
                 "ways": {
                     way: {name: interval(known[task, way, name]) for name in names}
                     for way in job.ways
@@ -79,14 +83,17 @@ def metrics_of(
             for task, names in job.metrics.items()
         },
         "differences": {
-            f"{one}-{other}": _compared(known, primary, one, other) for one, other in job.compare
+            f"{one}-{other}": _compared(job, known, primary, one, other)
+            for one, other in job.compare
         },
         "primary": sole or "macro/primary",
         "higher_is_better": {
             name: METRICS[name].higher_is_better
             for name in dict.fromkeys(chain(*job.metrics.values()))
         },
-        "generation": {way: dict(answers[way].generation) for way in job.ways},
+        "best_in_context": _best_in_context(job, known, primary),
+        "min_effect": job.min_effect,
+        "generation": _generation(job, answers),
     }
 
 
@@ -154,11 +161,65 @@ def _macro(known: Mapping[Measured, Estimate], primary: Mapping[str, str], way: 
 
 
 def _compared(
-    known: Mapping[Measured, Estimate], primary: Mapping[str, str], one: str, other: str
+    job: Job, known: Mapping[Measured, Estimate], primary: Mapping[str, str], one: str, other: str
 ) -> dict[str, Any]:
     macro = difference(_macro(known, primary, one), _macro(known, primary, other))
-    tasks = {}
-    for task, name in primary.items():
-        gap = difference(known[task, one, name], known[task, other, name])
-        tasks[task] = {"metric": name, **interval(gap), "p": p_value(gap)}
-    return {"macro": {**interval(macro), "p": p_value(macro)}, "tasks": tasks}
+    gaps = {
+        task: difference(known[task, one, name], known[task, other, name])
+        for task, name in primary.items()
+    }
+    corrected = holm([p_value(gap) for gap in gaps.values()])
+    return {
+        "macro": _difference(job, macro),
+        "tasks": {
+            task: {"metric": primary[task], **_difference(job, gap), "p_holm": p_holm}
+            for (task, gap), p_holm in zip(gaps.items(), corrected, strict=True)
+        },
+    }
+
+
+def _difference(job: Job, gap: Estimate) -> dict[str, Any]:
+    """A difference, whether it is decided, and which one so many examples could show."""
+    ends = interval(gap)
+    return {
+        **ends,
+        "p": p_value(gap),
+        "decided": not ends["low"] <= job.min_gain <= ends["high"],
+        "detectable": detectable(gap),
+        "needed_n": needed_examples(gap, job.min_effect) if job.min_effect else None,
+    }
+
+
+def _human(job: Job, task: str, examples: Sequence[Example]) -> dict[str, Any]:
+    """What people score: the first reference against the others, where there are several."""
+    rows = [e for e in examples if e["task"] == task and len(e["references"]) > 1]
+    names = [name for name in job.metrics[task] if METRICS[name].reads != "likelihoods"]
+    if not rows or not names:
+        return {}
+    texts = [row["references"][0] for row in rows]
+    others = [row["references"][1:] for row in rows]
+    sources = [row["prompt"] for row in rows]
+    scored = {
+        name: (statistics_of(name, texts, others, sources), METRICS[name].aggregate)
+        for name in names
+    }
+    found = estimates(scored, job.resamples, job.seed)
+    return {name: interval(estimate) for name, estimate in found.items()}
+
+
+def _best_in_context(
+    job: Job, known: Mapping[Measured, Estimate], primary: Mapping[str, str]
+) -> str | None:
+    """The way with worked examples in its prompts that scores best, if there is any."""
+    ways = [name for name, way in job.ways.items() if way.shots]
+    return max(ways, key=lambda way: _macro(known, primary, way).value, default=None)
+
+
+def _generation(job: Job, answers: Mapping[str, Answers]) -> dict[str, dict[str, Any]]:
+    """What there is to know of each way; its cost is its tokens by those of the last way."""
+    told = {way: dict(answers[way].generation) for way in job.ways}
+    tokens = {way: entry["tokens_per_request"] for way, entry in told.items()}
+    last = list(tokens.values())[-1]
+    for way, entry in told.items():
+        entry["relative_cost"] = round(tokens[way] / last, 3) if last else None
+    return told
