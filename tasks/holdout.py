@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.config import Generation, Holdout, Recipe, Section
@@ -19,12 +20,15 @@ from tasks.data.base_model import folder_of
 from tasks.scoring.job import (
     DEFAULT_MIN_EFFECT,
     Job,
+    TaskPrompts,
     Way,
     base_way,
     metrics_of_tasks,
+    prompts_of_tasks,
     score,
 )
 from tasks.scoring.leakage import SIMILARITY, counted, overlaps, texts_of
+from tasks.scoring.phrasings import SCHEMA, phrased, some
 from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, logger, write_json
 from tasks.stage_main import main
 
@@ -42,6 +46,9 @@ class TestSection(Section):
 
     metrics: dict[str, tuple[str, ...]]
     """Task -> its metrics, the deciding one first."""
+
+    prompts: dict[str, TaskPrompts]
+    """Task -> its phrasings."""
 
     generation: Generation
     """How completions are generated."""
@@ -67,6 +74,7 @@ def select(recipe: Recipe) -> TestSection:
         base_model=recipe.base_model,
         test=recipe.test,
         metrics=metrics_of_tasks(recipe),
+        prompts=prompts_of_tasks(recipe),
         generation=recipe.generation,
         max_prompt_tokens=recipe.train.max_prompt_tokens,
         min_gain=recipe.registry.min_gain,
@@ -87,8 +95,10 @@ def write(section: TestSection, inputs: Inputs, output: Output) -> Counted:
     """
     baselines = _baselines(section)
     ways = baselines | {"tuned": Way(model=(inputs["train"] / "model").absolute())}
+    examples = _examples(section, inputs, output).absolute()
     job = Job(
-        examples=_examples(section, inputs, output).absolute(),
+        examples=examples,
+        phrasings=_phrasings(section, inputs, examples, output.scratch.absolute()),
         metrics=section.metrics,
         ways=ways,
         shots_from=(inputs["split"] / "train.parquet").absolute(),
@@ -136,6 +146,22 @@ def _examples(section: TestSection, inputs: Inputs, output: Output) -> Path:
     return kept
 
 
+def _phrasings(section: TestSection, inputs: Inputs, examples: Path, scratch: Path) -> Path | None:
+    """Some test records in several phrasings; None where no task has several."""
+    test = pq.read_table(examples, columns=["id", "task"])
+    rows = []
+    for task, own in section.prompts.items():
+        ids = [row["id"] for row in test.to_pylist() if row["task"] == task]
+        asked = some(ids, section.test.phrased_examples)
+        records = inputs["ingest"] / f"{task}.parquet"
+        rows += phrased(task, own.load(), section.test.phrasings, records, asked)
+    if not rows:
+        return None
+    path = scratch / "phrasings.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
+    return path
+
+
 def _baselines(section: TestSection) -> dict[str, Way]:
     asked = section.test.few_shot_examples
     first, *others = dict.fromkeys([asked] if isinstance(asked, int) else asked)
@@ -172,7 +198,12 @@ def _tell_what_did_not_fit(result: Mapping[str, Any], limit: int) -> None:
 
 
 STAGE = Stage(
-    "test", VERSION, needs=("template", "split", "train"), select=select, write=write, files=files
+    "test",
+    VERSION,
+    needs=("ingest", "template", "split", "train"),
+    select=select,
+    write=write,
+    files=files,
 )
 run = STAGE.run
 

@@ -12,6 +12,7 @@ import pytest
 from tasks import forgetting, holdout, validate
 from tasks.config import BaseModelSection, Forgetting, Generation, Holdout, Recipe
 from tasks.errors import BadData, BadInput, BadRecipe
+from tasks.scoring.job import TaskPrompts
 from tasks.scoring.probes import digests_of, examples_of, load_suite
 from tasks.stage import Artifact, Inputs
 from tests.toy import ECHO, SCHEMA, WORDS, examples, save_model, write_examples
@@ -48,16 +49,31 @@ def inputs(tmp_path: Path, models: dict[str, Path]) -> Inputs:
     write_examples(split / "train.parquet", rows[:22] + rows[30:34])
     write_examples(split / "validation.parquet", rows[22:24] + rows[34:36])
     write_examples(split / "test.parquet", rows[22:30] + rows[36:])
-    texts = [{**row, "text": row["completion"]} for row in rows]
+    texts = [{**row, "text": row["id"]} for row in rows]
     schema = SCHEMA.append(pa.field("text", pa.string()))
     (tmp_path / "workspace" / "template").mkdir()
     pq.write_table(
         pa.Table.from_pylist(texts, schema=schema),
         tmp_path / "workspace" / "template" / "examples.parquet",
     )
+    (tmp_path / "workspace" / "ingest").mkdir()
+    for task in ("echo", "again"):
+        records = [
+            {
+                "id": row["id"],
+                "references": row["references"],
+                "text": row["completion"],
+                "said": row["completion"],
+            }
+            for row in rows
+            if row["task"] == task
+        ]
+        pq.write_table(
+            pa.Table.from_pylist(records), tmp_path / "workspace" / "ingest" / f"{task}.parquet"
+        )
     made = {
         name: Artifact(name, tmp_path / "workspace" / name, name, 1, "ran", 0.0, {})
-        for name in ("template", "split", "train")
+        for name in ("ingest", "template", "split", "train")
     }
     return Inputs(tmp_path / "workspace", made)
 
@@ -90,6 +106,7 @@ def holdout_section(models: dict[str, Path], base: str = "base", **test: Any) ->
         base_model=BaseModelSection(path=str(models[base])),
         test=Holdout(**{"resamples": 1000, "few_shot_examples": 4, **test}),
         metrics={"echo": ("rougeL", "bleu"), "again": ("accuracy", "macro_f1")},
+        prompts={},
         generation=GENERATION,
         max_prompt_tokens=100,
         min_gain=0.0,
@@ -140,12 +157,15 @@ def test_validate_without_a_validation_split(inputs: Inputs) -> None:
 
 
 def test_test(inputs: Inputs, models: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
-    section = holdout_section(models, baselines=("one_shot", "few_shot"), max_examples=6)
+    section = holdout_section(
+        models, baselines=("one_shot", "few_shot"), few_shot_examples=(4, 9), max_examples=6
+    )
     artifact = holdout.run(section, inputs)
     metrics, rows = metrics_of(artifact.path), predictions_of(artifact.path)
     assert artifact.rows == len(rows) == 6 + 4
-    assert list(metrics["ways"]) == ["base", "one_shot", "few_shot", "tuned"]
-    assert list(metrics["differences"]) == ["tuned-base", "tuned-one_shot", "tuned-few_shot"]
+    assert list(metrics["ways"]) == ["base", "one_shot", "few_shot", "few_shot_9", "tuned"]
+    others = ["base", "one_shot", "few_shot", "few_shot_9"]
+    assert list(metrics["differences"]) == [f"tuned-{way}" for way in others]
     macro = metrics["differences"]["tuned-base"]["macro"]
     assert set(macro) == {"value", "low", "high", "n", "p", "decided", "detectable", "needed_n"}
     of_tasks = metrics["differences"]["tuned-base"]["tasks"].values()
@@ -154,11 +174,12 @@ def test_test(inputs: Inputs, models: dict[str, Path], caplog: pytest.LogCapture
     assert macro["value"] == pytest.approx(of_way["tuned"] - of_way["base"], abs=2e-6)
     shots = metrics["generation"]["few_shot"]["shots"]
     assert shots["asked"] == 4 and 1 < shots["fitted_mean"] <= 4
-    assert sum(shots["fitted"].values()) == 10 and shots["fitted"]["4"] < 10
-    assert "few_shot: 10 rows" not in caplog.text and "had fewer than 4 examples" in caplog.text
+    many = metrics["generation"]["few_shot_9"]["shots"]["fitted"]
+    assert sum(many.values()) == 10 and many.get("9", 0) < 10
+    assert "few_shot_9: " in caplog.text and "had fewer than 9 examples" in caplog.text
     none = {"asked": 0, "fitted_mean": 0.0, "fitted": {"0": 10}}
     assert metrics["generation"]["base"]["shots"] == none
-    assert metrics["best_in_context"] in ("one_shot", "few_shot")
+    assert metrics["best_in_context"] in others[1:]
     assert metrics["generation"]["tuned"]["relative_cost"] == 1.0
     assert metrics["generation"]["few_shot"]["relative_cost"] > 1.5
     assert all(entry["human"] == {} for entry in metrics["tasks"].values())
@@ -192,6 +213,23 @@ def test_a_decoder_only_model_does_not_differ_from_itself(
     # 12 rows that do not differ say nothing of what befalls fewer than one in four.
     assert macro == {**same, "decided": False, "detectable": 0.25, "needed_n": 150}
     assert metrics["generation"]["few_shot"]["shots"]["fitted_mean"] > 1
+
+
+def test_phrasings(inputs: Inputs, models: dict[str, Path], tmp_path: Path) -> None:
+    prompts = tmp_path / "echo.yaml"
+    prompts.write_text(ECHO)
+    echo = TaskPrompts(prompts=str(prompts), promptsource=None, digest="x")
+    section = holdout_section(models, baselines=("zero_shot",), phrased_examples=5)
+    section = section.model_copy(update={"prompts": {"echo": echo}})
+    metrics = metrics_of(holdout.run(section, inputs).path)
+    assert list(metrics["phrasings"]) == ["echo"]
+    told = metrics["phrasings"]["echo"]
+    kinds = {name: (entry["heldout"], entry["n"]) for name, entry in told["templates"].items()}
+    assert kinds == {"plain": (False, 5), "other": (True, 5)}
+    seen, heldout = (told["templates"][name]["value"] for name in ("plain", "other"))
+    assert told["seen"]["value"] == seen and told["heldout"]["value"] == heldout
+    assert told["spread"] == pytest.approx(abs(seen - heldout), abs=2e-6)
+    assert told["difference"]["value"] == pytest.approx(seen - heldout, abs=2e-6)
 
 
 def test_overlapping_rows_are_told_and_left_out(
@@ -250,7 +288,10 @@ def test_forgetting(inputs: Inputs, models: dict[str, Path], suite: Path) -> Non
     assert not forgetting.STAGE.is_valid(section, inputs)
 
 
-def test_neutral_text_is_a_probe(inputs: Inputs, models: dict[str, Path], suite: Path) -> None:
+def test_neutral_text_is_a_probe(inputs: Inputs, tiny_models: dict[str, Path], suite: Path) -> None:
+    (inputs["train"] / "model").unlink()
+    (inputs["train"] / "model").symlink_to(tiny_models["t5"])
+    models = {"base": tiny_models["t5"]}
     told = suite.read_text().partition("probes:")[0] + (
         "probes:\n  - {name: text, source: {path: data/echo.jsonl, columns: "
         "{text: said, original: said}}, prompts: text_continuation, metrics: [inverse_perplexity]}"
@@ -259,7 +300,8 @@ def test_neutral_text_is_a_probe(inputs: Inputs, models: dict[str, Path], suite:
     artifact = forgetting.run(forgetting_section(models, str(suite)), inputs)
     probe = json.loads((artifact.path / "probes.json").read_text())["probes"]["text"]
     assert probe["metric"] == "inverse_perplexity"
-    assert 0 < probe["before"] < 1 and probe["before"] != probe["after"]
+    assert 0 < probe["before"] == probe["after"] < 1
+    assert probe["flips"] is None
     # Nothing is generated where no metric reads it.
     assert all(row["completions"]["tuned"] == "" for row in predictions_of(artifact.path))
     assert metrics_of(artifact.path)["generation"]["tuned"]["tokens_per_request"] == 0.0

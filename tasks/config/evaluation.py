@@ -52,6 +52,13 @@ class Holdout(Section):
     max_examples: Positive | None = None
     """At most this many test records of each task, chosen by their hash; all when left out."""
 
+    phrasings: Annotated[int, Field(ge=0)] = 4
+    """Phrasings, half of them never trained on, in which the tuned model is asked the same records,
+    to see how much hangs on the wording; 0 leaves it out."""
+
+    phrased_examples: Positive = 40
+    """So many test records of each task are asked in several phrasings."""
+
     leave_out_overlaps: bool = False
     """Leave out of the score what stands, nearly the same, in the training split (4 in 5 of its
     word 3-grams). How many rows that are is reported in any case (`leakage.json`)."""

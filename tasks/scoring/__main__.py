@@ -26,7 +26,7 @@ from tasks.scoring.answering import Rank, answers_of
 from tasks.scoring.fewshot import Example
 from tasks.scoring.generate import load_generator
 from tasks.scoring.job import Job
-from tasks.scoring.results import Answers, metrics_of, predictions_of
+from tasks.scoring.results import Answers, metrics_of, phrasings_of, predictions_of
 from tasks.stage import write_json
 
 RANKS = {"RANK": 0, "WORLD_SIZE": 1}
@@ -46,6 +46,8 @@ def _score(job: Job) -> None:
     rank = _rank()
     examples = _examples(job)
     answers: dict[str, Answers] = {}
+    variants: list[dict[str, Any]] = []
+    varied = None
     for _, group in groupby(job.ways.items(), key=lambda item: item[1].model):
         ways = dict(group)
         torch.manual_seed(job.seed)
@@ -53,12 +55,16 @@ def _score(job: Job) -> None:
         generator = load_generator(way.model, way.allow_pickle, way.from_scratch)
         for name, way in ways.items():
             answers[name] = answers_of(job, name, way, generator, examples, rank)
+        if job.phrasings and name == list(job.ways)[-1]:
+            variants = _with_references(pq.read_table(job.phrasings).to_pylist())
+            varied = answers_of(job, "phrasings", way, generator, variants, rank)
         del generator
         gc.collect()
         torch.cuda.empty_cache()
     if rank.number:
         return
     statistics, metrics = metrics_of(job, examples, answers)
+    metrics["phrasings"] = phrasings_of(job, variants, varied) if varied else {}
     with (job.output / "predictions.jsonl").open("w", encoding="utf-8") as file:
         for row in predictions_of(job, examples, answers, statistics):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
@@ -74,18 +80,23 @@ def _rank() -> Rank:
 
 def _examples(job: Job) -> list[Example]:
     """The examples to score, each with its `references`, in the file's order."""
-    examples: list[dict[str, Any]] = pq.read_table(job.examples).to_pylist()
+    examples = _with_references(pq.read_table(job.examples).to_pylist())
     by_task: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for example in examples:
-        # A label is what the model is to answer; the field behind it may hold a code instead.
-        answers = [example["label"]] if example["label"] else example["references"]
-        example["references"] = answers or [example["completion"]]
         by_task[example["task"]].append(example)
     if set(by_task) != set(job.metrics):
         found = f"examples of the tasks {', '.join(by_task) or 'none'}"
         mend = "bring more records or a larger share of them to this split"
         raise BadData(str(job.examples), f"examples of {', '.join(job.metrics)}", found, mend)
     return [example for task in job.metrics for example in _chosen(by_task[task], job.max_examples)]
+
+
+def _with_references(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for example in examples:
+        # A label is what the model is to answer; the field behind it may hold a code instead.
+        answers = [example["label"]] if example["label"] else example["references"]
+        example["references"] = answers or [example["completion"]]
+    return examples
 
 
 def _chosen(examples: Sequence[Example], max_examples: int | None) -> list[Example]:

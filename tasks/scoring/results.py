@@ -14,6 +14,7 @@ from tasks.scoring.fewshot import Example
 from tasks.scoring.job import Job
 from tasks.scoring.metrics import METRICS
 from tasks.scoring.module import statistics_of
+from tasks.scoring.sensitivity import sensitivity
 from tasks.scoring.statistics import (
     Estimate,
     detectable,
@@ -97,6 +98,24 @@ def metrics_of(
     }
 
 
+def phrasings_of(job: Job, examples: Sequence[Example], answers: Answers) -> dict[str, Any]:
+    """Prompt sensitivity of each task, by its deciding metric.
+
+    Args:
+        job: What is scored.
+        examples: In several phrasings, task after task.
+        answers: To them.
+    """
+    found = {}
+    for task, (primary, *_) in job.metrics.items():
+        rows = [row for row, example in enumerate(examples) if example["task"] == task]
+        if rows:
+            statistics = _scored(primary, examples, answers, rows)
+            own = [examples[row] for row in rows]
+            found[task] = sensitivity(own, statistics, primary, job.resamples, job.seed)
+    return found
+
+
 def predictions_of(
     job: Job,
     examples: Sequence[Example],
@@ -130,15 +149,21 @@ def _statistics(
         rows = [row for row, example in enumerate(examples) if example["task"] == task]
         for way in job.ways:
             for name in names:
-                reads_nats = METRICS[name].reads == "likelihoods"
-                given = answers[way].nats if reads_nats else answers[way].texts
-                statistics[task, way, name] = statistics_of(
-                    name,
-                    [given[row] for row in rows],
-                    [examples[row]["references"] for row in rows],
-                    [examples[row]["prompt"] for row in rows],
-                )
+                statistics[task, way, name] = _scored(name, examples, answers[way], rows)
     return statistics
+
+
+def _scored(
+    metric: str, examples: Sequence[Example], answers: Answers, rows: Sequence[int]
+) -> FloatArray:
+    reads_nats = METRICS[metric].reads == "likelihoods"
+    given = answers.nats if reads_nats else answers.texts
+    return statistics_of(
+        metric,
+        [given[row] for row in rows],
+        [examples[row]["references"] for row in rows],
+        [examples[row]["prompt"] for row in rows],
+    )
 
 
 def _of_way(

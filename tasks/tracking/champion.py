@@ -101,7 +101,10 @@ def _shared_metric(
     """
     records = [record for record in common if record[0] == task]
     first = challenger.by_record[records[0]]
-    candidates = [primary, *(metric for metric in first if metric not in (primary, *LOWER_IS_BETTER))]
+    candidates = [
+        primary,
+        *(metric for metric in first if metric not in (primary, *LOWER_IS_BETTER)),
+    ]
     for metric in candidates:
         if all(
             metric in scored.by_record[record]
