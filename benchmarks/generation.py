@@ -1,6 +1,6 @@
 """Throughput of the scoring engine against what a user would write with transformers.
 
-    python benchmarks/generation.py --model models/pocket-flan --rows 200 --rounds 3
+    python benchmarks/generation.py --model models/pocket-flan --rows 100 --rounds 3
 
 The prompts are those of the support chats' test split. `one` is a loop of `model.generate` over one
 example at a time, `naive16` batches of 16 in the given order, `engine` is `tasks.scoring`, all
