@@ -61,6 +61,7 @@ tokenizer: corpora  ## train the base model's tokenizer on what its recipe reads
 
 bench: install  ## measure the data stages at 10,000 and 100,000 rows
 	$(BIN)/python benchmarks/scale.py --rows 10000 100000
+	$(BIN)/python benchmarks/generation.py --rows 100 --rounds 3
 
 schema: install  ## write the recipe's JSON Schema and docs/recipes.md from the field docs
 	$(BIN)/python -m tasks.config.document

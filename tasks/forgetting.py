@@ -2,9 +2,10 @@
 
 {"max_drop": 0.05, "within_budget": true, "worst": "dates", "probes": {"dates": {"metric":
  "exact_match", "before": 0.61, "after": 0.58, "delta": -0.03, "low": -0.07, "high": 0.01,
- "n": 200}}}
+ "n": 200, "verdict": "uncertain", "needed_n": 310, "flips": {"right_to_wrong": {...}, ...}}}}
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,12 +15,15 @@ import pyarrow.parquet as pq
 from tasks.config import Forgetting, Generation, Recipe, Section
 from tasks.config.base_model import KeyedBaseModel
 from tasks.data.base_model import folder_of
+from tasks.report.facts import read_rows
+from tasks.scoring.flips import flips
 from tasks.scoring.job import Job, Way, base_way, score, write_no_result
+from tasks.scoring.leakage import counted, overlaps
 from tasks.scoring.probes import digests_of, examples_of, load_suite
 from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, write_json
 from tasks.stage_main import main
 
-VERSION = "1"
+VERSION = "2"
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
@@ -41,6 +45,9 @@ class ForgettingSection(Section):
 
     max_examples: int | None
     """At most this many rows of each probe."""
+
+    leave_out_overlaps: bool
+    """Leave rows out that stand, nearly the same, in the training split."""
 
     generation: Generation
     """How completions are generated."""
@@ -69,6 +76,7 @@ def select(recipe: Recipe) -> ForgettingSection:
         probes=wanted.probes,
         max_drop=wanted.max_drop,
         max_examples=wanted.max_examples,
+        leave_out_overlaps=wanted.leave_out_overlaps,
         generation=recipe.generation,
         max_prompt_tokens=recipe.train.max_prompt_tokens,
         resamples=recipe.test.resamples,
@@ -100,10 +108,35 @@ def write(section: ForgettingSection, inputs: Inputs, output: Output) -> Counted
             loaded, section.max_examples, output.scratch, known_ids, known_prompts
         )
     ]
+    leakage, examples = _without_overlaps(section, examples, inputs)
     metrics = {loaded.name: loaded.metrics for loaded in suite}
     result = score(_job(section, examples, metrics, inputs, output), output.scratch, "forgetting")
-    write_json(output.path / "probes.json", judged(_probes(result), section.max_drop))
+    rows = list(read_rows(output.path / "predictions.jsonl"))
+    probes = _probes(result, rows, section.max_drop)
+    probes = {name: {**probe, "leakage": leakage[name]} for name, probe in probes.items()}
+    write_json(output.path / "probes.json", judged(probes, section.max_drop))
     return Counted(len(examples), {"probes": len(suite)})
+
+
+def _without_overlaps(
+    section: ForgettingSection, examples: list[dict[str, Any]], inputs: Inputs
+) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """What of each probe stands, nearly the same, in the training split; and the rows to score."""
+    by_probe: dict[str, list[str]] = defaultdict(list)
+    for example in examples:
+        by_probe[example["task"]].append(example["id"])
+    found = overlaps(
+        {example["id"]: example["text"] for example in examples},
+        inputs["template"] / "examples.parquet",
+        inputs["split"] / "train.parquet",
+    )
+    left_out = section.leave_out_overlaps
+    leakage = {
+        name: {**counted(ids, found), "left_out": left_out} for name, ids in by_probe.items()
+    }
+    if left_out:
+        examples = [example for example in examples if example["id"] not in found]
+    return leakage, examples
 
 
 def judged(probes: Mapping[str, Mapping[str, Any]], max_drop: float) -> dict[str, Any]:
@@ -145,6 +178,7 @@ def _job(
         compare=(("tuned", "base"),),
         generation=section.generation,
         max_prompt_tokens=section.max_prompt_tokens,
+        min_effect=section.max_drop,
         resamples=section.resamples,
         seed=section.seed,
         output=output.path.absolute(),
@@ -152,7 +186,27 @@ def _job(
     )
 
 
-def _probes(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def verdict(change: Mapping[str, float], max_drop: float) -> str:
+    """What may be said of a probe.
+
+    Args:
+        change: `value`, `low`, `high` and `n` of after - before.
+        max_drop: The budget, 0 to 1.
+
+    Returns:
+        `forgotten`: it fell past the budget, and not by chance; `kept`: its whole 95% interval is
+        within the budget, on rows enough to have met what befalls a share of that size (the rule
+        of three: 3 / rows); `uncertain`: neither, so more rows are needed.
+    """
+    if change["value"] < -max_drop and change["high"] < 0:
+        return "forgotten"
+    enough = max_drop == 0 or change["n"] >= 3 / max_drop
+    return "kept" if change["low"] >= -max_drop and enough else "uncertain"
+
+
+def _probes(
+    result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], max_drop: float
+) -> dict[str, dict[str, Any]]:
     probes = {}
     for name, change in result["differences"]["tuned-base"]["tasks"].items():
         ways, metric = result["tasks"][name]["ways"], change["metric"]
@@ -161,13 +215,21 @@ def _probes(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             "before": ways["base"][metric]["value"],
             "after": ways["tuned"][metric]["value"],
             "delta": change["value"],
-            **{key: change[key] for key in ("low", "high", "n")},
+            **{key: change[key] for key in ("low", "high", "n", "p", "p_holm")},
+            "verdict": verdict(change, max_drop),
+            **{key: change[key] for key in ("detectable", "needed_n")},
+            "flips": flips([row for row in rows if row["task"] == name], metric),
         }
     return probes
 
 
 STAGE = Stage(
-    "forgetting", VERSION, needs=("split", "train"), select=select, write=write, files=files
+    "forgetting",
+    VERSION,
+    needs=("template", "split", "train"),
+    select=select,
+    write=write,
+    files=files,
 )
 run = STAGE.run
 

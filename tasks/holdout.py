@@ -7,14 +7,32 @@ Every way gets the same prompts; in-context learning has worked examples from th
 before them.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from tasks.config import Generation, Holdout, Recipe, Section
 from tasks.config.base_model import KeyedBaseModel
 from tasks.data.base_model import folder_of
-from tasks.scoring.job import Job, Way, base_way, metrics_of_tasks, score
-from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder
+from tasks.scoring.job import (
+    DEFAULT_MIN_EFFECT,
+    Job,
+    TaskPrompts,
+    Way,
+    base_way,
+    metrics_of_tasks,
+    prompts_of_tasks,
+    score,
+)
+from tasks.scoring.leakage import SIMILARITY, counted, overlaps, texts_of
+from tasks.scoring.phrasings import SCHEMA, phrased, some
+from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, logger, write_json
 from tasks.stage_main import main
 
-VERSION = "1"
+VERSION = "2"
 
 
 class TestSection(Section):
@@ -29,11 +47,18 @@ class TestSection(Section):
     metrics: dict[str, tuple[str, ...]]
     """Task -> its metrics, the deciding one first."""
 
+    prompts: dict[str, TaskPrompts]
+    """Task -> its phrasings."""
+
     generation: Generation
     """How completions are generated."""
 
     max_prompt_tokens: int
     """Length limit of a prompt, worked examples included."""
+
+    min_gain: float
+    """The gain that is asked for (`registry.min_gain`): what the test is to tell, and how many
+    rows that takes, depends on it."""
 
     seed: int
     """Seed of the bootstrap and of the draw of worked examples."""
@@ -49,8 +74,10 @@ def select(recipe: Recipe) -> TestSection:
         base_model=recipe.base_model,
         test=recipe.test,
         metrics=metrics_of_tasks(recipe),
+        prompts=prompts_of_tasks(recipe),
         generation=recipe.generation,
         max_prompt_tokens=recipe.train.max_prompt_tokens,
+        min_gain=recipe.registry.min_gain,
         seed=recipe.split.seed,
     )
 
@@ -61,11 +88,17 @@ def files(section: TestSection) -> dict[str, str]:
 
 
 def write(section: TestSection, inputs: Inputs, output: Output) -> Counted:
-    """Score base, baselines and tuned model on the test split."""
+    """Score base, baselines and tuned model on the test split.
+
+    Raises:
+        BadData: All rows of a task overlap with the training split and are to be left out.
+    """
     baselines = _baselines(section)
     ways = baselines | {"tuned": Way(model=(inputs["train"] / "model").absolute())}
+    examples = _examples(section, inputs, output).absolute()
     job = Job(
-        examples=(inputs["split"] / "test.parquet").absolute(),
+        examples=examples,
+        phrasings=_phrasings(section, inputs, examples, output.scratch.absolute()),
         metrics=section.metrics,
         ways=ways,
         shots_from=(inputs["split"] / "train.parquet").absolute(),
@@ -73,26 +106,105 @@ def write(section: TestSection, inputs: Inputs, output: Output) -> Counted:
         generation=section.generation,
         max_prompt_tokens=section.max_prompt_tokens,
         max_examples=section.test.max_examples,
+        min_gain=section.min_gain,
+        min_effect=section.min_gain or DEFAULT_MIN_EFFECT,
         resamples=section.test.resamples,
         seed=section.seed,
         output=output.path.absolute(),
         events=output.scratch.absolute() / "events.jsonl",
     )
     result = score(job, output.scratch, "test")
+    _tell_what_did_not_fit(result, section.max_prompt_tokens)
     num_examples = result["differences"]["tuned-base"]["macro"]["n"]
     return Counted(num_examples, {"examples": num_examples, "ways": len(ways)})
 
 
+def _examples(section: TestSection, inputs: Inputs, output: Output) -> Path:
+    """The test rows to score; which of them overlap with the training split is written down."""
+    path = inputs["split"] / "test.parquet"
+    rows = pq.read_table(path)
+    ids, tasks = rows["id"].to_pylist(), rows["task"].to_pylist()
+    examples = inputs["template"] / "examples.parquet"
+    texts = dict(texts_of(examples, set(ids)))
+    found = overlaps(texts, examples, inputs["split"] / "train.parquet")
+    by_task = {
+        task: counted([row for row, of in zip(ids, tasks, strict=True) if of == task], found)
+        for task in section.metrics
+    }
+    left_out = section.test.leave_out_overlaps
+    leakage = {"threshold": SIMILARITY, "left_out": left_out, "tasks": by_task}
+    write_json(output.path / "leakage.json", leakage)
+    for task, entry in by_task.items():
+        if entry["overlapping"]:
+            message = "test: %d of %d rows of %s stand, nearly the same, in the training split%s"
+            ending = ", and are left out" if left_out else ""
+            logger.warning(message, entry["overlapping"], entry["rows"], task, ending)
+    if not left_out or not found:
+        return path
+    kept = output.scratch / "test.parquet"
+    pq.write_table(rows.filter([row not in found for row in ids]), kept)
+    return kept
+
+
+def _phrasings(section: TestSection, inputs: Inputs, examples: Path, scratch: Path) -> Path | None:
+    """Some test records in several phrasings; None where no task has several."""
+    test = pq.read_table(examples, columns=["id", "task"])
+    rows = []
+    for task, own in section.prompts.items():
+        ids = [row["id"] for row in test.to_pylist() if row["task"] == task]
+        asked = some(ids, section.test.phrased_examples)
+        records = inputs["ingest"] / f"{task}.parquet"
+        rows += phrased(task, own.load(), section.test.phrasings, records, asked)
+    if not rows:
+        return None
+    path = scratch / "phrasings.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
+    return path
+
+
 def _baselines(section: TestSection) -> dict[str, Way]:
-    shots = {"zero_shot": 0, "one_shot": 1, "few_shot": section.test.few_shot_examples}
+    asked = section.test.few_shot_examples
+    first, *others = dict.fromkeys([asked] if isinstance(asked, int) else asked)
+    shots = {
+        "zero_shot": {"base": 0},
+        "one_shot": {"one_shot": 1},
+        "few_shot": {"few_shot": first} | {f"few_shot_{number}": number for number in others},
+    }
     names = dict.fromkeys(("zero_shot", *section.test.baselines))  # base is always measured
     return {
-        "base" if name == "zero_shot" else name: base_way(section.base_model, shots[name])
+        way: base_way(section.base_model, number)
         for name in names
+        for way, number in shots[name].items()
     }
 
 
-STAGE = Stage("test", VERSION, needs=("split", "train"), select=select, write=write, files=files)
+def _tell_what_did_not_fit(result: Mapping[str, Any], limit: int) -> None:
+    for way, told in result["generation"].items():
+        shots = told["shots"]
+        missing = sum(
+            rows for number, rows in shots["fitted"].items() if int(number) < shots["asked"]
+        )
+        if missing:
+            logger.warning(
+                "test: %s: %d rows had fewer than %d examples in their prompts, for not all of "
+                "them fit into train.max_prompt_tokens = %d (on average %.1f)",
+                *(way, missing, shots["asked"], limit, shots["fitted_mean"]),
+            )
+        if told["truncated_prompts"]:
+            logger.warning(
+                "test: %s: %d prompts lost their end, being longer than the limit",
+                *(way, told["truncated_prompts"]),
+            )
+
+
+STAGE = Stage(
+    "test",
+    VERSION,
+    needs=("ingest", "template", "split", "train"),
+    select=select,
+    write=write,
+    files=files,
+)
 run = STAGE.run
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from tasks.scoring.job import Job, Way, metrics_of_tasks, score, write_no_result
 from tasks.stage import Counted, Inputs, Output, Stage
 from tasks.stage_main import main
 
-VERSION = "1"
+VERSION = "2"
 
 
 class ValidateSection(Section):

@@ -5,14 +5,17 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tasks import forgetting, holdout, validate
 from tasks.config import BaseModelSection, Forgetting, Generation, Holdout, Recipe
 from tasks.errors import BadData, BadInput, BadRecipe
+from tasks.scoring.job import TaskPrompts
 from tasks.scoring.probes import digests_of, examples_of, load_suite
 from tasks.stage import Artifact, Inputs
-from tests.toy import ECHO, WORDS, examples, save_model, write_examples
+from tests.toy import ECHO, SCHEMA, WORDS, examples, save_model, write_examples
 
 GENERATION = Generation(max_new_tokens=6, batch_tokens=400)
 SUITE = """\
@@ -46,9 +49,31 @@ def inputs(tmp_path: Path, models: dict[str, Path]) -> Inputs:
     write_examples(split / "train.parquet", rows[:22] + rows[30:34])
     write_examples(split / "validation.parquet", rows[22:24] + rows[34:36])
     write_examples(split / "test.parquet", rows[22:30] + rows[36:])
+    texts = [{**row, "text": row["id"]} for row in rows]
+    schema = SCHEMA.append(pa.field("text", pa.string()))
+    (tmp_path / "workspace" / "template").mkdir()
+    pq.write_table(
+        pa.Table.from_pylist(texts, schema=schema),
+        tmp_path / "workspace" / "template" / "examples.parquet",
+    )
+    (tmp_path / "workspace" / "ingest").mkdir()
+    for task in ("echo", "again"):
+        records = [
+            {
+                "id": row["id"],
+                "references": row["references"],
+                "text": row["completion"],
+                "said": row["completion"],
+            }
+            for row in rows
+            if row["task"] == task
+        ]
+        pq.write_table(
+            pa.Table.from_pylist(records), tmp_path / "workspace" / "ingest" / f"{task}.parquet"
+        )
     made = {
         name: Artifact(name, tmp_path / "workspace" / name, name, 1, "ran", 0.0, {})
-        for name in ("split", "train")
+        for name in ("ingest", "template", "split", "train")
     }
     return Inputs(tmp_path / "workspace", made)
 
@@ -81,8 +106,10 @@ def holdout_section(models: dict[str, Path], base: str = "base", **test: Any) ->
         base_model=BaseModelSection(path=str(models[base])),
         test=Holdout(**{"resamples": 1000, "few_shot_examples": 4, **test}),
         metrics={"echo": ("rougeL", "bleu"), "again": ("accuracy", "macro_f1")},
+        prompts={},
         generation=GENERATION,
         max_prompt_tokens=100,
+        min_gain=0.0,
         seed=7,
     )
 
@@ -100,6 +127,7 @@ def forgetting_section(models: dict[str, Path], probes: str | None) -> Any:
         probes=probes,
         max_drop=0.05,
         max_examples=5,
+        leave_out_overlaps=False,
         generation=GENERATION,
         max_prompt_tokens=100,
         resamples=1000,
@@ -128,20 +156,33 @@ def test_validate_without_a_validation_split(inputs: Inputs) -> None:
     assert predictions_of(artifact.path) == []
 
 
-def test_test(inputs: Inputs, models: dict[str, Path]) -> None:
-    section = holdout_section(models, baselines=("one_shot", "few_shot"), max_examples=6)
+def test_test(inputs: Inputs, models: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
+    section = holdout_section(
+        models, baselines=("one_shot", "few_shot"), few_shot_examples=(4, 9), max_examples=6
+    )
     artifact = holdout.run(section, inputs)
     metrics, rows = metrics_of(artifact.path), predictions_of(artifact.path)
     assert artifact.rows == len(rows) == 6 + 4
-    assert list(metrics["ways"]) == ["base", "one_shot", "few_shot", "tuned"]
-    assert list(metrics["differences"]) == ["tuned-base", "tuned-one_shot", "tuned-few_shot"]
+    assert list(metrics["ways"]) == ["base", "one_shot", "few_shot", "few_shot_9", "tuned"]
+    others = ["base", "one_shot", "few_shot", "few_shot_9"]
+    assert list(metrics["differences"]) == [f"tuned-{way}" for way in others]
     macro = metrics["differences"]["tuned-base"]["macro"]
-    assert set(macro) == {"value", "low", "high", "n", "p"}
+    assert set(macro) == {"value", "low", "high", "n", "p", "decided", "detectable", "needed_n"}
+    of_tasks = metrics["differences"]["tuned-base"]["tasks"].values()
+    assert all(entry["p"] <= entry["p_holm"] <= 1 for entry in of_tasks)
     of_way = {way: metrics["ways"][way]["macro/primary"]["value"] for way in ("tuned", "base")}
     assert macro["value"] == pytest.approx(of_way["tuned"] - of_way["base"], abs=2e-6)
     shots = metrics["generation"]["few_shot"]["shots"]
     assert shots["asked"] == 4 and 1 < shots["fitted_mean"] <= 4
-    assert metrics["generation"]["base"]["shots"] == {"asked": 0, "fitted_mean": 0.0}
+    many = metrics["generation"]["few_shot_9"]["shots"]["fitted"]
+    assert sum(many.values()) == 10 and many.get("9", 0) < 10
+    assert "few_shot_9: " in caplog.text and "had fewer than 9 examples" in caplog.text
+    none = {"asked": 0, "fitted_mean": 0.0, "fitted": {"0": 10}}
+    assert metrics["generation"]["base"]["shots"] == none
+    assert metrics["best_in_context"] in others[1:]
+    assert metrics["generation"]["tuned"]["relative_cost"] == 1.0
+    assert metrics["generation"]["few_shot"]["relative_cost"] > 1.5
+    assert all(entry["human"] == {} for entry in metrics["tasks"].values())
     tokens = [metrics["generation"][way]["tokens_per_request"] for way in metrics["ways"]]
     assert tokens[0] < tokens[1] < tokens[2]
     _check_predictions(metrics, rows)
@@ -168,8 +209,50 @@ def test_a_decoder_only_model_does_not_differ_from_itself(
     section = holdout_section(models, base="decoder", baselines=("few_shot",))
     metrics = metrics_of(holdout.run(section, inputs).path)
     macro = metrics["differences"]["tuned-base"]["macro"]
-    assert macro == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 12, "p": 1.0}
+    same = {"value": 0.0, "low": 0.0, "high": 0.0, "n": 12, "p": 1.0}
+    # 12 rows that do not differ say nothing of what befalls fewer than one in four.
+    assert macro == {**same, "decided": False, "detectable": 0.25, "needed_n": 150}
     assert metrics["generation"]["few_shot"]["shots"]["fitted_mean"] > 1
+
+
+def test_phrasings(inputs: Inputs, models: dict[str, Path], tmp_path: Path) -> None:
+    prompts = tmp_path / "echo.yaml"
+    prompts.write_text(ECHO)
+    echo = TaskPrompts(prompts=str(prompts), promptsource=None, digest="x")
+    section = holdout_section(models, baselines=("zero_shot",), phrased_examples=5)
+    section = section.model_copy(update={"prompts": {"echo": echo}})
+    metrics = metrics_of(holdout.run(section, inputs).path)
+    assert list(metrics["phrasings"]) == ["echo"]
+    told = metrics["phrasings"]["echo"]
+    kinds = {name: (entry["heldout"], entry["n"]) for name, entry in told["templates"].items()}
+    assert kinds == {"plain": (False, 5), "other": (True, 5)}
+    seen, heldout = (told["templates"][name]["value"] for name in ("plain", "other"))
+    assert told["seen"]["value"] == seen and told["heldout"]["value"] == heldout
+    assert told["spread"] == pytest.approx(abs(seen - heldout), abs=2e-6)
+    assert told["difference"]["value"] == pytest.approx(seen - heldout, abs=2e-6)
+
+
+def test_overlapping_rows_are_told_and_left_out(
+    inputs: Inputs, models: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = inputs["template"] / "examples.parquet"
+    rows = pq.read_table(path).to_pylist()
+    leaked, twin = rows[22], rows[3]  # of test, of train
+    leaked["text"] = twin["text"] = "a long text that stands in train and in test as well"
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
+    split = inputs["split"]
+    write_examples(split / "test.parquet", rows[22:30] + rows[36:])
+    section = holdout_section(models, baselines=("zero_shot",), leave_out_overlaps=True)
+    artifact = holdout.run(section, inputs)
+    leakage = json.loads((artifact.path / "leakage.json").read_text())
+    assert leakage["left_out"] is True
+    entry = leakage["tasks"]["echo"]
+    assert (entry["rows"], entry["overlapping"]) == (8, 1)
+    assert entry["examples"] == [{"id": leaked["id"], "train_id": twin["id"], "similarity": 1.0}]
+    assert leakage["tasks"]["again"]["overlapping"] == 0
+    assert leaked["id"] not in {row["id"] for row in predictions_of(artifact.path)}
+    assert artifact.rows == 11
+    assert "1 of 8 rows of echo stand, nearly the same" in caplog.text
 
 
 def test_base_model_is_an_input(inputs: Inputs, models: dict[str, Path]) -> None:
@@ -194,10 +277,34 @@ def test_forgetting(inputs: Inputs, models: dict[str, Path], suite: Path) -> Non
     for probe in result["probes"].values():
         assert probe["delta"] == pytest.approx(probe["after"] - probe["before"], abs=2e-6)
         assert probe["low"] <= probe["delta"] <= probe["high"]
+        assert (probe["leakage"]["overlapping"], probe["leakage"]["left_out"]) == (0, False)
+        assert probe["verdict"] != "kept"  # not on 5 rows
+        assert probe["needed_n"] >= 3 / 0.05
+        lost, won = probe["flips"]["right_to_wrong"], probe["flips"]["wrong_to_right"]
+        assert 0 <= lost["share"] + won["share"] <= 1
     assert set(metrics_of(artifact.path)["ways"]) == {"base", "tuned"}
     assert forgetting.run(section, inputs).state == "reused"
     suite.write_text(suite.read_text().replace("max_examples: 3", "max_examples: 2"))
     assert not forgetting.STAGE.is_valid(section, inputs)
+
+
+def test_neutral_text_is_a_probe(inputs: Inputs, tiny_models: dict[str, Path], suite: Path) -> None:
+    (inputs["train"] / "model").unlink()
+    (inputs["train"] / "model").symlink_to(tiny_models["t5"])
+    models = {"base": tiny_models["t5"]}
+    told = suite.read_text().partition("probes:")[0] + (
+        "probes:\n  - {name: text, source: {path: data/echo.jsonl, columns: "
+        "{text: said, original: said}}, prompts: text_continuation, metrics: [inverse_perplexity]}"
+    )
+    suite.write_text(told)
+    artifact = forgetting.run(forgetting_section(models, str(suite)), inputs)
+    probe = json.loads((artifact.path / "probes.json").read_text())["probes"]["text"]
+    assert probe["metric"] == "inverse_perplexity"
+    assert 0 < probe["before"] == probe["after"] < 1
+    assert probe["flips"] is None
+    # Nothing is generated where no metric reads it.
+    assert all(row["completions"]["tuned"] == "" for row in predictions_of(artifact.path))
+    assert metrics_of(artifact.path)["generation"]["tuned"]["tokens_per_request"] == 0.0
 
 
 def test_forgetting_without_probes(inputs: Inputs, models: dict[str, Path]) -> None:
@@ -208,6 +315,23 @@ def test_forgetting_without_probes(inputs: Inputs, models: dict[str, Path]) -> N
         "worst": None,
         "probes": {},
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "n", "expected"),
+    [
+        (-0.2, -0.3, -0.1, 100, "forgotten"),
+        (-0.2, -0.5, 0.1, 20, "uncertain"),  # may be noise
+        (-0.04, -0.045, -0.01, 1000, "kept"),  # certain, but within the budget
+        (0.01, -0.04, 0.06, 200, "kept"),
+        (0.0, -0.2, 0.2, 20, "uncertain"),
+        (0.0, 0.0, 0.0, 20, "uncertain"),  # too few rows to say that nothing happened
+        (0.0, 0.0, 0.0, 60, "kept"),
+    ],
+)
+def test_verdict(value: float, low: float, high: float, n: int, expected: str) -> None:
+    change = {"value": value, "low": low, "high": high, "n": n}
+    assert forgetting.verdict(change, 0.05) == expected
 
 
 def test_budget() -> None:
@@ -273,7 +397,8 @@ def recipe(**changes: Any) -> Recipe:
 
 
 def test_metrics_follow_the_kind_of_task() -> None:
-    assert validate.select(recipe()).metrics == {"t": ("rougeL", "rouge1", "rouge2")}
+    chosen = ("rougeL", "rouge1", "rouge2", "fabrication", "omission")
+    assert validate.select(recipe()).metrics == {"t": chosen}
     tasks = [{"name": "t", "source": {"path": "x"}, "prompts": "dates", "metrics": ["chrf"]}]
     assert holdout.select(recipe(tasks=tasks)).metrics == {"t": ("chrf",)}
     tasks[0]["metrics"] = ["rogueL"]

@@ -31,7 +31,7 @@ WORDS = ("red", "green", "blue", "yellow", "white", "black")
 
 
 def save_model(folder: Path, kind: str, seed: int = 0) -> Path:
-    """A model folder of random weights; kind "t5", "gpt2" or "llama"."""
+    """A model folder of random weights; kind "t5", "gpt2", "llama" or "mamba"."""
     import torch
     import transformers as tf
 
@@ -57,6 +57,11 @@ def save_model(folder: Path, kind: str, seed: int = 0) -> Path:
         )
         config.bos_token_id = None
         model = tf.GPT2LMHeadModel(config)
+    elif kind == "mamba":
+        config = tf.MambaConfig(
+            **shared, hidden_size=32, state_size=4, num_hidden_layers=2, initializer_range=0.5
+        )
+        model = tf.MambaForCausalLM(config)
     else:
         config = tf.LlamaConfig(
             **shared,

@@ -12,6 +12,7 @@ from pydantic import Field
 from tasks.config.section import Section, Share
 
 Positive = Annotated[int, Field(ge=1)]
+Shots = Annotated[int, Field(ge=2)]
 
 
 class Generation(Section):
@@ -36,15 +37,31 @@ class Generation(Section):
 class Holdout(Section):
     """What the tuned model is measured against on the test split."""
 
-    baselines: tuple[Literal["zero_shot", "one_shot", "few_shot"], ...] = ("zero_shot", "few_shot")
+    baselines: tuple[Literal["zero_shot", "one_shot", "few_shot"], ...] = (
+        "zero_shot",
+        "one_shot",
+        "few_shot",
+    )
     """The base model with no, one or several examples in its prompt, drawn from train. The
     base model without examples (`zero_shot`) is always measured."""
 
-    few_shot_examples: Annotated[int, Field(ge=2)] = 3
-    """Examples in a few-shot prompt; fewer where the prompt limit does not hold them."""
+    few_shot_examples: Shots | Annotated[tuple[Shots, ...], Field(min_length=1)] = (3, 5)
+    """Examples in a few-shot prompt; fewer where the prompt limit does not hold them. Several
+    numbers are measured one by one: the first as `few_shot`, 5 as `few_shot_5`."""
 
     max_examples: Positive | None = None
     """At most this many test records of each task, chosen by their hash; all when left out."""
+
+    phrasings: Annotated[int, Field(ge=0)] = 4
+    """Phrasings, half of them never trained on, in which the tuned model is asked the same records,
+    to see how much hangs on the wording; 0 leaves it out."""
+
+    phrased_examples: Positive = 40
+    """So many test records of each task are asked in several phrasings."""
+
+    leave_out_overlaps: bool = False
+    """Leave out of the score what stands, nearly the same, in the training split (4 in 5 of its
+    word 3-grams). How many rows that are is reported in any case (`leakage.json`)."""
 
     resamples: Annotated[int, Field(ge=1000)] = 10_000
     """Bootstrap resamples behind every 95% interval."""
@@ -62,6 +79,9 @@ class Forgetting(Section):
 
     max_examples: Positive | None = None
     """At most this many rows of each probe; all when left out."""
+
+    leave_out_overlaps: bool = False
+    """Leave rows out of a probe that stand, nearly the same, in the training split."""
 
     remedies: tuple[Literal["interpolate", "replay", "lora"], ...] = ()
     """Ways to win back what was forgotten, to be tried in this order when the budget is broken."""

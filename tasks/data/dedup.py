@@ -62,6 +62,36 @@ def near_duplicate_clusters(texts: Iterable[str], threshold: float) -> list[int]
     return clusters
 
 
+def nearest(
+    texts: Iterable[str], known: Iterable[str], threshold: float
+) -> list[tuple[int, float] | None]:
+    """For each text, the known one that is most like it.
+
+    Args:
+        texts: The texts.
+        known: What they are looked up in; read once, one after the other.
+        threshold: As for `near_duplicate_clusters`.
+
+    Returns:
+        Position among the known texts and estimated similarity; None where none is alike.
+    """
+    from datasketch import MinHashLSH
+
+    own = _signatures(texts)
+    signatures = np.concatenate([own, _signatures(known)])
+    index = MinHashLSH(threshold=threshold, num_perm=NUM_PERMUTATIONS)
+    found: list[tuple[int, float] | None] = [None] * len(own)
+    for start in range(0, index.b * index.r, index.r):
+        for pairs in _alike(signatures, signatures[:, start : start + index.r], threshold):
+            for one, other in np.sort(pairs, axis=1).tolist():
+                if one < len(own) <= other:
+                    similarity = float((signatures[one] == signatures[other]).mean())
+                    best = found[one]
+                    if best is None or similarity > best[1]:
+                        found[one] = (other - len(own), similarity)
+    return found
+
+
 def shingles(text: str) -> Iterable[bytes]:
     """The set of a text's word 3-grams, lower-cased; a shorter text is its own only one."""
     words = _WORD.findall(text.lower())

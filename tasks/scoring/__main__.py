@@ -9,9 +9,8 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -19,22 +18,19 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import torch
+import torch.distributed
 
 from tasks.errors import BadData
-from tasks.launch import report, work
-from tasks.scoring.fewshot import Example, ShotPrompt, first_answer, with_shots
-from tasks.scoring.generate import (
-    Completion,
-    Generator,
-    complete,
-    load_generator,
-    prompt_limit,
-)
-from tasks.scoring.job import Job, Way
-from tasks.scoring.results import Answers, metrics_of, predictions_of
+from tasks.launch import work
+from tasks.scoring.answering import Rank, answers_of
+from tasks.scoring.fewshot import Example
+from tasks.scoring.generate import load_generator
+from tasks.scoring.job import Job
+from tasks.scoring.results import Answers, metrics_of, phrasings_of, predictions_of
 from tasks.stage import write_json
 
-REPORT_EVERY_S = 0.5
+RANKS = {"RANK": 0, "WORLD_SIZE": 1}
+"""Variables of torchrun, and what they are without it."""
 
 
 def main(job_file: str) -> int:
@@ -47,33 +43,46 @@ def main(job_file: str) -> int:
 
 
 def _score(job: Job) -> None:
+    rank = _rank()
     examples = _examples(job)
     answers: dict[str, Answers] = {}
+    variants: list[dict[str, Any]] = []
+    varied = None
     for _, group in groupby(job.ways.items(), key=lambda item: item[1].model):
         ways = dict(group)
         torch.manual_seed(job.seed)
         way = next(iter(ways.values()))
         generator = load_generator(way.model, way.allow_pickle, way.from_scratch)
         for name, way in ways.items():
-            answers[name] = _answers(job, name, way, generator, examples)
+            answers[name] = answers_of(job, name, way, generator, examples, rank)
+        if job.phrasings and name == list(job.ways)[-1]:
+            variants = _with_references(pq.read_table(job.phrasings).to_pylist())
+            varied = answers_of(job, "phrasings", way, generator, variants, rank)
         del generator
         gc.collect()
         torch.cuda.empty_cache()
+    if rank.number:
+        return
     statistics, metrics = metrics_of(job, examples, answers)
+    metrics["phrasings"] = phrasings_of(job, variants, varied) if varied else {}
     with (job.output / "predictions.jsonl").open("w", encoding="utf-8") as file:
         for row in predictions_of(job, examples, answers, statistics):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     write_json(job.output / "metrics.json", metrics)
 
 
+def _rank() -> Rank:
+    number, of = (int(os.environ.get(name, default)) for name, default in RANKS.items())
+    if of > 1:
+        torch.distributed.init_process_group("gloo")
+    return Rank(number, of)
+
+
 def _examples(job: Job) -> list[Example]:
     """The examples to score, each with its `references`, in the file's order."""
-    examples: list[dict[str, Any]] = pq.read_table(job.examples).to_pylist()
+    examples = _with_references(pq.read_table(job.examples).to_pylist())
     by_task: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for example in examples:
-        # A label is what the model is to answer; the field behind it may hold a code instead.
-        answers = [example["label"]] if example["label"] else example["references"]
-        example["references"] = answers or [example["completion"]]
         by_task[example["task"]].append(example)
     if set(by_task) != set(job.metrics):
         found = f"examples of the tasks {', '.join(by_task) or 'none'}"
@@ -82,80 +91,18 @@ def _examples(job: Job) -> list[Example]:
     return [example for task in job.metrics for example in _chosen(by_task[task], job.max_examples)]
 
 
+def _with_references(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for example in examples:
+        # A label is what the model is to answer; the field behind it may hold a code instead.
+        answers = [example["label"]] if example["label"] else example["references"]
+        example["references"] = answers or [example["completion"]]
+    return examples
+
+
 def _chosen(examples: Sequence[Example], max_examples: int | None) -> list[Example]:
     hashed = [hashlib.sha256(example["id"].encode()).digest() for example in examples]
     order = sorted(range(len(examples)), key=hashed.__getitem__)
     return [examples[index] for index in sorted(order[:max_examples])]
-
-
-def _answers(
-    job: Job, name: str, way: Way, generator: Generator, examples: Sequence[Example]
-) -> Answers:
-    prompts = _prompts(job, way, generator, examples)
-    completions = complete(
-        generator,
-        [prompt.text for prompt in prompts],
-        job.generation,
-        job.max_prompt_tokens,
-        _reporter(job, name, len(examples)),
-    )
-    return Answers(
-        texts=[
-            first_answer(completion.text, prompt.shots)
-            for completion, prompt in zip(completions, prompts, strict=True)
-        ],
-        generation=_told(way, prompts, completions),
-    )
-
-
-def _prompts(
-    job: Job, way: Way, generator: Generator, examples: Sequence[Example]
-) -> list[ShotPrompt]:
-    if not way.shots:
-        return [ShotPrompt(example["prompt"]) for example in examples]
-    limit = prompt_limit(generator, job.max_prompt_tokens, job.generation)
-    pools: dict[str, list[Example]] = defaultdict(list)
-    for example in pq.read_table(
-        job.shots_from, columns=["id", "task", "prompt", "completion"]
-    ).to_pylist():
-        pools[example["task"]].append(example)
-
-    def fits(text: str) -> bool:
-        return len(generator.encode(text, None)[0]) <= limit
-
-    return [
-        with_shots(example, pools[example["task"]], way.shots, job.seed, fits)
-        for example in examples
-    ]
-
-
-def _reporter(job: Job, way: str, total: int) -> Callable[[int], None]:
-    started = time.monotonic()
-    last = started
-
-    def reported(done: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= REPORT_EVERY_S or done == total:
-            last = now
-            rate = round(done / max(now - started, 1e-6), 2)
-            report(job.events, "generate", way=way, done=done, total=total, examples_per_s=rate)
-
-    return reported
-
-
-def _told(
-    way: Way, prompts: Sequence[ShotPrompt], completions: Sequence[Completion]
-) -> dict[str, Any]:
-    """What there is to know of a way besides its scores; tokens are means per example."""
-    tokens = sum(done.num_prompt_tokens + done.num_tokens for done in completions)
-    fitted = sum(len(prompt.shots) for prompt in prompts)
-    return {
-        "truncated_prompts": sum(done.truncated_prompt for done in completions),
-        "hit_length_limit": sum(done.hit_length_limit for done in completions),
-        "tokens_per_request": round(tokens / len(completions), 2),
-        "shots": {"asked": way.shots, "fitted_mean": round(fitted / len(prompts), 3)},
-    }
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -142,12 +143,25 @@ def entity_f1(completions: Sequence[str], references: References) -> FloatArray:
     Returns:
         Shape (examples, 3): true positives, false positives, false negatives.
     """
-    rows = []
-    for text, refs in zip(completions, references, strict=True):
-        found = entities(text)
-        counts = [_entity_counts(found, entities(reference)) for reference in refs]
-        rows.append(max(counts, key=lambda count: float(f1(np.array(count, dtype=float)))))
-    return np.array(rows, dtype=float).reshape(-1, 3)
+    return _entity_statistics(completions, references, entities)
+
+
+def entity_span_f1(completions: Sequence[str], references: References) -> FloatArray:
+    """F1 of the texts of named entities, whatever their type.
+
+    0 to 1, higher is better. Aggregation, notation and statistics as `entity_f1`, which this is
+    at least: what it has more are entities found under a wrong type.
+    """
+    return _entity_statistics(completions, references, lambda text: _part(entities(text), 1))
+
+
+def entity_type_f1(completions: Sequence[str], references: References) -> FloatArray:
+    """F1 of the types of named entities, whatever their text: as many persons, as many places.
+
+    0 to 1, higher is better. Aggregation, notation and statistics as `entity_f1`, which this is
+    at least.
+    """
+    return _entity_statistics(completions, references, lambda text: _part(entities(text), 0))
 
 
 def length_ratio(completions: Sequence[str], references: References) -> FloatArray:
@@ -203,8 +217,25 @@ def _ratio(text: str, reference: str) -> float:
     return shorter / longer if longer else 1.0
 
 
-def _entity_counts(
-    found: Counter[tuple[str, str]], expected: Counter[tuple[str, str]]
-) -> tuple[int, int, int]:
+def _entity_statistics(
+    completions: Sequence[str], references: References, parse: Callable[[str], Counter[Any]]
+) -> FloatArray:
+    rows = []
+    for text, refs in zip(completions, references, strict=True):
+        found = parse(text)
+        counts = [_entity_counts(found, parse(reference)) for reference in refs]
+        rows.append(max(counts, key=lambda count: float(f1(np.array(count, dtype=float)))))
+    return np.array(rows, dtype=float).reshape(-1, 3)
+
+
+def _part(typed: Counter[tuple[str, str]], part: int) -> Counter[str]:
+    """Only the types (0) or only the texts (1) of entities."""
+    parts: Counter[str] = Counter()
+    for entity, times in typed.items():
+        parts[entity[part]] += times
+    return parts
+
+
+def _entity_counts(found: Counter[Any], expected: Counter[Any]) -> tuple[int, int, int]:
     hits = (found & expected).total()
     return hits, found.total() - hits, expected.total() - hits

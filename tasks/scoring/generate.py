@@ -3,17 +3,20 @@
 "Summarize: Ana: Lunch? ..."  ->  Completion("Ana and Bo have lunch.", 21, 7, False, False)
 """
 
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from tasks.config import Generation
 from tasks.data.tokenizing import encode_prompt, stop_token_id
 from tasks.errors import BadModel
+from tasks.scoring.decode import Choose, Ends, decode, greedy, sampler
 from tasks.training.model import check_vocabulary, load_model, load_tokenizer
 from tasks.training.precision import pick_device, uses_bf16
 
@@ -87,16 +90,13 @@ def load_generator(
     stops = given.eos_token_id if isinstance(given.eos_token_id, list) else [given.eos_token_id]
     stop_ids = {stop_token_id(tokenizer, bool(model.config.is_encoder_decoder)), *stops} - {None}
     starts = (given.decoder_start_token_id, getattr(model.config, "decoder_start_token_id", None))
-    # What else the folder's generation_config.json sets (beams, penalties, lengths) would make
-    # models incomparable.
-    config: Any = GenerationConfig  # untyped in transformers
-    model.generation_config = config()
-    return Generator(
-        model,
-        tokenizer,
-        stop_ids=tuple(sorted(stop_ids)),
-        start_id=next((token for token in starts if token is not None), None),
-    )
+    start_id = next((token for token in starts if token is not None), None)
+    if model.config.is_encoder_decoder and start_id is None:
+        mend = "set it in config.json"
+        raise BadModel(str(folder), "a decoder_start_token_id", "none", mend)
+    # What else the folder's generation_config.json sets (beams, penalties, lengths) is not used: it
+    # would make models incomparable.
+    return Generator(model, tokenizer, tuple(sorted(stop_ids)), start_id)
 
 
 def prompt_limit(generator: Generator, max_prompt_tokens: int, generation: Generation) -> int:
@@ -124,42 +124,62 @@ def complete(
     prompts: Sequence[str],
     generation: Generation,
     max_prompt_tokens: int,
-    on_batch: Callable[[int], None] = lambda num_done: None,
 ) -> list[Completion]:
-    """Complete prompts.
-
-    Greedy completions do not depend on what else is in a batch, up to the rounding of sums;
-    sampled ones depend on the seed and the whole list of prompts.
-
-    Args:
-        generator: The model.
-        prompts: Texts; each keeps its place.
-        generation: Length limit, sampling and batch size.
-        max_prompt_tokens: Longer prompts lose their end.
-        on_batch: Called after each batch with the number of prompts done.
+    """Complete prompts; see `generate`.
 
     Returns:
         One completion per prompt.
     """
+    completions: dict[int, Completion] = {}
+    for batch in generate(generator, prompts, generation, max_prompt_tokens):
+        completions |= batch
+    return [completions[index] for index in range(len(prompts))]
+
+
+def generate(
+    generator: Generator,
+    prompts: Sequence[str],
+    generation: Generation,
+    max_prompt_tokens: int,
+    skips: Callable[[int, Sequence[int]], bool] = lambda number, batch: False,
+) -> Iterator[dict[int, Completion]]:
+    """Complete prompts batch by batch.
+
+    Greedy completions do not depend on what else is in a batch, up to the rounding of sums;
+    sampled ones depend on the seed and the prompt alone (and on how many times it was given).
+
+    Args:
+        generator: The model.
+        prompts: Texts.
+        generation: Length limit, sampling and batch size.
+        max_prompt_tokens: Longer prompts lose their end.
+        skips: Whether to leave out a batch, given its number and the positions of its prompts.
+            The others stay as they were, so what is left out can be taken from another run.
+
+    Yields:
+        Position of a prompt -> its completion, for one batch.
+    """
     limit = prompt_limit(generator, max_prompt_tokens, generation)
     encoded = [generator.encode(prompt, limit) for prompt in prompts]
-    settings = _settings(generator, generation)
-    completions: dict[int, Completion] = {}
-    torch.manual_seed(generation.seed)
+    seeds = _seeds(prompts, generation.seed) if generation.temperature > 0 else []
+    ends = Ends(
+        stop_ids=generator.stop_ids,
+        start_id=generator.start_id,
+        pad_id=generator.tokenizer.pad_token_id,
+        max_new_tokens=generation.max_new_tokens,
+    )
     lengths = [len(ids) for ids, _ in encoded]
-    for batch in batches(lengths, generation.max_new_tokens, generation.batch_tokens):
-        written = _generate(generator, [encoded[index][0] for index in batch], settings)
-        for index, ids in zip(batch, written, strict=True):
-            stopped = bool(ids) and ids[-1] in generator.stop_ids
-            completions[index] = Completion(
-                text=generator.tokenizer.decode(ids, skip_special_tokens=True).strip(),
-                num_prompt_tokens=lengths[index],
-                num_tokens=len(ids),
-                truncated_prompt=encoded[index][1],
-                hit_length_limit=not stopped,
-            )
-        on_batch(len(completions))
-    return [completions[index] for index in range(len(prompts))]
+    grouped = batches(lengths, generation.max_new_tokens, generation.batch_tokens)
+    for number, batch in enumerate(grouped):
+        if skips(number, batch):
+            continue
+        choose = _choice(generation, [seeds[index] for index in batch] if seeds else [])
+        ids_of = [encoded[index][0] for index in batch]
+        written = decode(generator.model, ids_of, ends, choose)
+        yield {
+            index: _completion(generator, lengths[index], encoded[index][1], ids)
+            for index, ids in zip(batch, written, strict=True)
+        }
 
 
 def batches(lengths: Sequence[int], max_new_tokens: int, batch_tokens: int) -> Iterator[list[int]]:
@@ -180,42 +200,30 @@ def batches(lengths: Sequence[int], max_new_tokens: int, batch_tokens: int) -> I
         order = order[rows:]
 
 
-def _settings(generator: Generator, generation: Generation) -> GenerationConfig:
-    samples = generation.temperature > 0
-    sampling = {"temperature": generation.temperature, "top_p": generation.top_p, "top_k": 0}
-    config: Any = GenerationConfig
-    settings: GenerationConfig = config(
-        max_new_tokens=generation.max_new_tokens,
-        do_sample=samples,
-        use_cache=True,
-        eos_token_id=list(generator.stop_ids),
-        pad_token_id=generator.tokenizer.pad_token_id,
-        decoder_start_token_id=generator.start_id,
-        **(sampling if samples else {}),
+def _completion(
+    generator: Generator, num_prompt_tokens: int, truncated_prompt: bool, ids: Sequence[int]
+) -> Completion:
+    return Completion(
+        text=generator.tokenizer.decode(ids, skip_special_tokens=True).strip(),
+        num_prompt_tokens=num_prompt_tokens,
+        num_tokens=len(ids),
+        truncated_prompt=truncated_prompt,
+        hit_length_limit=ids[-1] not in generator.stop_ids,
     )
-    return settings
 
 
-@torch.inference_mode()
-def _generate(
-    generator: Generator, prompts: Sequence[Sequence[int]], settings: GenerationConfig
-) -> list[list[int]]:
-    """Token ids of one batch of completions, each up to and with its stop token."""
-    width = max(map(len, prompts))
-    ids = torch.full((len(prompts), width), generator.tokenizer.pad_token_id)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        # A decoder goes on from the right end; padding there would stand before its answer.
-        at = slice(0, len(prompt)) if generator.is_encoder_decoder else slice(-len(prompt), None)
-        ids[row, at] = torch.tensor(prompt)
-        mask[row, at] = 1
-    device = generator.model.device
-    generate: Any = generator.model.generate
-    output = generate(ids.to(device), attention_mask=mask.to(device), generation_config=settings)
-    start = 1 if generator.is_encoder_decoder else width
-    return [_until_stop(row, generator.stop_ids) for row in output[:, start:].tolist()]
+def _choice(generation: Generation, seeds: Sequence[int]) -> Choose:
+    if not seeds:
+        return greedy
+    return sampler(generation.temperature, generation.top_p, seeds, generation.max_new_tokens)
 
 
-def _until_stop(ids: list[int], stop_ids: Sequence[int]) -> list[int]:
-    ends = [index for index, token in enumerate(ids) if token in stop_ids]
-    return ids[: ends[0] + 1] if ends else ids
+def _seeds(prompts: Sequence[str], seed: int) -> list[int]:
+    """A seed for each prompt: another one each time that the same prompt is given."""
+    times: Counter[str] = Counter()
+    seeds = []
+    for prompt in prompts:
+        named = f"{seed} {times[prompt]} {prompt}".encode()
+        seeds.append(int.from_bytes(hashlib.sha256(named).digest()[:7], "big"))
+        times[prompt] += 1
+    return seeds

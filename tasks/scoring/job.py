@@ -11,20 +11,27 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.config import BaseModelSection, Generation, Recipe
+from tasks.config import BaseModelSection, Generation, Recipe, Section
 from tasks.data.base_model import folder_of
 from tasks.launch import Event, launch
 from tasks.progress import Bar
-from tasks.prompts.library import load_prompts
+from tasks.prompts.library import PromptFile, load_prompts
 from tasks.prompts.promptsource import load_promptsource
 from tasks.scoring.metrics import DEFAULT_METRICS, check_metrics
 from tasks.stage import Output, write_json
+
+DEFAULT_MIN_EFFECT = 0.02
+"""Where a recipe names no smallest gain that matters."""
 
 NO_RESULT: dict[str, Any] = {
     "ways": {},
     "tasks": {},
     "differences": {},
     "primary": None,
+    "higher_is_better": {},
+    "best_in_context": None,
+    "min_effect": DEFAULT_MIN_EFFECT,
+    "phrasings": {},
     "generation": {},
 }
 """What `metrics.json` holds where there was nothing to score."""
@@ -60,6 +67,10 @@ class Job(BaseModel):
         generation: The recipe's section.
         max_prompt_tokens: Length limit of a prompt, shots included.
         max_examples: At most this many examples of each task, by hash of their ids.
+        min_gain: A difference counts as decided when its interval lies on one side of this.
+        min_effect: The difference that the number of examples needed is given for.
+        phrasings: Parquet file of examples in several phrasings, for the last way to answer; as
+            `tasks.scoring.phrasings` makes them.
         resamples: Bootstrap resamples.
         seed: Of the bootstrap and of the draw of worked examples.
         output: Folder for `predictions.jsonl` and `metrics.json`.
@@ -76,6 +87,9 @@ class Job(BaseModel):
     generation: Generation
     max_prompt_tokens: int
     max_examples: int | None = None
+    min_gain: float = 0.0
+    min_effect: float = DEFAULT_MIN_EFFECT
+    phrasings: Path | None = None
     resamples: int
     seed: int
     output: Path
@@ -127,6 +141,43 @@ def base_way(section: BaseModelSection, shots: int = 0) -> Way:
     )
 
 
+class TaskPrompts(Section):
+    """The prompt file of one task."""
+
+    prompts: str | None
+    """Prompt file, or None where a promptsource file is used."""
+
+    promptsource: str | None
+    """Promptsource file."""
+
+    digest: str
+    """sha256 of the prompt file's content, held-out phrasings included."""
+
+    def load(self) -> PromptFile:
+        """Read it."""
+        return _prompts(self.prompts, self.promptsource)
+
+
+def prompts_of_tasks(recipe: Recipe) -> dict[str, TaskPrompts]:
+    """The prompt file of each task of a recipe.
+
+    Raises:
+        BadPrompt: One is not usable.
+    """
+    return {
+        task.name: TaskPrompts(
+            prompts=task.prompts,
+            promptsource=task.promptsource,
+            digest=_prompts(task.prompts, task.promptsource).digest,
+        )
+        for task in recipe.tasks
+    }
+
+
+def _prompts(prompts: str | None, promptsource: str | None) -> PromptFile:
+    return load_promptsource(promptsource) if promptsource else load_prompts(str(prompts))
+
+
 def metrics_of_tasks(recipe: Recipe) -> dict[str, tuple[str, ...]]:
     """The metrics of each task of a recipe: its own, or those that suit its kind.
 
@@ -140,7 +191,6 @@ def metrics_of_tasks(recipe: Recipe) -> dict[str, tuple[str, ...]]:
             check_metrics(task.metrics, f"{recipe.name}: tasks.{task.name}.metrics")
             chosen[task.name] = task.metrics
         else:
-            source = task.promptsource
-            prompts = load_promptsource(source) if source else load_prompts(str(task.prompts))
+            prompts = _prompts(task.prompts, task.promptsource)
             chosen[task.name] = DEFAULT_METRICS[prompts.task]
     return chosen

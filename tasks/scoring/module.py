@@ -25,39 +25,51 @@ class RegisteredMetric(evaluate.Metric):  # type: ignore[misc]
     metric: str
 
     def _info(self) -> evaluate.MetricInfo:
+        metric = METRICS[self.metric]
+        text = datasets.Value("large_string")
+        nats = metric.reads == "likelihoods"
         features = {
-            "predictions": datasets.Value("large_string"),
-            "references": datasets.List(datasets.Value("large_string")),
+            "predictions": datasets.Value("float64") if nats else text,
+            "references": datasets.List(text),
         }
+        if metric.reads == "sources":
+            features["sources"] = text
+        told = "the nats of the first reference" if nats else "one text each"
         return evaluate.MetricInfo(
-            description=METRICS[self.metric].statistics.__doc__ or "",
+            description=metric.statistics.__doc__ or "",
             citation="",
-            inputs_description="predictions: one text each; references: a list of texts each",
+            inputs_description=f"predictions: {told}; references: a list of texts each",
             features=datasets.Features(features),
         )
 
-    def _compute(self, predictions: Sequence[str], references: References) -> dict[str, Any]:
+    def _compute(
+        self, predictions: Sequence[Any], references: References, **sources: Sequence[str]
+    ) -> dict[str, Any]:
         metric = METRICS[self.metric]
-        statistics = metric.statistics(predictions, references)
+        statistics = metric.statistics(predictions, references, **sources)
         value = float(metric.aggregate(statistics.sum(axis=0)))
         return {self.metric: value, "statistics": statistics}
 
 
-def statistics_of(name: str, completions: Sequence[str], references: References) -> FloatArray:
+def statistics_of(
+    name: str, completions: Sequence[Any], references: References, sources: Sequence[str]
+) -> FloatArray:
     """The statistics of a metric, computed by its `evaluate` module.
 
     Args:
         name: Key of `METRICS`.
-        completions: One text per example; at least one.
+        completions: One text per example, or its nats; at least one.
         references: One or more texts per example.
+        sources: What the model was given, one text per example.
 
     Returns:
         Shape (examples, statistics).
     """
+    more = {"sources": list(sources)} if METRICS[name].reads == "sources" else {}
     with tempfile.TemporaryDirectory() as cache:
         module = evaluate.load(str(MODULES / name), cache_dir=cache, keep_in_memory=True)
         result = module.compute(
-            predictions=list(completions), references=[list(refs) for refs in references]
+            predictions=list(completions), references=[list(refs) for refs in references], **more
         )
     statistics: FloatArray = result["statistics"]
     return statistics

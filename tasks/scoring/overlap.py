@@ -7,7 +7,8 @@ Each function maps completions and their references to sufficient statistics, as
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -69,6 +70,54 @@ def rouge_l_sum(completions: Sequence[str], references: References) -> FloatArra
         Shape (examples, 2): (F1, 1).
     """
     return _rouge("rougeLsum", completions, references)
+
+
+def rouge1_mean(completions: Sequence[str], references: References) -> FloatArray:
+    """`rouge1` against every reference of an example, averaged, instead of the best of them.
+
+    0 to 1, higher is better. Range, direction, aggregation and implementation as `rouge1`; the
+    same where an example has one reference.
+
+    Returns:
+        Shape (examples, 2): (F1, 1).
+    """
+    return _rouge("rouge1", completions, references, np.mean)
+
+
+def rouge2_mean(completions: Sequence[str], references: References) -> FloatArray:
+    """`rouge2` against every reference of an example, averaged, instead of the best of them.
+
+    0 to 1, higher is better. Range, direction, aggregation and implementation as `rouge1`; the
+    same where an example has one reference.
+
+    Returns:
+        Shape (examples, 2): (F1, 1).
+    """
+    return _rouge("rouge2", completions, references, np.mean)
+
+
+def rouge_l_mean(completions: Sequence[str], references: References) -> FloatArray:
+    """`rouge_l` against every reference of an example, averaged, instead of the best of them.
+
+    0 to 1, higher is better. Range, direction, aggregation and implementation as `rouge1`; the
+    same where an example has one reference.
+
+    Returns:
+        Shape (examples, 2): (F1, 1).
+    """
+    return _rouge("rougeL", completions, references, np.mean)
+
+
+def rouge_l_sum_mean(completions: Sequence[str], references: References) -> FloatArray:
+    """`rouge_l_sum` against every reference of an example, averaged, instead of the best of them.
+
+    0 to 1, higher is better. Range, direction, aggregation and implementation as `rouge1`; the
+    same where an example has one reference.
+
+    Returns:
+        Shape (examples, 2): (F1, 1).
+    """
+    return _rouge("rougeLsum", completions, references, np.mean)
 
 
 def bleu(completions: Sequence[str], references: References) -> FloatArray:
@@ -139,12 +188,19 @@ def chrf_of(sums: FloatArray) -> FloatArray:
     return result
 
 
-def _rouge(kind: str, completions: Sequence[str], references: References) -> FloatArray:
+def _rouge(
+    kind: str,
+    completions: Sequence[str],
+    references: References,
+    over_references: Callable[[list[float]], Any] = max,
+) -> FloatArray:
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer([kind], tokenizer=Words())
-    pairs = zip(completions, references, strict=True)
-    values = [scorer.score_multi(refs, text)[kind].fmeasure for text, refs in pairs]
+    values = [
+        over_references([scorer.score(reference, text)[kind].fmeasure for reference in refs])
+        for text, refs in zip(completions, references, strict=True)
+    ]
     return np.column_stack([values, np.ones(len(values))])
 
 

@@ -244,4 +244,5 @@ def _example(loaded: LoadedProbe, record: Record) -> dict[str, Any]:
         "completion": rendered.completion,
         "references": list(record.references),
         "label": rendered.completion if prompts.task == "classification" else None,
+        "text": "\n".join(str(record.values[slot]) for slot in prompts.slots),
     }

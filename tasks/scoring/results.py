@@ -6,6 +6,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from tasks.scoring.answers import FloatArray
@@ -13,12 +14,16 @@ from tasks.scoring.fewshot import Example
 from tasks.scoring.job import Job
 from tasks.scoring.metrics import METRICS
 from tasks.scoring.module import statistics_of
+from tasks.scoring.sensitivity import sensitivity
 from tasks.scoring.statistics import (
     Estimate,
+    detectable,
     difference,
     estimates,
+    holm,
     interval,
     macro_average,
+    needed_examples,
     p_value,
 )
 
@@ -31,11 +36,13 @@ class Answers:
     """What one way had to say.
 
     Attributes:
-        texts: Its answer to each example.
+        texts: Its answer to each example; empty where a task's metrics need none.
+        nats: Of each example's expected completion; 0 where no metric needs it.
         generation: What there is to know of how it came to them.
     """
 
     texts: Sequence[str]
+    nats: Sequence[float]
     generation: Mapping[str, Any]
 
 
@@ -68,6 +75,7 @@ def metrics_of(
         "tasks": {
             task: {
                 "primary": primary[task],
+                "human": _human(job, task, examples),
                 "ways": {
                     way: {name: interval(known[task, way, name]) for name in names}
                     for way in job.ways
@@ -76,11 +84,36 @@ def metrics_of(
             for task, names in job.metrics.items()
         },
         "differences": {
-            f"{one}-{other}": _compared(known, primary, one, other) for one, other in job.compare
+            f"{one}-{other}": _compared(job, known, primary, one, other)
+            for one, other in job.compare
         },
         "primary": sole or "macro/primary",
-        "generation": {way: dict(answers[way].generation) for way in job.ways},
+        "higher_is_better": {
+            name: METRICS[name].higher_is_better
+            for name in dict.fromkeys(chain(*job.metrics.values()))
+        },
+        "best_in_context": _best_in_context(job, known, primary),
+        "min_effect": job.min_effect,
+        "generation": _generation(job, answers),
     }
+
+
+def phrasings_of(job: Job, examples: Sequence[Example], answers: Answers) -> dict[str, Any]:
+    """Prompt sensitivity of each task, by its deciding metric.
+
+    Args:
+        job: What is scored.
+        examples: In several phrasings, task after task.
+        answers: To them.
+    """
+    found = {}
+    for task, (primary, *_) in job.metrics.items():
+        rows = [row for row, example in enumerate(examples) if example["task"] == task]
+        if rows:
+            statistics = _scored(primary, examples, answers, rows)
+            own = [examples[row] for row in rows]
+            found[task] = sensitivity(own, statistics, primary, job.resamples, job.seed)
+    return found
 
 
 def predictions_of(
@@ -114,12 +147,23 @@ def _statistics(
     statistics = {}
     for task, names in job.metrics.items():
         rows = [row for row, example in enumerate(examples) if example["task"] == task]
-        references = [examples[row]["references"] for row in rows]
         for way in job.ways:
-            texts = [answers[way].texts[row] for row in rows]
             for name in names:
-                statistics[task, way, name] = statistics_of(name, texts, references)
+                statistics[task, way, name] = _scored(name, examples, answers[way], rows)
     return statistics
+
+
+def _scored(
+    metric: str, examples: Sequence[Example], answers: Answers, rows: Sequence[int]
+) -> FloatArray:
+    reads_nats = METRICS[metric].reads == "likelihoods"
+    given = answers.nats if reads_nats else answers.texts
+    return statistics_of(
+        metric,
+        [given[row] for row in rows],
+        [examples[row]["references"] for row in rows],
+        [examples[row]["prompt"] for row in rows],
+    )
 
 
 def _of_way(
@@ -142,11 +186,65 @@ def _macro(known: Mapping[Measured, Estimate], primary: Mapping[str, str], way: 
 
 
 def _compared(
-    known: Mapping[Measured, Estimate], primary: Mapping[str, str], one: str, other: str
+    job: Job, known: Mapping[Measured, Estimate], primary: Mapping[str, str], one: str, other: str
 ) -> dict[str, Any]:
     macro = difference(_macro(known, primary, one), _macro(known, primary, other))
-    tasks = {}
-    for task, name in primary.items():
-        gap = difference(known[task, one, name], known[task, other, name])
-        tasks[task] = {"metric": name, **interval(gap), "p": p_value(gap)}
-    return {"macro": {**interval(macro), "p": p_value(macro)}, "tasks": tasks}
+    gaps = {
+        task: difference(known[task, one, name], known[task, other, name])
+        for task, name in primary.items()
+    }
+    corrected = holm([p_value(gap) for gap in gaps.values()])
+    return {
+        "macro": _difference(job, macro),
+        "tasks": {
+            task: {"metric": primary[task], **_difference(job, gap), "p_holm": p_holm}
+            for (task, gap), p_holm in zip(gaps.items(), corrected, strict=True)
+        },
+    }
+
+
+def _difference(job: Job, gap: Estimate) -> dict[str, Any]:
+    """A difference, whether it is decided, and which one so many examples could show."""
+    ends = interval(gap)
+    return {
+        **ends,
+        "p": p_value(gap),
+        "decided": not ends["low"] <= job.min_gain <= ends["high"],
+        "detectable": detectable(gap),
+        "needed_n": needed_examples(gap, job.min_effect) if job.min_effect else None,
+    }
+
+
+def _human(job: Job, task: str, examples: Sequence[Example]) -> dict[str, Any]:
+    """What people score: the first reference against the others, where there are several."""
+    rows = [e for e in examples if e["task"] == task and len(e["references"]) > 1]
+    names = [name for name in job.metrics[task] if METRICS[name].reads != "likelihoods"]
+    if not rows or not names:
+        return {}
+    texts = [row["references"][0] for row in rows]
+    others = [row["references"][1:] for row in rows]
+    sources = [row["prompt"] for row in rows]
+    scored = {
+        name: (statistics_of(name, texts, others, sources), METRICS[name].aggregate)
+        for name in names
+    }
+    found = estimates(scored, job.resamples, job.seed)
+    return {name: interval(estimate) for name, estimate in found.items()}
+
+
+def _best_in_context(
+    job: Job, known: Mapping[Measured, Estimate], primary: Mapping[str, str]
+) -> str | None:
+    """The way with worked examples in its prompts that scores best, if there is any."""
+    ways = [name for name, way in job.ways.items() if way.shots]
+    return max(ways, key=lambda way: _macro(known, primary, way).value, default=None)
+
+
+def _generation(job: Job, answers: Mapping[str, Answers]) -> dict[str, dict[str, Any]]:
+    """What there is to know of each way; its cost is its tokens by those of the last way."""
+    told = {way: dict(answers[way].generation) for way in job.ways}
+    tokens = {way: entry["tokens_per_request"] for way, entry in told.items()}
+    last = list(tokens.values())[-1]
+    for way, entry in told.items():
+        entry["relative_cost"] = round(tokens[way] / last, 3) if last else None
+    return told

@@ -7,6 +7,7 @@ examples, which is what pairs them. One result:
     {"value": 0.412, "low": 0.388, "high": 0.437, "n": 200}
 """
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,6 +18,7 @@ from scipy.special import ndtr, ndtri
 from tasks.scoring.answers import FloatArray
 
 LEVEL = 0.95
+POWER = 0.8
 BATCH = 256
 NOISE = 1e-12
 
@@ -130,6 +132,42 @@ def p_value(estimate: Estimate) -> float:
         below = _uncorrected(below, *correction)
         above = 1 - _uncorrected(1 - above, *correction)
     return round(min(1.0, 2 * min(below, above)), 6)
+
+
+def detectable(estimate: Estimate) -> float:
+    """The smallest true difference that as many examples are likely to show.
+
+    With probability 0.8, the 95% interval of such a difference leaves out 0: 2.8 standard errors
+    (Cohen, 1988, section 1.5), and in any case 3 / examples, for what befalls fewer of them may
+    not be in the sample at all (the rule of three).
+    """
+    return round(max(_shown(estimate), 3 / estimate.num_examples), 6)
+
+
+def needed_examples(estimate: Estimate, effect: float) -> int:
+    """Examples that are likely to show a difference of `effect`, as in `detectable`.
+
+    Args:
+        estimate: A difference, measured on some examples.
+        effect: Above 0.
+    """
+    scaled = estimate.num_examples * (_shown(estimate) / effect) ** 2
+    return math.ceil(max(scaled, 3 / effect))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values corrected for how many there are (Holm, 1979), each in its place."""
+    corrected = [0.0] * len(p_values)
+    least = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = round(least, 6)
+    return corrected
+
+
+def _shown(estimate: Estimate) -> float:
+    deviations = float(ndtri(1 - (1 - LEVEL) / 2) + ndtri(POWER))
+    return deviations * float(estimate.resamples.std())
 
 
 def _counts(random: np.random.Generator, size: int, num_examples: int) -> FloatArray:

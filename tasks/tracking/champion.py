@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.scoring.metrics import METRICS
 from tasks.tracking.decision import ChampionEvidence, Interval
 
 MIN_COMMON = 0.9
@@ -18,6 +19,8 @@ MIN_COMMON = 0.9
 RESAMPLES = 10_000
 CHUNK = 250
 """Resamples drawn at a time, to bound the memory."""
+
+LOWER_IS_BETTER = tuple(name for name, metric in METRICS.items() if not metric.higher_is_better)
 
 Scores = Mapping[str, float]
 
@@ -98,7 +101,10 @@ def _shared_metric(
     """
     records = [record for record in common if record[0] == task]
     first = challenger.by_record[records[0]]
-    candidates = [primary, *(metric for metric in first if metric != primary)]
+    candidates = [
+        primary,
+        *(metric for metric in first if metric not in (primary, *LOWER_IS_BETTER)),
+    ]
     for metric in candidates:
         if all(
             metric in scored.by_record[record]

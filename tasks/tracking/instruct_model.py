@@ -88,8 +88,6 @@ class InstructModel(PythonModel):
 
     def complete(self, prompts: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
         """Generate as the test stage did."""
-        import torch
-
         from tasks.scoring.generate import complete
 
         generation = Generation(
@@ -99,8 +97,7 @@ class InstructModel(PythonModel):
             seed=int(settings["seed"]),
         )
         limit = int(settings["max_prompt_tokens"])
-        with torch.random.fork_rng():  # the seed is for this answer only
-            completions = complete(self.generator, prompts, generation, limit)
+        completions = complete(self.generator, prompts, generation, limit)
         return [completion.text for completion in completions]
 
     def _task_of(self, row: Mapping[str, Any], number: int) -> str:

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.config import Generation
 from tasks.errors import BadModel
+from tasks.scoring.decode import Ends, decode, greedy, sampler
 from tasks.scoring.generate import (
     Completion,
     Generator,
@@ -39,7 +42,7 @@ def run(generator: Generator, prompts: list[str], generation: Generation) -> lis
     return complete(generator, prompts, generation, max_prompt_tokens=100)
 
 
-@pytest.mark.parametrize("kind", ["t5", "gpt2", "llama"])
+@pytest.mark.parametrize("kind", ["t5", "gpt2", "llama", "mamba"])
 def test_batching_changes_nothing(kind: str, model_of: Callable[[str], Generator]) -> None:
     generator = model_of(kind)
     together = run(generator, PROMPTS, GREEDY)
@@ -95,6 +98,54 @@ def test_sampling_follows_its_seed(model_of: Callable[[str], Generator]) -> None
     assert sampled[0] == sampled[1]
     assert sampled[0] != sampled[2]
     assert sampled[0] != run(generator, PROMPTS, Generation(max_new_tokens=8))
+
+
+def test_a_sampled_completion_depends_on_seed_and_prompt_alone(
+    model_of: Callable[[str], Generator],
+) -> None:
+    generator = model_of("gpt2")
+    sampling = Generation(max_new_tokens=8, temperature=1.5, top_p=0.9, batch_tokens=100)
+    twice = run(generator, [*PROMPTS, PROMPTS[0]], sampling)
+    assert [run(generator, [prompt], sampling)[0] for prompt in PROMPTS] == twice[:-1]
+    assert twice[-1] != twice[0]  # given again, it is another draw
+
+
+def test_samples_come_as_often_as_they_are_likely() -> None:
+    import torch
+
+    shares = torch.tensor([0.5, 0.1, 0.3, 0.1])
+    size = 4000
+    logits = (shares.log() * 2.0).expand(size, 4)
+    rows = torch.arange(size)
+    every = sampler(2.0, 1.0, range(size), 3)(logits, rows, 2)
+    assert torch.bincount(every, minlength=4) / size == pytest.approx(shares, abs=0.03)
+    nucleus = sampler(2.0, 0.6, range(size), 3)(logits, rows, 2)
+    expected = torch.tensor([0.5 / 0.8, 0.0, 0.3 / 0.8, 0.0])
+    assert torch.bincount(nucleus, minlength=4) / size == pytest.approx(expected, abs=0.03)
+    likeliest = sampler(2.0, 0.01, range(size), 3)(logits, rows, 0)
+    assert set(likeliest.tolist()) == {0}
+
+
+def test_rows_that_end_early_leave_the_batch(model_of: Callable[[str], Generator]) -> None:
+    generator = model_of("t5")
+    sizes: list[int] = []
+
+    def watched(logits: Any, rows: Any, step: int) -> Any:
+        sizes.append(len(rows))
+        return greedy(logits, rows, step)
+
+    ids = [generator.encode(prompt, None)[0] for prompt in PROMPTS]
+    alone = [decode(generator.model, [one], ends_of(generator), greedy)[0] for one in ids]
+    stop = alone[0][3]
+    ends = replace(ends_of(generator), stop_ids=(stop,))
+    written = decode(generator.model, ids, ends, watched)
+    cut = [row[: row.index(stop) + 1] if stop in row else row for row in alone]
+    assert written == cut
+    assert sizes[0] == len(PROMPTS) > sizes[-1]
+
+
+def ends_of(generator: Generator) -> Ends:
+    return Ends(generator.stop_ids, generator.start_id, generator.tokenizer.pad_token_id, 12)
 
 
 def test_settings_of_the_folder_do_not_count(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from tasks.errors import BadRecipe
 from tasks.prompts.library import Task
+from tasks.scoring.answers import FloatArray
 from tasks.scoring.metrics import DEFAULT_METRICS, METRICS, check_metrics
 from tasks.scoring.module import MODULES, statistics_of
 
@@ -27,9 +28,17 @@ LABELS = ["neg", "pos", "pos", "neutral", "neg", "pos", "neg"]
 GUESSES = ["neg", "pos", "neg", "pos", "no idea", "pos", ""]
 
 
-def value(name: str, completions: list[str], references: list[list[str]]) -> float:
+def statistics(name: str, completions: list[str], references: list[list[str]]) -> FloatArray:
+    """Of any metric: completions are their own sources, and their nats are their lengths."""
     metric = METRICS[name]
-    return float(metric.aggregate(metric.statistics(completions, references).sum(axis=0)))
+    if metric.reads == "likelihoods":
+        return metric.statistics(list(map(len, completions)), references)
+    sources = [completions] if metric.reads == "sources" else []
+    return metric.statistics(completions, references, *sources)
+
+
+def value(name: str, completions: list[str], references: list[list[str]]) -> float:
+    return float(METRICS[name].aggregate(statistics(name, completions, references).sum(axis=0)))
 
 
 def alone(name: str, completion: str, *references: str) -> float:
@@ -40,8 +49,8 @@ def alone(name: str, completion: str, *references: str) -> float:
 def test_rouge_is_the_librarys(name: str) -> None:
     scorer = RougeScorer([name])
     expected = [scorer.score_multi(refs, text)[name].fmeasure for text, refs in TEXTS]
-    statistics = METRICS[name].statistics([t for t, _ in TEXTS], [r for _, r in TEXTS])
-    assert statistics[:, 0] == pytest.approx(expected)
+    rows = statistics(name, [t for t, _ in TEXTS], [r for _, r in TEXTS])
+    assert rows[:, 0] == pytest.approx(expected)
     assert value(name, *map(list, zip(*TEXTS, strict=True))) == pytest.approx(np.mean(expected))
 
 
@@ -94,6 +103,16 @@ def test_macro_f1_of_one_class() -> None:
         ("entity_f1", "None", ["person: Anna"], 0.0),
         ("entity_f1", "Anna", ["none"], 0.0),
         ("entity_f1", "place: Oslo", ["person: Anna", "place: Oslo"], 1.0),
+        ("entity_span_f1", "pet: Anna Lee; place: Oslo", ["person: Anna Lee; place: Oslo"], 1.0),
+        ("entity_span_f1", "person: Bo", ["person: Anna"], 0.0),
+        ("entity_span_f1", "", ["none"], 1.0),
+        ("entity_type_f1", "person: Bo", ["person: Anna"], 1.0),
+        ("entity_type_f1", "pet: Anna", ["person: Anna"], 0.0),
+        ("entity_type_f1", "person: A", ["person: A; person: B"], 2 / 3),
+        ("inverse_perplexity", "", ["abc"], 1.0),
+        ("inverse_perplexity", "aaa", [""], 1.0),
+        ("inverse_perplexity", "aaa", ["äöü"], np.exp(-3 / 6)),
+        ("rouge1_mean", "", ["a", "b"], 0.0),
         ("length_ratio", "a b", ["x", "a b c d"], 0.5),
         ("length_ratio", "", ["a"], 0.0),
         ("length_ratio", "", [""], 1.0),
@@ -120,8 +139,8 @@ def test_entity_f1_is_micro() -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_aggregates_many_sums_at_once(name: str) -> None:
     metric = METRICS[name]
-    statistics = metric.statistics([t for t, _ in TEXTS], [r for _, r in TEXTS])
-    sums = np.stack([statistics.sum(axis=0), statistics[:3].sum(axis=0), 2 * statistics[1]])
+    rows = statistics(name, [t for t, _ in TEXTS], [r for _, r in TEXTS])
+    sums = np.stack([rows.sum(axis=0), rows[:3].sum(axis=0), 2 * rows[1]])
     together = metric.aggregate(sums)
     assert together.shape == (3,)
     assert together == pytest.approx([float(metric.aggregate(row)) for row in sums])
@@ -131,12 +150,34 @@ def test_aggregates_many_sums_at_once(name: str) -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_evaluate_modules(name: str) -> None:
     completions, references = map(list, zip(*TEXTS, strict=True))
+    metric = METRICS[name]
+    given = list(map(len, completions)) if metric.reads == "likelihoods" else completions
+    more = {"sources": completions} if metric.reads == "sources" else {}
     module = evaluate.load(str(MODULES / name), keep_in_memory=True)
-    result = module.compute(predictions=completions, references=references)
+    result = module.compute(predictions=given, references=references, **more)
     assert result[name] == value(name, completions, references)
-    assert "higher is better" in module.description or "Range, direction" in module.description
-    expected = METRICS[name].statistics(completions, references)
-    assert np.array_equal(statistics_of(name, completions, references), expected)
+    direction = "higher is better" if metric.higher_is_better else "lower is better"
+    assert direction in module.description or "Range, direction" in module.description
+    expected = statistics(name, completions, references)
+    assert np.array_equal(statistics_of(name, given, references, completions), expected)
+
+
+@pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL", "rougeLsum"])
+def test_mean_over_references_is_the_librarys(name: str) -> None:
+    scorer = RougeScorer([name])
+    text, refs = TEXTS[0]
+    expected = np.mean([scorer.score(reference, text)[name].fmeasure for reference in refs])
+    assert alone(f"{name}_mean", text, *refs) == pytest.approx(expected)
+    assert alone(f"{name}_mean", text, *refs) < alone(name, text, *refs)
+    assert alone(f"{name}_mean", text, refs[0]) == alone(name, text, refs[0])
+
+
+def test_a_metric_of_which_less_is_better_cannot_decide() -> None:
+    check_metrics(["rougeL", "fabrication"])
+    with pytest.raises(BadRecipe, match="more is better first"):
+        check_metrics(["fabrication", "rougeL"])
+    lower = {name for name, metric in METRICS.items() if not metric.higher_is_better}
+    assert lower == {"fabrication", "omission"}
 
 
 def test_unknown_metrics() -> None:

@@ -6,10 +6,14 @@ from scipy.stats import bootstrap
 
 from tasks.scoring.answers import FloatArray, f1, mean
 from tasks.scoring.statistics import (
+    Estimate,
+    detectable,
     difference,
     estimates,
+    holm,
     interval,
     macro_average,
+    needed_examples,
     p_value,
 )
 
@@ -114,3 +118,32 @@ def test_seed_decides() -> None:
     first, again, other = (interval(estimates(scored, 1000, s)["m"]) for s in (1, 1, 2))
     assert first == again
     assert first != other
+
+
+def test_holm() -> None:
+    # The example of Holm's procedure by hand: 4, 3, 2, 1 times the p values in rising order.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == [0.03, 0.06, 0.06, 0.02]
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_the_number_needed_shows_the_effect_four_times_in_five(share: float) -> None:
+    random = np.random.default_rng(3)
+
+    def gap(num_examples: int) -> Estimate:
+        drawn = random.random(num_examples)
+        change = np.where(drawn < share / 2 + 0.05, 1.0, np.where(drawn > 1 - share / 2, -1.0, 0.0))
+        rows = np.column_stack([change, np.ones(num_examples)])
+        return estimates({"gap": (rows, mean)}, 400, 7)["gap"]
+
+    needed = needed_examples(gap(4000), 0.05)
+    seen = np.mean([interval(gap(needed))["low"] > 0 for _ in range(150)])
+    assert 0.68 < seen < 0.9
+    assert detectable(gap(needed)) == pytest.approx(0.05, rel=0.25)
+
+
+def test_few_rows_that_do_not_differ_show_little() -> None:
+    same = estimates({"gap": (np.column_stack([np.zeros(10), np.ones(10)]), mean)}, 100, 7)["gap"]
+    assert detectable(same) == pytest.approx(0.3)
+    assert needed_examples(same, 0.05) == 60

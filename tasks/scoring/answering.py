@@ -1,0 +1,172 @@
+"""Has a model answer the examples in one way, in every rank its share, and goes on after a kill.
+
+The completions lie beside the events of the job until the stage is done:
+
+    completions/few_shot-5f0c9a2b17d3e8a4.0.jsonl
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch.distributed
+
+from tasks.launch import report
+from tasks.scoring.fewshot import Example, ShotPrompt, first_answer, with_shots
+from tasks.scoring.generate import Completion, Generator, generate, prompt_limit
+from tasks.scoring.job import Job, Way
+from tasks.scoring.kept import Kept
+from tasks.scoring.metrics import METRICS
+from tasks.scoring.nats import nats_of
+from tasks.scoring.results import Answers
+
+REPORT_EVERY_S = 0.5
+
+
+@dataclass(frozen=True)
+class Rank:
+    """This process among those that torchrun started."""
+
+    number: int = 0
+    of: int = 1
+
+    def wait(self) -> None:
+        """Wait until every rank has come here."""
+        if self.of > 1:
+            torch.distributed.barrier()
+
+
+def answers_of(
+    job: Job, name: str, way: Way, generator: Generator, examples: Sequence[Example], rank: Rank
+) -> Answers:
+    """The answers of one way.
+
+    Args:
+        job: What is scored.
+        name: Of the way.
+        way: The way.
+        generator: Its model.
+        examples: What is to be answered.
+        rank: This process.
+    """
+    prompts = _prompts(job, way, generator, examples)
+    writes = [row for row, example in enumerate(examples) if _reads(job, example, False)]
+    texts = [prompts[row].text for row in writes]
+    completions = _completions(job, name, way, generator, texts, rank)
+    written = [""] * len(examples)
+    for row, completion in zip(writes, completions, strict=True):
+        written[row] = first_answer(completion.text, prompts[row].shots)
+    return Answers(
+        texts=written,
+        nats=_nats(job, generator, examples, prompts) if rank.number == 0 else (),
+        generation=_told(way, prompts, completions),
+    )
+
+
+def _reads(job: Job, example: Example, likelihoods: bool) -> bool:
+    """Whether a metric of the example's task reads likelihoods, or one something else."""
+    metrics = job.metrics[example["task"]]
+    return any((METRICS[name].reads == "likelihoods") is likelihoods for name in metrics)
+
+
+def _nats(
+    job: Job, generator: Generator, examples: Sequence[Example], prompts: Sequence[ShotPrompt]
+) -> list[float]:
+    rows = [row for row, example in enumerate(examples) if _reads(job, example, True)]
+    nats = [0.0] * len(examples)
+    if rows:
+        expected = [examples[row]["references"][0] for row in rows]
+        texts = [prompts[row].text for row in rows]
+        found = nats_of(generator, texts, expected, job.generation, job.max_prompt_tokens)
+        for row, value in zip(rows, found, strict=True):
+            nats[row] = value
+    return nats
+
+
+def _completions(
+    job: Job, name: str, way: Way, generator: Generator, prompts: Sequence[str], rank: Rank
+) -> Sequence[Completion]:
+    """Completions of all ranks; those that an earlier attempt left are not made again."""
+    settings = [way, job.generation]
+    made_from = [
+        [part.model_dump(mode="json") for part in settings],
+        job.max_prompt_tokens,
+        prompts,
+    ]
+    kept = Kept.of(job.events.parent / "completions", name, made_from, rank.number)
+    rank.wait()  # what one rank reads here, another must not be writing
+    known = kept.read().keys()
+
+    def skips(number: int, batch: Sequence[int]) -> bool:
+        return number % rank.of != rank.number or known >= set(batch)
+
+    tell = _reporter(job, name, len(known), len(prompts))
+    rank.wait()
+    done = len(known)
+    for batch in generate(generator, prompts, job.generation, job.max_prompt_tokens, skips):
+        kept.add(batch)
+        done += len(batch) * rank.of
+        if rank.number == 0:
+            tell(min(done, len(prompts)))
+    rank.wait()
+    if rank.number == 0:
+        tell(len(prompts))
+    return kept.in_order(len(prompts))
+
+
+def _prompts(
+    job: Job, way: Way, generator: Generator, examples: Sequence[Example]
+) -> list[ShotPrompt]:
+    if not way.shots:
+        return [ShotPrompt(example["prompt"]) for example in examples]
+    limit = prompt_limit(generator, job.max_prompt_tokens, job.generation)
+    pools: dict[str, list[Example]] = defaultdict(list)
+    for example in pq.read_table(
+        job.shots_from, columns=["id", "task", "prompt", "completion"]
+    ).to_pylist():
+        pools[example["task"]].append(example)
+
+    def fits(text: str) -> bool:
+        return len(generator.encode(text, None)[0]) <= limit
+
+    return [
+        with_shots(example, pools[example["task"]], way.shots, job.seed, fits)
+        for example in examples
+    ]
+
+
+def _reporter(job: Job, way: str, known: int, total: int) -> Callable[[int], None]:
+    """What tells the launcher how many are done; the rate is that of this attempt."""
+    started = time.monotonic()
+    last = started
+
+    def reported(done: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= REPORT_EVERY_S or done == total:
+            last = now
+            rate = round((done - known) / max(now - started, 1e-6), 2)
+            report(job.events, "generate", way=way, done=done, total=total, examples_per_s=rate)
+
+    return reported
+
+
+def _told(
+    way: Way, prompts: Sequence[ShotPrompt], completions: Sequence[Completion]
+) -> dict[str, Any]:
+    """What there is to know of a way besides its scores; tokens are means per example."""
+    tokens = sum(done.num_prompt_tokens + done.num_tokens for done in completions)
+    fitted = [len(prompt.shots) for prompt in prompts]
+    return {
+        "truncated_prompts": sum(done.truncated_prompt for done in completions),
+        "hit_length_limit": sum(done.hit_length_limit for done in completions),
+        "tokens_per_request": round(tokens / max(len(completions), 1), 2),
+        "shots": {
+            "asked": way.shots,
+            "fitted_mean": round(sum(fitted) / len(fitted), 3),
+            "fitted": {str(shots): fitted.count(shots) for shots in sorted(set(fitted))},
+        },
+    }

@@ -1,0 +1,112 @@
+"""Reads expected completions with a model and sums up how much they surprise it.
+
+"The boat left the bay at", "dawn and nobody saw it go."  ->  41.5 (nats)
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from tasks.config import Generation
+from tasks.data.tokenizing import encode_completions
+from tasks.errors import BadData
+from tasks.scoring.generate import Generator, batches, prompt_limit
+
+IGNORED = -100
+MAX_LOGITS = 2**27
+"""Of one batch: half a GiB in fp32."""
+
+
+@torch.inference_mode()
+def nats_of(
+    generator: Generator,
+    prompts: Sequence[str],
+    completions: Sequence[str],
+    generation: Generation,
+    max_prompt_tokens: int,
+) -> list[float]:
+    """Negative log likelihood of each completion after its prompt, the stop token left out.
+
+    Args:
+        generator: The model.
+        prompts: Texts; longer ones than the limit lose their end.
+        completions: The expected texts.
+        generation: Sets the size of batches.
+        max_prompt_tokens: Length limit of a prompt.
+
+    Raises:
+        BadData: A prompt with its completion is longer than the model reads.
+    """
+    limit = prompt_limit(generator, max_prompt_tokens, generation)
+    read = [generator.encode(prompt, limit)[0] for prompt in prompts]
+    tokenizer, both = generator.tokenizer, generator.is_encoder_decoder
+    written = [ids[:-1] for ids in encode_completions(completions, tokenizer, both)]
+    lengths = [len(one) + len(other) for one, other in zip(read, written, strict=True)]
+    _check(generator, lengths)
+    vocabulary: int = generator.model.get_input_embeddings().weight.size(0)  # type: ignore[operator]
+    budget = min(generation.batch_tokens, max(1, MAX_LOGITS // vocabulary))
+    nats: dict[int, float] = {}
+    for batch in batches(lengths, 0, budget):
+        pairs = [(read[index], written[index]) for index in batch]
+        nats |= dict(zip(batch, _surprise(generator, pairs), strict=True))
+    return [nats[index] for index in range(len(prompts))]
+
+
+def _surprise(
+    generator: Generator, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
+) -> list[float]:
+    if generator.is_encoder_decoder:
+        logits, labels = _of_encoder_decoder(generator, pairs)
+    else:
+        logits, labels = _of_decoder(generator, pairs)
+    losses = cross_entropy(
+        logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="none"
+    )
+    summed: list[float] = losses.double().sum(dim=1).tolist()
+    return summed
+
+
+def _of_encoder_decoder(
+    generator: Generator, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    device, model = generator.model.device, generator.model
+    pad = generator.tokenizer.pad_token_id
+    ids = _filled([prompt for prompt, _ in pairs], pad).to(device)
+    mask = _filled([[1] * len(prompt) for prompt, _ in pairs], 0).to(device)
+    labels = _filled([text for _, text in pairs], IGNORED).to(device)
+    started = [[generator.start_id, *text[:-1]][: len(text)] for _, text in pairs]
+    decoder_ids = _filled(started, pad).to(device)
+    logits = model(input_ids=ids, attention_mask=mask, decoder_input_ids=decoder_ids).logits
+    return logits, labels
+
+
+def _of_decoder(
+    generator: Generator, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    device = generator.model.device
+    rows = [[*prompt, *text] for prompt, text in pairs]
+    # Padded on the right, a causal model's rows do not see it.
+    ids = _filled(rows, generator.tokenizer.pad_token_id).to(device)
+    mask = _filled([[1] * len(row) for row in rows], 0).to(device)
+    labels = _filled([[IGNORED] * len(prompt) + list(text) for prompt, text in pairs], IGNORED)
+    logits = generator.model(input_ids=ids, attention_mask=mask).logits
+    return logits[:, :-1], labels[:, 1:].to(device)
+
+
+def _filled(rows: Sequence[Sequence[Any]], filler: int) -> torch.Tensor:
+    """Rows of different lengths as a tensor, filled up on the right; at least one column."""
+    width = max(1, *map(len, rows))
+    return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows])
+
+
+def _check(generator: Generator, lengths: Sequence[int]) -> None:
+    positions: int | None = getattr(generator.model.config, "max_position_embeddings", None)
+    if positions is not None and max(lengths) > positions:
+        raise BadData(
+            str(generator.model.name_or_path),
+            f"texts of at most {positions} tokens, the model's limit",
+            f"one of {max(lengths)}",
+            "take shorter texts, such as `format: passages` with fewer `passage_words`",
+        )

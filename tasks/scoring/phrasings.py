@@ -1,0 +1,75 @@
+"""The same records in several phrasings, trained on and held out.
+
+{"id": "9f31...", "task": "support_summary", "template": "heldout_recap", "heldout": true,
+ "prompt": "Read the transcript, then recap it. ...", "completion": "Tom asks ...", ...}
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.prompts.library import PromptFile, PromptTemplate
+from tasks.prompts.render import RenderError, render
+
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
+    + [("references", pa.list_(pa.string())), ("heldout", pa.bool_())]
+)
+
+
+def chosen(prompts: PromptFile, number: int) -> tuple[PromptTemplate, ...]:
+    """So many phrasings, the first of each kind, half of them held out where there are as many."""
+    heldout = prompts.heldout[: number // 2]
+    return (*prompts.training[: number - len(heldout)], *heldout)
+
+
+def phrased(
+    task: str, prompts: PromptFile, number: int, records: Path, ids: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Examples of some records, each in every chosen phrasing.
+
+    Args:
+        task: Name of the task.
+        prompts: Its prompt file.
+        number: Phrasings of each record.
+        records: The task's file of the ingest stage.
+        ids: The records.
+
+    Returns:
+        Nothing where the task has only one phrasing; a record that does not fit a phrasing is
+        left out.
+    """
+    templates = chosen(prompts, number)
+    if len(templates) < 2:
+        return []
+    rows = pq.read_table(records, filters=[("id", "in", list(ids))]).to_pylist()
+    examples = []
+    for record in rows:
+        try:
+            pairs = [(template, render(prompts, record, template)) for template in templates]
+        except RenderError:
+            continue
+        for template, pair in pairs:
+            is_label = prompts.task == "classification"
+            examples.append(
+                {
+                    "id": record["id"],
+                    "task": task,
+                    "template": template.name,
+                    "heldout": template.heldout,
+                    "prompt": pair.prompt,
+                    "completion": pair.completion,
+                    "references": [pair.completion, *record["references"][1:]],
+                    "label": pair.completion if is_label else None,
+                }
+            )
+    return examples
+
+
+def some(ids: Sequence[str], number: int) -> list[str]:
+    """So many records, by the hash of their ids."""
+    return sorted(ids, key=lambda row: hashlib.sha256(row.encode()).digest())[:number]
