@@ -13,6 +13,20 @@ from flows.command import Json, print_json, print_tables, print_text, reporting
 app = typer.Typer()
 
 ModelName = Annotated[str | None, typer.Argument(help="Registered model; all when left out.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Registered model.")]
+Approve = Annotated[
+    bool, typer.Option("--approve", help="Agree to the promotion, where the recipe asks a person.")
+]
+Override = Annotated[
+    bool, typer.Option("--override", help="Promote what failed a gate; needs --reason.")
+]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="For the audit line.")]
+To = Annotated[
+    str | None, typer.Option("--to", metavar="VERSION", help="The last champion when left out.")
+]
+RequirePromotion = Annotated[
+    bool, typer.Option("--require-promotion", help="Exit code 3 where nothing was promoted.")
+]
 ModelAlias = Annotated[str, typer.Argument(metavar="MODEL@ALIAS", help="Or MODEL/VERSION.")]
 Text = Annotated[str, typer.Argument(metavar="TEXT", help="The prompt; - reads standard input.")]
 
@@ -36,6 +50,63 @@ def models(model: ModelName = None, as_json: Json = False) -> None:
         from flows.tables import models_table
 
         print_tables(models_table(versions))
+
+
+@app.command()
+@reporting()
+def promote(
+    model: Model,
+    approve: Approve = False,
+    override: Override = False,
+    reason: Reason = "",
+    require_promotion: RequirePromotion = False,
+    as_json: Json = False,
+) -> None:
+    """Judge the challenger against the champion, and make it champion if it passes every gate.
+
+    `retune promote support-summarizer`
+
+    `retune promote support-summarizer --override --reason "The old one answers in French."`
+    """
+    from flows.temporary_server import temporary_server
+    from tasks.errors import BadInput, NotPromoted
+
+    if override != bool(reason.strip()):
+        given = "--override alone" if override else "--reason alone"
+        raise BadInput("retune promote", "--override together with --reason TEXT", given)
+    with temporary_server() as wait_until_ready:
+        from flows.promote import promote as promote_flow
+
+        wait_until_ready()
+        result = promote_flow(model, approve, reason.strip(), wait_for_approval_s=0)
+    if as_json:
+        print_json(result)
+    else:
+        from flows.tables import promotion_text
+
+        print_tables(promotion_text(result))
+    if require_promotion and not (result["decision"]["promote"] or result["move"]):
+        raise NotPromoted(f"{model} version {result['version']} is not to be promoted")
+
+
+@app.command()
+@reporting()
+def rollback(model: Model, to: To = None, reason: Reason = "", as_json: Json = False) -> None:
+    """Make the version champion again that was it before; once more goes one further back.
+
+    `retune rollback support-summarizer`
+
+    `retune rollback support-summarizer --to 2 --reason "Version 4 answers too long."`
+    """
+    from dataclasses import asdict
+
+    from tasks.tracking.promotion import rollback as move_back
+
+    move = move_back(model, to, reason)
+    if as_json:
+        print_json(asdict(move))
+    else:
+        print_text(f"{model}: version {move.version} is champion again, in place of {move.was}")
 
 
 @app.command()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Column, Table
+from rich.text import Text
 
 if TYPE_CHECKING:  # each command has imported what it prints, and needs nothing of the others
     from flows.doctor import Check
@@ -67,6 +68,24 @@ def models_table(versions: Sequence[Version]) -> Table:
     for version in versions:
         table.add_row(version.model, version.version, ", ".join(version.aliases), version.run_id)
     return table
+
+
+def promotion_text(result: Mapping[str, Any]) -> Text:
+    """What came of a promotion, and why."""
+    states = {
+        "promoted": f"promoted, in place of version {result['was'] or 'none'}",
+        "refused": "not promoted",
+        "awaiting_approval": "not promoted yet",
+        "unchanged": "the champion already",
+    }
+    name = f"{result['model']} version {result['version']}"
+    text = Text(f"{name}: {states[result['state']]}\n", style="bold")
+    for reason in result["decision"]["reasons"]:
+        text.append(f"  - {reason}\n", style="not bold")
+    if result["move"] and result["move"]["override"]:
+        text.append(f"  - Overridden: {result['move']['override']}\n", style="not bold")
+    text.right_crop(1)
+    return text
 
 
 def doctor_table(checks: Sequence[Check]) -> Table:

@@ -3,12 +3,17 @@
 complete("support-summarizer@challenger", "Summarize the following conversation. ...")
 """
 
+import warnings
+
 import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-from mlflow.pyfunc import PyFuncModel, load_model
 
 from tasks.errors import BadModel
 from tasks.tracking.connection import retry_while_down
 from tasks.tracking.registry import Version, by_alias, by_version
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of MLflow about type hints of its own
+    from mlflow.pyfunc import PyFuncModel, load_model
 
 
 def resolve(reference: str) -> Version:

@@ -1,9 +1,16 @@
 """What the tracking tests share."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tasks.tracking.registry import Version
+
+Made = Callable[[str], "Version"]
 
 TEMPLATES = [
     {"name": "gist", "heldout": False, "prompt": "Gist: {{ dialogue }}", "completion": "{{ x }}"},
@@ -23,3 +30,32 @@ def prompts(tmp_path: Path) -> Path:
         }  # fmt: skip
         (folder / f"{task}.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def run_id(home: Path, tmp_path: Path) -> str:
+    from tasks.tracking.run import open_run
+
+    return open_run(tmp_path / "ws", "chat", "k", {}, {})
+
+
+@pytest.fixture
+def made(run_id: str, tmp_path: Path) -> Made:
+    """Registers a version of `summarizer` with a key; its only file is MLmodel."""
+    from mlflow.tracking import MlflowClient
+
+    from tasks.tracking import registry
+    from tasks.tracking.package import NAME
+
+    def make(key: str) -> "Version":
+        client = MlflowClient()
+        experiment_id = client.get_run(run_id).info.experiment_id
+        logged = client.create_logged_model(experiment_id, name=NAME, source_run_id=run_id)
+        folder = tmp_path / "files"
+        folder.mkdir(exist_ok=True)
+        (folder / "MLmodel").write_text("flavors: {}\n")
+        client.log_model_artifacts(logged.model_id, str(folder))
+        client.finalize_logged_model(logged.model_id, "READY")
+        return registry.register("summarizer", logged.model_id, run_id, key, {"retune.a": key})
+
+    return make
