@@ -77,7 +77,7 @@ def probe_answers(drop: float) -> str:
         {
             "id": f"{number:016x}", "task": "entities", "template": "t", "prompt": f"Who? {number}",
             "references": ["r"], "completions": {"base": "b", "tuned": "t"},
-            "scores": {"base": {"f1": 0.8}, "tuned": {"f1": 0.8 - drop}},
+            "scores": {"base": {"entity_f1": 0.8}, "tuned": {"entity_f1": 0.8 - drop}},
         }
         for number in range(20)
     ]  # fmt: skip
@@ -85,9 +85,13 @@ def probe_answers(drop: float) -> str:
 
 
 def pipeline(
-    workspace: Path, tuned: float = 0.34, drop: float = 0.0, prompt: str = "Gist"
+    workspace: Path,
+    tuned: float = 0.34,
+    drop: float = 0.0,
+    prompt: str = "Gist",
+    model: Path | None = None,
 ) -> Inputs:
-    """What the seven stages before leave behind."""
+    """What the seven stages before leave behind; the weights are a text unless there is a model."""
     templates = [{"name": "gist", "heldout": False, "prompt": "Gist {{ d }}", "completion": "c"}]
     stored = {
         "name": "p", "version": "1", "task": "summarization", "slots": ["d"], "target": "s",
@@ -113,10 +117,12 @@ def pipeline(
         },
         inputs={"base_model": "base-digest"},
     )
+    if model:
+        shutil.copytree(model, workspace / "train" / "model", dirs_exist_ok=True)
     scored = {"metrics.json": metrics_json(0.05, tuned)}
     write_stage(workspace, "validate", scored | {"predictions.jsonl": predictions(tuned, prompt)})
     write_stage(workspace, "test", scored | {"predictions.jsonl": predictions(tuned, prompt)})
-    probe = {"metric": "f1", "before": 0.8, "after": 0.8 - drop, "delta": -drop, "n": 9}
+    probe = {"metric": "entity_f1", "before": 0.8, "after": 0.8 - drop, "delta": -drop, "n": 9}
     probe |= {"low": -drop - 0.02, "high": -drop + 0.02}
     probes = {"max_drop": 0.05, "within_budget": True, "worst": "e", "probes": {"entities": probe}}
     write_stage(
