@@ -27,6 +27,8 @@ To = Annotated[
 RequirePromotion = Annotated[
     bool, typer.Option("--require-promotion", help="Exit code 3 where nothing was promoted.")
 ]
+Keep = Annotated[int, typer.Option("--keep", min=0, help="Newest versions of a model that stay.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Delete; else only tell what would be deleted.")]
 ModelAlias = Annotated[str, typer.Argument(metavar="MODEL@ALIAS", help="Or MODEL/VERSION.")]
 Text = Annotated[str, typer.Argument(metavar="TEXT", help="The prompt; - reads standard input.")]
 
@@ -34,7 +36,7 @@ Text = Annotated[str, typer.Argument(metavar="TEXT", help="The prompt; - reads s
 @app.command()
 @reporting()
 def models(model: ModelName = None, as_json: Json = False) -> None:
-    """List the registered versions and their aliases, the newest first.
+    """List the registered versions, the newest first: aliases, deciding figure, age, lineage.
 
     `retune models support-summarizer`
     """
@@ -45,7 +47,9 @@ def models(model: ModelName = None, as_json: Json = False) -> None:
     if model and not versions:
         raise BadModel(model, "a registered model", "none", "`retune models` lists what there is")
     if as_json:
-        print_json([{**vars(version), "tags": dict(version.tags)} for version in versions])
+        from flows.tables import model_document
+
+        print_json([model_document(version) for version in versions])
     else:
         from flows.tables import models_table
 
@@ -107,6 +111,56 @@ def rollback(model: Model, to: To = None, reason: Reason = "", as_json: Json = F
         print_json(asdict(move))
     else:
         print_text(f"{model}: version {move.version} is champion again, in place of {move.was}")
+
+
+@app.command()
+@reporting()
+def verify(model: ModelAlias, as_json: Json = False) -> None:
+    """Hash a version's files again, and its data where they still lie; exit code 1 if any differ.
+
+    `retune verify support-summarizer@champion`
+    """
+    from dataclasses import asdict
+
+    from tasks.home import scratch_folder
+    from tasks.tracking.serving import resolve
+    from tasks.tracking.verify import verify as hash_again
+
+    version = resolve(model)
+    with scratch_folder() as scratch:
+        verified = hash_again(version, scratch)
+    if as_json:
+        print_json({"model": version.model, "version": version.version, **asdict(verified)})
+    else:
+        from flows.tables import verified_tables
+
+        print_tables(*verified_tables(version, verified))
+    if verified.differences:
+        raise typer.Exit(1)
+
+
+@app.command()
+@reporting()
+def gc(keep: Keep = 3, yes: Yes = False, as_json: Json = False) -> None:
+    """List versions and scratch that nothing needs; delete them with --yes.
+
+    Versions with an alias, the one that a rollback leads back to and the newest ones stay.
+
+    `retune gc --keep 5 --yes`
+    """
+    from tasks.tracking.retention import delete, find_garbage
+
+    garbage = find_garbage(keep)
+    if yes:
+        garbage = delete(garbage, keep)
+    if as_json:
+        from flows.tables import garbage_document
+
+        print_json({"deleted": yes, **garbage_document(garbage)})
+    else:
+        from flows.tables import garbage_table
+
+        print_tables(garbage_table(garbage, yes))
 
 
 @app.command()

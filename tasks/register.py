@@ -8,6 +8,7 @@ What was registered before a crash is found again by the tag `retune.key`, so th
 becomes two versions. Every version gets the alias `challenger`, a promoted one `champion` as well.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -230,7 +231,17 @@ def _registered(job: Job, run_id: str, output: Output) -> "Version":
         example=_example(job),
     )
     model_id = log_package(package, run_id, job.key, output.scratch / "package")
-    return registry.register(model, model_id, run_id, job.key, job.tags)
+    tags = {**job.tags, registry.HEADLINE_TAG: json.dumps(_headline(job))}
+    return registry.register(model, model_id, run_id, job.key, tags)
+
+
+def _headline(job: Job) -> dict[str, Any]:
+    evidence = _evidence(job)
+    return {
+        "metric": evidence.metric,
+        **asdict(evidence.tuned),
+        "gain": evidence.gain.value,
+    }
 
 
 def _generation(recipe: Recipe) -> dict[str, int | float]:

@@ -13,6 +13,8 @@ from tasks.errors import BadModel
 from tasks.tracking.connection import is_down, retry_while_down
 from tasks.tracking.registry import Version
 
+DIGESTS_FILE = "digests.json"
+
 
 def download(version: Version, folder: Path) -> Path:
     """Copy a version's files.

@@ -1,7 +1,7 @@
 """The model registry: versions, the aliases `champion` and `challenger`, and tags.
 
-Version(model="support-summarizer", version="3", run_id="5d41...", aliases=("challenger",),
-        tags={"retune.key": "9f0c...", ...})
+Version(model="support-summarizer", version="3", run_id="5d41...", created=1790000000.0,
+        aliases=("challenger",), tags={"retune.key": "9f0c...", ...})
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,15 +18,20 @@ from tasks.tracking.connection import connect, is_down, retry_while_down
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 KEY_TAG = "retune.key"
+FILES_TAG = "retune.files_digest"
+"""sha256 of the version's `digests.json`, which has those of all its other files."""
+HEADLINE_TAG = "retune.headline"
+"""The deciding figure: `{"metric": "rougeL", "value": 0.34, "low": 0.32, "high": 0.37, ...}`."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a registered model."""
+    """One version of a registered model; `created` is in seconds since 1970."""
 
     model: str
     version: str
     run_id: str
+    created: float
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
 
@@ -73,7 +78,7 @@ def register(model: str, model_id: str, run_id: str, key: str, tags: Mapping[str
             model,
             logged.artifact_location,
             run_id,
-            tags={**tags, KEY_TAG: key},
+            tags={**tags, KEY_TAG: key, **_files_tag(logged.tags)},
             model_id=model_id,
         )
         return by_version(model, str(made.version))
@@ -163,6 +168,10 @@ def has_files(uri: str) -> bool:
     return any(file.path.rpartition("/")[2] == "MLmodel" for file in files)
 
 
+def _files_tag(tags: Mapping[str, str]) -> dict[str, str]:
+    return {FILES_TAG: tags[FILES_TAG]} if FILES_TAG in tags else {}
+
+
 def _set_tag(version: Version, name: str, value: str) -> None:
     retry_while_down(
         lambda: connect().set_model_version_tag(version.model, version.version, name, value)
@@ -180,6 +189,7 @@ def _get(fetch: Callable[[MlflowClient], ModelVersion]) -> Version | None:
         model=entry.name,
         version=str(entry.version),
         run_id=str(entry.run_id),
+        created=entry.creation_timestamp / 1000,
         aliases=tuple(sorted(entry.aliases)),
         tags=dict(entry.tags),
     )
