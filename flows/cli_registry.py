@@ -4,6 +4,7 @@ retune models support-summarizer
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,7 +31,16 @@ RequirePromotion = Annotated[
 Keep = Annotated[int, typer.Option("--keep", min=0, help="Newest versions of a model that stay.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Delete; else only tell what would be deleted.")]
 ModelAlias = Annotated[str, typer.Argument(metavar="MODEL@ALIAS", help="Or MODEL/VERSION.")]
-Text = Annotated[str, typer.Argument(metavar="TEXT", help="The prompt; - reads standard input.")]
+Text = Annotated[
+    str | None, typer.Argument(metavar="TEXT", help="The prompt; - reads standard input.")
+]
+Compare = Annotated[
+    str | None, typer.Option("--compare", metavar="base", help="Show the base model's answer too.")
+]
+File = Annotated[
+    Path | None, typer.Option("--file", help="JSON lines: records, or a field `prompt`.")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Where the answers go, as JSON lines.")]
 
 
 @app.command()
@@ -164,12 +174,69 @@ def gc(keep: Keep = 3, yes: Yes = False, as_json: Json = False) -> None:
 
 
 @app.command()
-@reporting()
-def ask(model: ModelAlias, text: Text) -> None:
-    """Have a registered model complete a prompt.
+@reporting(goes_on=True)
+def ask(
+    model: ModelAlias,
+    text: Text = None,
+    compare: Compare = None,
+    file: File = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Have a registered model complete a prompt, or every row of a file.
 
-    `retune ask support-summarizer@challenger "Summarize the following conversation. ..."`
+    `retune ask support-summarizer@champion "Summarize the following conversation. ..."`
+
+    `retune ask support-summarizer@champion "Summarize ..." --compare base`
+
+    `retune ask support-summarizer@champion --file chats.jsonl --out answers.jsonl`
     """
-    from tasks.tracking.serving import complete
+    from tasks.errors import BadInput
 
-    print_text(complete(model, sys.stdin.read() if text == "-" else text))
+    if (text is None) == (file is None) or (file is None) != (out is None):
+        raise BadInput("retune ask", "TEXT, or --file together with --out", "neither or both")
+    if compare not in (None, "base") or (compare and file):
+        raise BadInput("retune ask", "TEXT with --compare base", f"--compare {compare}")
+    if text is None:
+        _answer_file(model, Path(str(file)), Path(str(out)), as_json)
+    else:
+        prompt = sys.stdin.read() if text == "-" else text
+        _complete(model, prompt, compare is not None, as_json)
+
+
+def _complete(model: str, prompt: str, compare: bool, as_json: bool) -> None:
+    from tasks.home import scratch_folder
+    from tasks.tracking.serving import complete, complete_by_base, resolve
+
+    version = resolve(model)
+    completions = {model: complete(version, prompt)}
+    if compare:
+        with scratch_folder() as scratch:
+            completions["base"] = complete_by_base(version, prompt, scratch)
+    if as_json:
+        print_json({"model": version.model, "version": version.version, "completions": completions})
+    elif compare:
+        for name, completion in completions.items():
+            print_text(f"{name}: {completion}")
+    else:
+        print_text(completions[model])
+
+
+def _answer_file(model: str, source: Path, out: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+    from functools import partial
+
+    from tasks.progress import Bar
+    from tasks.tracking.batch import answer_file
+    from tasks.tracking.serving import load, predict, resolve
+
+    version = resolve(model)
+    answer = partial(predict, load(version))
+    with Bar("ask") as bar:
+        name = f"{version.model}/{version.version}"
+        done = answer_file(source, out, name, answer, partial(bar.update, text=name))
+    if as_json:
+        said = {"model": version.model, "version": version.version, "out": str(out)}
+        print_json({**said, **asdict(done)})
+    else:
+        print_text(f"{out}: {done.rows} rows, {done.errors} of them without an answer")

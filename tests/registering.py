@@ -13,7 +13,17 @@ import pyarrow.parquet as pq
 
 from tasks import register
 from tasks.config import Recipe
-from tasks.stage import MANIFEST, Artifact, Inputs, digest_of_json, load_artifact, write_json
+from tasks.stage import (
+    MANIFEST,
+    Artifact,
+    Inputs,
+    digest_of_folder,
+    digest_of_json,
+    digests_of_files,
+    load_artifact,
+    read_json,
+    write_json,
+)
 
 NUM_TEST = 60
 
@@ -101,10 +111,9 @@ def pipeline(
     write_stage(workspace, "ingest", {"summary.json": {"chat": counts}})
     write_stage(workspace, "template", {"prompts/chat.json": stored})
     sides = {side: 3 for side in ("train", "validation", "test")}
-    outputs = {f"{side}.parquet": f"{side}-digest" for side in sides}
-    write_stage(workspace, "split", {"summary.json": {}}, counts=sides, outputs=outputs)
+    write_stage(workspace, "split", {"summary.json": {}}, counts=sides)
     for side in sides:
-        pq.write_table(pa.table({"id": ["a", "b", "c"]}), workspace / "split" / f"{side}.parquet")
+        pq.write_table(pa.table({"id": [side, "b", "c"]}), workspace / "split" / f"{side}.parquet")
     write_stage(
         workspace,
         "train",
@@ -117,8 +126,11 @@ def pipeline(
         },
         inputs={"base_model": "base-digest"},
     )
-    if model:
+    if model:  # nothing was learnt: it is its own base model
         shutil.copytree(model, workspace / "train" / "model", dirs_exist_ok=True)
+        made = read_json(workspace / "train" / MANIFEST)
+        made["inputs"]["base_model"] = digest_of_folder(model)
+        write_json(workspace / "train" / MANIFEST, made)
     scored = {"metrics.json": metrics_json(0.05, tuned)}
     write_stage(workspace, "validate", scored | {"predictions.jsonl": predictions(tuned, prompt)})
     write_stage(workspace, "test", scored | {"predictions.jsonl": predictions(tuned, prompt)})
@@ -130,6 +142,11 @@ def pipeline(
         "forgetting",
         {"probes.json": probes, "metrics.json": {}, "predictions.jsonl": probe_answers(drop)},
     )
+    for name in register.NEEDS:
+        made = read_json(workspace / name / MANIFEST)
+        write_json(
+            workspace / name / MANIFEST, made | {"outputs": digests_of_files(workspace / name)}
+        )
     return Inputs(workspace, {name: load_artifact(workspace, name) for name in register.NEEDS})
 
 
