@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from tasks.errors import BadWorkspace, RetuneError
-from tasks.home import prepare_environment, state_home
+from tasks.home import prepare_environment, state_home, without_password
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
@@ -71,14 +71,15 @@ def print_tables(*renderables: Any) -> None:
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr)
+    print(without_password(message), file=sys.stderr)
 
 
 def _keep_traceback() -> str:
     """Write the traceback of the error at hand into a file; returns where it is."""
     path = state_home() / "last-error.log"
+    told = without_password(traceback.format_exc())
     try:
-        path.write_text(traceback.format_exc(), encoding="utf-8")
+        path.write_text(told, encoding="utf-8")
     except OSError:
-        return traceback.format_exc()  # there is no place to keep it
+        return told  # there is no place to keep it
     return f"The traceback is in {path}"

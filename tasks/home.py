@@ -8,6 +8,7 @@
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,11 @@ def state_home() -> Path:
 def workspace_of(recipe_name: str) -> Path:
     """The folder that holds the artifacts of the recipe of this name."""
     return state_home() / "workspaces" / recipe_name
+
+
+def without_password(text: str) -> str:
+    """A text less the `user:password@` of the URLs in it, fit to be shown and kept."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from pydantic import field_serializer
 from tasks.config import Recipe, Section
 from tasks.config.base_model import ORIGIN
 from tasks.config.task import PLACES
+from tasks.home import without_password
 from tasks.report.card import CardFacts, card
 from tasks.report.facts import WAYS, data_counts, read_facts, read_rows
 from tasks.report.html import render
@@ -306,7 +307,7 @@ def _write_version(version: "Version", output: Output) -> None:
         "version": version.version,
         "aliases": list(version.aliases),
         "run_id": version.run_id,
-        "tracking_uri": tracking_uri(),
+        "tracking_uri": without_password(tracking_uri()),
     }
     write_json(output.path / "version.json", described)
 
