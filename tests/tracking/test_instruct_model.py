@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLfl
 
 DIALOGUE = "Ana : Lunch at one ? Bo : See you there ."
 GENERATION = {
-    "max_new_tokens": 5, "max_prompt_tokens": 32, "temperature": 0.0, "top_p": 1.0, "seed": 7,
+    "max_new_tokens": 5, "max_prompt_tokens": 64, "temperature": 0.0, "top_p": 1.0, "seed": 7,
 }  # fmt: skip
 
 
@@ -147,8 +147,8 @@ def test_limits_are_told(home: Path, package: Package, tmp_path: Path) -> None:
 
 LIMITS: list[tuple[list[dict[str, str]], dict[str, Any], str]] = [
     ([{"prompt": "a"}] * 1001, {}, r"rows\n.*at most 1000 in one call\n.*1001"),
-    ([{"prompt": "a"}, {"prompt": "meet you " * 32}], {}, r"row 2\n.*at most 32 tokens\n.*tokens"),
-    ([{"prompt": "a" * 2000}], {}, r"row 1\n.*at most 32 tokens\n.*2000 characters"),
+    ([{"prompt": "a"}, {"prompt": "meet you " * 64}], {}, r"row 2\n.*at most 64 tokens\n.*tokens"),
+    ([{"prompt": "a" * 4000}], {}, r"row 1\n.*at most 64 tokens\n.*4000 characters"),
     ([{"prompt": "a"}], {"max_new_tokens": 1025}, r"params.max_new_tokens\n.*at most 1024"),
     ([{"prompt": "a"}], {"temperature": -1.0}, r"params.temperature\n.*greater than or equal to 0"),
     ([{"prompt": "a"}], {"top_p": 1.5}, r"params.top_p\n.*less than or equal to 1"),
