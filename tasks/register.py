@@ -100,7 +100,7 @@ def write(section: RegisterSection, inputs: Inputs, output: Output) -> Counted:
     """Judge, register, report, and move the aliases."""
     from tasks.tracking import promotion, registry
     from tasks.tracking.case import log_case
-    from tasks.tracking.judging import judge
+    from tasks.tracking.judging import approval_for, judge
     from tasks.tracking.run import current_run
 
     run_id = current_run(inputs.workspace)
@@ -109,8 +109,9 @@ def write(section: RegisterSection, inputs: Inputs, output: Output) -> Counted:
     case = _case(job)
     rival = promotion.rival(case.model, case.key)
     decision = judge(case, rival, output.scratch)
-    if decision.promote and case.needs_approval:
-        decision = awaiting_approval(decision, case.model)
+    approval = approval_for(case, registry.find(case.model, case.key))
+    if decision.promote and approval:
+        decision = awaiting_approval(decision, case.model, approval)
     write_json(output.path / "decision.json", asdict(decision))
     (output.path / "README.md").write_text(card(_card_facts(job, decision)), encoding="utf-8")
     version = _registered(job, run_id, output)

@@ -122,6 +122,19 @@ def test_a_recipe_may_ask_for_approval(workspace: Path) -> None:
     assert aliases() == {"challenger": "1"}
 
 
+def test_a_run_does_not_bring_back_what_was_rolled_back(workspace: Path) -> None:
+    from tasks.tracking import promotion
+
+    registered(pipeline(workspace))
+    registered(pipeline(workspace, tuned=0.5))
+    promotion.rollback("summarizer")
+    inputs = pipeline(workspace, tuned=0.5)
+    _, again = registered(inputs, registry={"model": "summarizer", "min_gain": 0.01})
+    assert (again["version"], again["decision"]["promote"]) == ("2", False)
+    assert "took it out of service: it waits for approval" in again["decision"]["reasons"][-1]
+    assert aliases() == {"challenger": "2", "champion": "1"}
+
+
 def test_forgetting_and_a_higher_bar_prevent_promotion(workspace: Path) -> None:
     _, result = registered(pipeline(workspace, drop=0.2))
     assert "entities fell from 0.80 to 0.60" in result["decision"]["reasons"][1]

@@ -66,10 +66,19 @@ def judge_version(version: Version, scratch: Path) -> Judged:
     """
     case = fetch_case(version, scratch / "case")
     champion = rival(version.model, case.key)
-    approval = "It passed every gate" if case.needs_approval else ""
-    if withdrawn := version.tags.get(WITHDRAWN_TAG):
-        approval = f"It passed every gate, but {withdrawn} took it out of service"
-    return Judged(version, champion, judge(case, champion, scratch), approval)
+    return Judged(version, champion, judge(case, champion, scratch), approval_for(case, version))
+
+
+def approval_for(case: Case, version: Version | None) -> str:
+    """Why a person must agree to a promotion; empty where nobody need to.
+
+    Args:
+        case: The version's evidence.
+        version: The version; None where it is not registered yet.
+    """
+    if version and (withdrawn := version.tags.get(WITHDRAWN_TAG)):
+        return f"It passed every gate, but {withdrawn} took it out of service"
+    return "It passed every gate" if case.needs_approval else ""
 
 
 def judge(case: Case, champion: Version | None, scratch: Path) -> Decision:

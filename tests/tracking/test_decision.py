@@ -204,7 +204,8 @@ def test_a_task_that_got_worse_is_named_and_decides_nothing() -> None:
 
 
 def test_approval_puts_a_promotion_off() -> None:
-    put_off = awaiting_approval(decided(), "summarizer")
+    put_off = awaiting_approval(decided(), "summarizer", "It is good")
     assert not put_off.promote
     assert put_off.reasons[:-1] == decided().reasons
-    assert "`retune promote summarizer --approve`" in put_off.reasons[-1]
+    said = "It is good: it waits for approval: `retune promote summarizer --approve`."
+    assert put_off.reasons[-1] == said
