@@ -59,9 +59,10 @@ tokenizer: corpora  ## train the base model's tokenizer on what its recipe reads
 	$(BIN)/python -m tasks.training.tokenizer --vocabulary 4096 --rows 10000 \
 		--out configs/models/pocket_mixture .retune/workspaces/pocket-flan-mixture/ingest/*.parquet
 
-bench: install  ## measure the data stages at 10,000 and 100,000 rows
+bench: install  ## measure what is claimed about speed and memory
 	$(BIN)/python benchmarks/scale.py --rows 10000 100000
 	$(BIN)/python benchmarks/generation.py --rows 100 --rounds 3
+	$(BIN)/python benchmarks/serving.py
 
 schema: install  ## write the recipe's JSON Schema and docs/recipes.md from the field docs
 	$(BIN)/python -m tasks.config.document

@@ -5,7 +5,6 @@ Check(name="memory", state="ok", found="23.4 GiB free of 31.2 GiB", mend="")
 
 import importlib.metadata
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from flows.temporary_server import is_configured
-from tasks.home import state_home
+from tasks.home import state_home, without_password
 
 PACKAGES = ("torch", "transformers", "prefect", "mlflow-skinny", "datasets", "pyarrow", "pydantic")
 GIB = 2**30
@@ -92,11 +91,6 @@ def _prefect() -> Check:
 
 def _mlflow() -> Check:
     return Check("mlflow", "ok", without_password(os.environ["MLFLOW_TRACKING_URI"]))
-
-
-def without_password(url: str) -> str:
-    """A URL less the `user:password@` that it may have, fit to be shown."""
-    return re.sub(r"(?<=://)[^/@]*@", "", url)
 
 
 def _cores() -> Check:

@@ -15,11 +15,18 @@ from tasks import split as split_stage
 from tasks import template as template_stage
 from tasks import train as train_stage
 from tasks import validate as validate_stage
+from tasks.errors import Overtaken
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 
 ACCELERATOR = frozenset({"accelerator"})
+
+
+def may_register_yet(error: BaseException) -> bool:
+    """Whether another attempt may mend it: a server is away, or the champion has just changed."""
+    return server_away(error) or isinstance(error, Overtaken)
+
 
 ingest = as_task(ingest_stage.STAGE, timeout_s=DAY_S, retries=2, is_transient=server_away)
 template = as_task(template_stage.STAGE, timeout_s=DAY_S)
@@ -28,4 +35,6 @@ train = as_task(train_stage.STAGE, timeout_s=14 * DAY_S, retries=2, tags=ACCELER
 validate = as_task(validate_stage.STAGE, timeout_s=2 * DAY_S, retries=2, tags=ACCELERATOR)
 test = as_task(holdout_stage.STAGE, timeout_s=2 * DAY_S, retries=2, tags=ACCELERATOR)
 forgetting = as_task(forgetting_stage.STAGE, timeout_s=2 * DAY_S, retries=2, tags=ACCELERATOR)
-register = as_task(register_stage.STAGE, timeout_s=6 * HOUR_S, retries=3, is_transient=server_away)
+register = as_task(
+    register_stage.STAGE, timeout_s=6 * HOUR_S, retries=3, is_transient=may_register_yet
+)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
+
+from tasks.tracking.lineage import lineage_digest
 
 if TYPE_CHECKING:  # each command has imported what it prints, and needs nothing of the others
     from flows.doctor import Check
     from tasks.plan import Plan
     from tasks.tracking.registry import Version
+    from tasks.tracking.retention import Garbage
+    from tasks.tracking.verify import Verified
 
 GIB = 2**30
 UNKNOWN = "not known yet"
@@ -61,12 +69,95 @@ def _figures(plan: Plan) -> Table:
     return figures
 
 
+def model_document(version: Version) -> dict[str, Any]:
+    """A registered version for programs."""
+    tags = dict(version.tags)
+    return {
+        **vars(version),
+        "tags": tags,
+        "age_s": round(time.time() - version.created),
+        "headline": json.loads(tags["retune.headline"]) if "retune.headline" in tags else None,
+        "lineage": lineage_digest(tags),
+    }
+
+
 def models_table(versions: Sequence[Version]) -> Table:
     """Registered versions."""
-    table = Table("model", "version", "aliases", "run")
+    table = Table("model", "version", "aliases", "test figure", "age", "lineage", "run")
     for version in versions:
-        table.add_row(version.model, version.version, ", ".join(version.aliases), version.run_id)
+        shown = model_document(version)
+        table.add_row(
+            escape(version.model),
+            version.version,
+            ", ".join(version.aliases),
+            _headline(shown["headline"]),
+            _age(shown["age_s"]),
+            shown["lineage"] or "",
+            version.run_id[:8],
+        )
     return table
+
+
+def verified_tables(version: Version, verified: Verified) -> list[Table | Text]:
+    """What was hashed again, and every difference by name."""
+    name = f"{version.model} version {version.version}"
+    data = ", ".join(verified.artifacts) or "no data"
+    state = "differs" if verified.differences else "is what was registered"
+    lines = [f"{name} {state}: {verified.files} files, and {data} of its workspace"]
+    lines += [f"  - not checked: {note}" for note in verified.notes]
+    table = Table("file", "expected", "found")
+    for difference in verified.differences:
+        table.add_row(escape(difference.where), difference.expected[:16], difference.found[:16])
+    return [Text("\n".join(lines)), *([table] if verified.differences else [])]
+
+
+def garbage_document(garbage: Garbage) -> dict[str, Any]:
+    """What nothing needs any more, for programs."""
+    versions = [{"model": v.model, "version": v.version} for v in garbage.versions]
+    return {"versions": versions, "scratch": [str(path) for path in garbage.scratch]}
+
+
+def garbage_table(garbage: Garbage, deleted: bool) -> Table | Text:
+    """What nothing needs any more."""
+    if not (garbage.versions or garbage.scratch):
+        return Text("Nothing to delete.")
+    table = Table("deleted" if deleted else "would be deleted with --yes", "age")
+    for version in garbage.versions:
+        age = _age(time.time() - version.created)
+        table.add_row(escape(f"{version.model} version {version.version}"), age)
+    for path in garbage.scratch:
+        table.add_row(escape(str(path)), "")
+    return table
+
+
+def _headline(headline: Mapping[str, Any] | None) -> str:
+    if headline is None:
+        return ""
+    interval = f"{headline['low']:.3f}-{headline['high']:.3f}"
+    return f"{headline['metric']} {headline['value']:.3f} ({interval})"
+
+
+def _age(seconds: float) -> str:
+    days, hours = seconds / 86400, seconds / 3600
+    return f"{days:.0f} d" if days >= 2 else f"{hours:.0f} h" if hours >= 2 else _duration(seconds)
+
+
+def promotion_text(result: Mapping[str, Any]) -> Text:
+    """What came of a promotion, and why."""
+    states = {
+        "promoted": f"promoted, in place of version {result['was'] or 'none'}",
+        "refused": "not promoted",
+        "awaiting_approval": "not promoted yet",
+        "unchanged": "the champion already",
+    }
+    name = f"{result['model']} version {result['version']}"
+    text = Text(f"{name}: {states[result['state']]}\n", style="bold")
+    for reason in result["decision"]["reasons"]:
+        text.append(f"  - {reason}\n", style="not bold")
+    if result["move"] and result["move"]["override"]:
+        text.append(f"  - Overridden: {result['move']['override']}\n", style="not bold")
+    text.right_crop(1)
+    return text
 
 
 def doctor_table(checks: Sequence[Check]) -> Table:

@@ -6,6 +6,7 @@
     │   ├── BadData             a source file or its rows
     │   ├── BadPrompt           a prompt file or one of its templates
     │   ├── BadModel            a base model folder or a registered model
+    │   ├── Overtaken           another promotion or rollback came first
     │   └── BadWorkspace        the workspace: held by another run, read-only, full
     ├── ChildFailed             the training or scoring process ended abnormally
     └── NotPromoted             exit 3: judged and refused, and promotion was required
@@ -100,6 +101,10 @@ class BadPrompt(BadInput):
 
 class BadModel(BadInput):
     """A base model folder is not usable."""
+
+
+class Overtaken(BadInput):
+    """The champion is no longer the one that the decision was about; judging again may help."""
 
 
 class BadWorkspace(BadInput):

@@ -2,11 +2,16 @@
 
 .retune/                    or RETUNE_HOME
 ├── workspaces/<recipe>/    the artifacts of each stage
+├── scratch/  locks/        of commands under way
 ├── mlflow.db  mlartifacts/ MLflow, embedded
 └── prefect/                Prefect, embedded
 """
 
 import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import BadWorkspace
@@ -20,6 +25,33 @@ def state_home() -> Path:
 def workspace_of(recipe_name: str) -> Path:
     """The folder that holds the artifacts of the recipe of this name."""
     return state_home() / "workspaces" / recipe_name
+
+
+def without_password(text: str) -> str:
+    """A text less the `user:password@` of the URLs in it, fit to be shown and kept."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for the length of a block; `retune gc` removes what a killed command left.
+
+    Raises:
+        BadWorkspace: The state folder can't be written to.
+    """
+    parent = scratch_home()
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise BadWorkspace.not_writable(str(parent), error) from None
+    with folder as path:
+        yield Path(path)
+
+
+def scratch_home() -> Path:
+    """Where the scratch folders of commands under way lie."""
+    return state_home() / "scratch"
 
 
 def prepare_environment() -> None:

@@ -1,6 +1,7 @@
 """One run at a time in a workspace; the second is told who holds it.
 
-The lock is the kernel's (`flock`), so it goes with its process however that ends.
+The lock is the kernel's (`flock`), so it goes with its process however that ends. A second kind
+is held while an alias of the registry moves.
 """
 
 import fcntl
@@ -11,8 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from tasks.errors import BadWorkspace
+from tasks.home import state_home
 
 
 @contextmanager
@@ -39,6 +42,24 @@ def workspace_lock(workspace: Path) -> Iterator[None]:
                 "wait for it, or give this recipe another `name`",
             ) from None
         _sign(path)
+        yield
+
+
+@contextmanager
+def registry_lock(model: str) -> Iterator[None]:
+    """Hold the aliases of a registered model, for the moment that it takes to move one.
+
+    Raises:
+        BadWorkspace: The state folder can't be written to.
+    """
+    path = state_home() / "locks" / f"{quote(model, safe='')}.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise BadWorkspace.not_writable(str(path), error) from None
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

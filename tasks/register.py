@@ -8,6 +8,7 @@ What was registered before a crash is found again by the tag `retune.key`, so th
 becomes two versions. Every version gets the alias `challenger`, a promoted one `champion` as well.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import field_serializer
 from tasks.config import Recipe, Section
 from tasks.config.base_model import ORIGIN
 from tasks.config.task import PLACES
+from tasks.home import without_password
 from tasks.report.card import CardFacts, card
 from tasks.report.facts import WAYS, data_counts, read_facts, read_rows
 from tasks.report.html import render
@@ -33,23 +35,22 @@ from tasks.stage import (
     write_json,
 )
 from tasks.stage_main import main
-from tasks.tracking.champion import Scored, compare
 from tasks.tracking.decision import (
-    ChampionEvidence,
     Decision,
     Evidence,
+    Gates,
     Interval,
     ProbeChange,
-    decide,
+    awaiting_approval,
 )
 from tasks.tracking.lineage import lineage
 
 if TYPE_CHECKING:  # MLflow takes seconds to import, and `plan` imports every stage
+    from tasks.tracking.case import Case
     from tasks.tracking.registry import Version
 
-VERSION = "1"
+VERSION = "2"
 NEEDS = ("ingest", "template", "split", "train", "validate", "test", "forgetting")
-ANSWERS = "predictions.jsonl"
 FLOW_RUN_TAG = "prefect.flow_run_id"
 CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -97,23 +98,33 @@ def select(recipe: Recipe) -> RegisterSection:
 
 def write(section: RegisterSection, inputs: Inputs, output: Output) -> Counted:
     """Judge, register, report, and move the aliases."""
-    from tasks.tracking import registry
+    from tasks.tracking import promotion, registry
+    from tasks.tracking.case import log_case
+    from tasks.tracking.judging import approval_for, judge
     from tasks.tracking.run import current_run
 
     run_id = current_run(inputs.workspace)
     assert run_id, "the runner opens the MLflow run"
     job = _job(section.recipe, inputs, run_id)
-    decision = decide(_evidence(job, _against_champion(job, output.scratch)))
+    case = _case(job)
+    rival = promotion.rival(case.model, case.key)
+    decision = judge(case, rival, output.scratch)
+    approval = approval_for(case, registry.find(case.model, case.key))
+    if decision.promote and approval:
+        decision = awaiting_approval(decision, case.model, approval)
     write_json(output.path / "decision.json", asdict(decision))
     (output.path / "README.md").write_text(card(_card_facts(job, decision)), encoding="utf-8")
     version = _registered(job, run_id, output)
     _write_results(job, output, version, decision)
-    _log(job, run_id, output)  # before the aliases: a champion must have its predictions
-    registry.challenge(version)
+    _log(job, run_id, output)
+    log_case(case, run_id, output.scratch)  # before the aliases: a champion must have its answers
+    registry.set_alias(version, registry.CHALLENGER)
     if decision.promote:
-        registry.promote(version)
-    _write_version(registry.by_version(version.model, version.version), output)
-    return Counted(1, {"version": int(version.version), "promoted": int(decision.promote)})
+        promotion.promote(version, decision, rival)
+    version = registry.by_version(version.model, version.version)
+    _write_version(version, output)
+    promoted = registry.CHAMPION in version.aliases
+    return Counted(1, {"version": int(version.version), "promoted": int(promoted)})
 
 
 def is_current(artifact: Artifact) -> bool:
@@ -155,19 +166,35 @@ def _manifest(folder: Path) -> Mapping[str, Any]:
     return manifest
 
 
-def _evidence(job: Job, champion: ChampionEvidence | None) -> Evidence:
-    metrics = job.metrics
-    primary = metrics["primary"]
+def _case(job: Job) -> "Case":
+    from tasks.tracking.case import ANSWERS, Case
+
+    registry = job.recipe.registry
+    return Case(
+        model=registry.model,
+        key=job.key,
+        evidence=_evidence(job),
+        primaries={task: entry["primary"] for task, entry in job.metrics["tasks"].items()},
+        probe_primaries={name: str(probe["metric"]) for name, probe in job.probes.items()},
+        needs_approval=registry.approval,
+        answers={stage: job.inputs[stage] / ANSWERS for stage in ("test", "forgetting")},
+    )
+
+
+def _evidence(job: Job) -> Evidence:
+    metrics, registry = job.metrics, job.recipe.registry
+    primary, differences = metrics["primary"], metrics["differences"]
     name = primary if primary in metrics["ways"]["tuned"] else "macro/primary"
+    few_shot = differences.get("tuned-few_shot")
     return Evidence(
         metric=primary,
         base=_interval(metrics["ways"]["base"][name]),
         tuned=_interval(metrics["ways"]["tuned"][name]),
-        gain=_interval(metrics["differences"]["tuned-base"]["macro"]),
+        gain=_interval(differences["tuned-base"]["macro"]),
         tasks={
-            name: _interval(entry)
-            for name, entry in metrics["differences"]["tuned-base"]["tasks"].items()
+            name: _interval(entry) for name, entry in differences["tuned-base"]["tasks"].items()
         },
+        few_shot=_interval(few_shot["macro"]) if few_shot else None,
         probes={
             name: ProbeChange(
                 probe["before"],
@@ -176,46 +203,18 @@ def _evidence(job: Job, champion: ChampionEvidence | None) -> Evidence:
             )
             for name, probe in job.probes.items()
         },
-        max_drop=job.recipe.forgetting.max_drop,
-        min_gain=job.recipe.registry.min_gain,
-        champion=champion,
+        gates=Gates(
+            min_gain=registry.min_gain,
+            max_drop=job.recipe.forgetting.max_drop,
+            beat_few_shot=registry.beat_few_shot,
+            fabrication_not_worse=registry.fabrication_not_worse,
+        ),
+        champion=None,
     )
 
 
 def _interval(entry: Mapping[str, float]) -> Interval:
     return Interval(entry["value"], entry["low"], entry["high"])
-
-
-def _against_champion(job: Job, scratch: Path) -> ChampionEvidence | None:
-    """The comparison with the version in service; None where there is no other."""
-    from tasks.tracking import registry
-
-    champion = registry.by_alias(job.recipe.registry.model, registry.CHAMPION)
-    if champion and champion.tags.get(registry.KEY_TAG) == job.key:
-        # Promoted by this very stage, before a crash: judge it as it was judged then.
-        champion = registry.predecessor(champion)
-    if champion is None:
-        return None
-    primaries = {task: entry["primary"] for task, entry in job.metrics["tasks"].items()}
-    file = _predictions_of(champion, scratch / "champion")
-    if file is None:
-        why = "its run has no test predictions. Run its recipe again, then this one."
-        return ChampionEvidence(champion.version, job.metrics["primary"], None, why)
-    challenger = Scored.read(read_rows(job.inputs["test"] / ANSWERS))
-    return compare(challenger, Scored.read(read_rows(file)), primaries, champion.version)
-
-
-def _predictions_of(champion: "Version", folder: Path) -> Path | None:
-    from tasks.tracking.registry import KEY_TAG
-    from tasks.tracking.run import fetch_file
-
-    key = champion.tags.get(KEY_TAG)
-    return fetch_file(champion.run_id, f"{_answers_folder(key)}/{ANSWERS}", folder) if key else None
-
-
-def _answers_folder(key: str) -> str:
-    """Where a run keeps the test answers of a version; it may have made several."""
-    return f"test/{key[:16]}"
 
 
 def _registered(job: Job, run_id: str, output: Output) -> "Version":
@@ -234,7 +233,17 @@ def _registered(job: Job, run_id: str, output: Output) -> "Version":
         example=_example(job),
     )
     model_id = log_package(package, run_id, job.key, output.scratch / "package")
-    return registry.register(model, model_id, run_id, job.key, job.tags)
+    tags = {**job.tags, registry.HEADLINE_TAG: json.dumps(_headline(job))}
+    return registry.register(model, model_id, run_id, job.key, tags)
+
+
+def _headline(job: Job) -> dict[str, Any]:
+    evidence = _evidence(job)
+    return {
+        "metric": evidence.metric,
+        **asdict(evidence.tuned),
+        "gain": evidence.gain.value,
+    }
 
 
 def _generation(recipe: Recipe) -> dict[str, int | float]:
@@ -246,7 +255,7 @@ def _generation(recipe: Recipe) -> dict[str, int | float]:
 
 def _example(job: Job) -> dict[str, str]:
     """A ready instruction of the test split, for MLflow to show."""
-    first = next(read_rows(job.inputs["test"] / ANSWERS))
+    first = next(read_rows(job.inputs["test"] / "predictions.jsonl"))
     return {"prompt": first["prompt"]}
 
 
@@ -299,7 +308,7 @@ def _write_version(version: "Version", output: Output) -> None:
         "version": version.version,
         "aliases": list(version.aliases),
         "run_id": version.run_id,
-        "tracking_uri": tracking_uri(),
+        "tracking_uri": without_password(tracking_uri()),
     }
     write_json(output.path / "version.json", described)
 
@@ -324,6 +333,7 @@ def _write_results(job: Job, output: Output, version: "Version", decision: Decis
 
 def _log(job: Job, run_id: str, output: Output) -> None:
     """Lineage, final metrics, data sets and files, into the run."""
+    from tasks.tracking.case import ANSWERS, folder_of
     from tasks.tracking.run import DataInput, log_file, log_inputs, log_metrics, log_tags
 
     log_tags(run_id, job.tags)
@@ -348,11 +358,9 @@ def _log(job: Job, run_id: str, output: Output) -> None:
     for name in ("report.html", "README.md", "decision.json", "result.json"):
         log_file(run_id, output.path / name)
     log_file(run_id, recipe)
+    log_file(run_id, job.inputs["validate"] / ANSWERS, folder_of("validate", job.key))
     for stage in ("validate", "test", "forgetting"):
-        folder = _answers_folder(job.key) if stage == "test" else stage
-        for name in (ANSWERS, "metrics.json"):
-            if (job.inputs[stage] / name).exists():
-                log_file(run_id, job.inputs[stage] / name, folder)
+        log_file(run_id, job.inputs[stage] / "metrics.json", folder_of(stage, job.key))
 
 
 def _final_metrics(job: Job) -> dict[str, float]:

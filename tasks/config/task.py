@@ -40,13 +40,20 @@ class DvcFile(Section):
     """A file tracked by DVC, in this repository or in another one."""
 
     repo: str = "."
-    """Git repository that tracks the file: a folder or a URL."""
+    """Git repository that tracks the file: a folder, or a URL without a password."""
 
     path: str
     """Path of the tracked file inside the repository."""
 
     rev: str | None = None
     """Git revision (commit, tag, branch) to read the file at; the working tree when left out."""
+
+    @model_validator(mode="after")
+    def _without_password(self) -> Self:
+        if re.match(r"https?://[^/@]*@|\w+://[^/@]*:[^/@]*@", self.repo):
+            # Recipes are kept in manifests and with every MLflow run.
+            raise ValueError("expected `repo` without a password; a git credential helper has it")
+        return self
 
 
 class Source(Section):

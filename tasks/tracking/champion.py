@@ -6,7 +6,7 @@ Both wrote `predictions.jsonl`; a record counts where both saw the same prompt:
      "scores": {"tuned": {"rougeL": 0.31}}}
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +20,20 @@ RESAMPLES = 10_000
 CHUNK = 250
 """Resamples drawn at a time, to bound the memory."""
 
-LOWER_IS_BETTER = tuple(name for name, metric in METRICS.items() if not metric.higher_is_better)
+FABRICATION = "fabrication"
+LOWER_IS_BETTER = frozenset(name for name, metric in METRICS.items() if not metric.higher_is_better)
+"""Metrics that can't stand in for a deciding one, of which more is better."""
 
 Scores = Mapping[str, float]
+RecordKey = tuple[str, str, str]
+"""Task, id, prompt."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores of one model on its test records: (task, id, prompt) -> metric -> value."""
+    """The scores of one model on its records: (task, id, prompt) -> metric -> value."""
 
-    by_record: Mapping[tuple[str, str, str], Scores]
+    by_record: Mapping[RecordKey, Scores]
 
     @classmethod
     def read(cls, rows: Iterable[Mapping[str, Any]]) -> "Scored":
@@ -37,6 +41,15 @@ class Scored:
         return cls(
             {(row["task"], row["id"], row["prompt"]): row["scores"]["tuned"] for row in rows}
         )
+
+    def shared_with(self, other: "Scored") -> list[RecordKey]:
+        """The records that both answered under the same prompt, in this one's order."""
+        return [record for record in self.by_record if record in other.by_record]
+
+    def covers(self, asked: "Scored") -> bool:
+        """Whether it answered enough of the records that another one answered."""
+        shared = len(asked.shared_with(self))
+        return shared > 0 and shared >= MIN_COMMON * len(asked.by_record)
 
 
 def compare(
@@ -56,13 +69,12 @@ def compare(
     Returns:
         The paired difference, or why there is none.
     """
-    common = [record for record in challenger.by_record if record in champion.by_record]
+    common = challenger.shared_with(champion)
     name = " and ".join(sorted(set(primaries.values())))
-    if len(common) < MIN_COMMON * len(challenger.by_record) or not common:
+    if not champion.covers(challenger):
         why = (
             f"it answered only {len(common)} of the {len(challenger.by_record)} test records "
-            "under the same prompts. Run the champion's recipe again on today's data and prompts, "
-            "then this one."
+            "under the same prompts."
         )
         return ChampionEvidence(version, name, None, why)
     metrics = {
@@ -71,26 +83,70 @@ def compare(
     }
     missing = [task for task, metric in metrics.items() if metric is None]
     if missing:
-        why = (
-            f"its predictions have no score per record in common for {', '.join(missing)}. "
-            "Run the champion's recipe again, then this one."
-        )
+        why = f"its answers have no score per record in common for {', '.join(missing)}."
         return ChampionEvidence(version, name, None, why)
     differences = [
-        [
-            challenger.by_record[record][str(metric)] - champion.by_record[record][str(metric)]
-            for record in common
-            if record[0] == task
-        ]
+        _differences(challenger, champion, _of_task(common, task), str(metric))
         for task, metric in metrics.items()
     ]
     compared = " and ".join(sorted({str(metric) for metric in metrics.values()}))
     return ChampionEvidence(version, compared, bootstrap(differences))
 
 
+def compare_probes(
+    challenger: Scored, champion: Scored, primaries: Mapping[str, str]
+) -> dict[str, Interval]:
+    """Pair the two models by record on every probe that both answered.
+
+    Args:
+        challenger: The new version.
+        champion: The version in service.
+        primaries: Probe -> its deciding metric.
+
+    Returns:
+        Probe -> challenger minus champion. A metric of a whole set is replaced as in `compare`.
+    """
+    common = challenger.shared_with(champion)
+    changes = {}
+    for probe, primary in primaries.items():
+        records = _of_task(common, probe)
+        metric = _shared_metric(probe, records, challenger, champion, primary) if records else None
+        if metric is not None:
+            changes[probe] = bootstrap([_differences(challenger, champion, records, metric)])
+    return changes
+
+
+def compare_fabrication(challenger: Scored, champion: Scored) -> Interval | None:
+    """Pair the two models on the records for which both have a score of fabrication."""
+    scored = [
+        record
+        for record in challenger.shared_with(champion)
+        if FABRICATION in challenger.by_record[record] and FABRICATION in champion.by_record[record]
+    ]
+    tasks = sorted({task for task, _, _ in scored})
+    if not tasks:
+        return None
+    return bootstrap(
+        [_differences(challenger, champion, _of_task(scored, task), FABRICATION) for task in tasks]
+    )
+
+
+def _of_task(records: Sequence[RecordKey], task: str) -> list[RecordKey]:
+    return [record for record in records if record[0] == task]
+
+
+def _differences(
+    challenger: Scored, champion: Scored, records: Sequence[RecordKey], metric: str
+) -> list[float]:
+    return [
+        challenger.by_record[record][metric] - champion.by_record[record][metric]
+        for record in records
+    ]
+
+
 def _shared_metric(
     task: str,
-    common: list[tuple[str, str, str]],
+    common: Sequence[RecordKey],
     challenger: Scored,
     champion: Scored,
     primary: str,
@@ -99,12 +155,10 @@ def _shared_metric(
 
     Some metrics, such as macro F1, are of a whole set and have no value per record.
     """
-    records = [record for record in common if record[0] == task]
+    records = _of_task(common, task)
     first = challenger.by_record[records[0]]
-    candidates = [
-        primary,
-        *(metric for metric in first if metric not in (primary, *LOWER_IS_BETTER)),
-    ]
+    others = [metric for metric in first if metric not in LOWER_IS_BETTER | {primary}]
+    candidates = [primary, *others]
     for metric in candidates:
         if all(
             metric in scored.by_record[record]

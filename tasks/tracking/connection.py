@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tasks.errors import RetuneError
+from tasks.home import without_password
 
 T = TypeVar("T")
 
@@ -84,7 +85,8 @@ def retry_while_down(call: Callable[[], T], timeout_s: float = 300.0) -> T:
             if not is_down(error):
                 raise
             if time.monotonic() + wait_s > deadline:
-                raise RetuneError(_still_down(timeout_s)) from error
+                # Its cause has the URL with its password, and tracebacks are kept.
+                raise RetuneError(_still_down(timeout_s)) from None
         logger.warning("MLflow does not answer; trying again in %.0f s", wait_s)
         time.sleep(wait_s)
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
@@ -92,6 +94,6 @@ def retry_while_down(call: Callable[[], T], timeout_s: float = 300.0) -> T:
 
 def _still_down(timeout_s: float) -> str:
     return (
-        f"MLflow at {tracking_uri()} did not answer for {timeout_s:.0f} s. "
+        f"MLflow at {without_password(tracking_uri())} did not answer for {timeout_s:.0f} s. "
         "What has been made so far is kept: start the server, and the same command goes on."
     )

@@ -5,13 +5,13 @@
         "The probe did not fall by more than the budget of 0.05 (lowest: xnli, 0.81 to 0.79).",
         "There is no champion yet to be compared with."))
 
-All figures lie in 0..1, higher is better. Nothing is promoted on a figure that may be chance: what
-counts is the end of the 95% interval.
+All figures lie in 0..1; higher is better, save for fabrication. Nothing is promoted on a figure
+that may be chance: what counts is the end of the 95% interval.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,43 @@ class ProbeChange:
 
 @dataclass(frozen=True)
 class ChampionEvidence:
-    """How the challenger does against the version in service, on the same test records.
+    """How the challenger does against the version in service, on the same records.
+
+    All differences are challenger minus champion, paired by record.
 
     Attributes:
         version: The champion's version.
         metric: What was compared.
-        difference: Challenger minus champion, paired by record; None where not comparable.
+        difference: Of the test records; None where not comparable.
         why_not_comparable: The reason and what to do; empty where comparable.
+        probes: Probe -> difference of its metric.
+        fabrication: Difference of the share of facts that the source does not have; None where
+            it was not measured.
     """
 
     version: str
     metric: str
     difference: Interval | None
     why_not_comparable: str = ""
+    probes: Mapping[str, Interval] = field(default_factory=dict)
+    fabrication: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What the recipe demands of a champion.
+
+    Attributes:
+        min_gain: The gain must be above this.
+        max_drop: The budget: the largest drop of a probe that is tolerated.
+        beat_few_shot: It must be better than the base model with examples in its prompt.
+        fabrication_not_worse: It may not fabricate more than the champion.
+    """
+
+    min_gain: float
+    max_drop: float
+    beat_few_shot: bool
+    fabrication_not_worse: bool
 
 
 @dataclass(frozen=True)
@@ -59,9 +83,9 @@ class Evidence:
         tuned: The tuned model's.
         gain: Tuned minus base, paired by record.
         tasks: Task -> its own gain; where there are several, `gain` is their mean.
+        few_shot: Tuned minus few-shot, paired by record; None where that was not measured.
         probes: Probe name -> what happened to it.
-        max_drop: The budget: the largest drop of a probe that is tolerated.
-        min_gain: The gain must be above this.
+        gates: What the recipe demands.
         champion: The comparison with the version in service; None where there is no such version.
     """
 
@@ -70,9 +94,9 @@ class Evidence:
     tuned: Interval
     gain: Interval
     tasks: Mapping[str, Interval]
+    few_shot: Interval | None
     probes: Mapping[str, ProbeChange]
-    max_drop: float
-    min_gain: float
+    gates: Gates
     champion: ChampionEvidence | None
 
 
@@ -88,7 +112,7 @@ Verdict = tuple[bool, str]
 
 
 def decide(evidence: Evidence) -> Decision:
-    """Judge: a certain gain over the base model, nothing forgotten, better than the champion.
+    """Judge a version by every rule; each has to be kept.
 
     Args:
         evidence: The figures.
@@ -99,10 +123,25 @@ def decide(evidence: Evidence) -> Decision:
     verdicts = [
         _judge_gain(evidence),
         *_tell_worse_tasks(evidence.tasks),
-        *_judge_probes(evidence.probes, evidence.max_drop),
-        _judge_champion(evidence.champion),
+        *_judge_few_shot(evidence),
+        *_judge_probes(evidence.probes, evidence.gates.max_drop),
+        *_judge_champion(evidence.champion, evidence.gates),
     ]
     return Decision(all(good for good, _ in verdicts), tuple(reason for _, reason in verdicts))
+
+
+def awaiting_approval(
+    decision: Decision, model: str, why: str = "It passed every gate"
+) -> Decision:
+    """A decision to promote, put off until a person agrees.
+
+    Args:
+        decision: To promote.
+        model: The registered model.
+        why: What there is to say of the version.
+    """
+    waits = f"{why}: it waits for approval: `retune promote {model} --approve`."
+    return Decision(False, (*decision.reasons, waits))
 
 
 def _judge_gain(evidence: Evidence) -> Verdict:
@@ -111,9 +150,9 @@ def _judge_gain(evidence: Evidence) -> Verdict:
     moved = f"{verb} from {figure(base)} to" if tuned != base else "stayed at"
     change = f"{evidence.metric} {moved} {figure(tuned)}"
     measured = f"gain {figure(gain.value)}, 95% interval {span(gain)}"
-    if gain.low > evidence.min_gain:
+    if gain.low > evidence.gates.min_gain:
         return True, f"{change} ({measured})."
-    needed = f"above {figure(evidence.min_gain)}"
+    needed = f"above {figure(evidence.gates.min_gain)}"
     return False, f"{change}, but the gain is not certain to be {needed} ({measured})."
 
 
@@ -124,6 +163,16 @@ def _tell_worse_tasks(tasks: Mapping[str, Interval]) -> list[Verdict]:
         return []
     told = (f"{name} ({figure(gain.value)}, {span(gain)})" for name, gain in worse.items())
     return [(True, f"Of the {len(tasks)} tasks, got worse: {', '.join(told)}.")]
+
+
+def _judge_few_shot(evidence: Evidence) -> list[Verdict]:
+    ahead = evidence.few_shot
+    if not evidence.gates.beat_few_shot or ahead is None:
+        return []
+    measured = f"({_measured(ahead)})."
+    if ahead.low > 0.0:
+        return [(True, f"It is better than the base model with a few-shot prompt {measured}")]
+    return [(False, f"It is not certain to be better than a few-shot prompt {measured}")]
 
 
 def _judge_probes(probes: Mapping[str, ProbeChange], max_drop: float) -> list[Verdict]:
@@ -169,20 +218,36 @@ def _kept(by_delta: list[tuple[str, ProbeChange]], max_drop: float) -> str:
     return f"{budget} (lowest: {change})."
 
 
-def _judge_champion(champion: ChampionEvidence | None) -> Verdict:
+def _judge_champion(champion: ChampionEvidence | None, gates: Gates) -> list[Verdict]:
     if champion is None:
-        return True, "There is no champion yet to be compared with."
+        return [(True, "There is no champion yet to be compared with.")]
     name = f"the champion, version {champion.version}"
     if champion.difference is None:
-        return False, f"It can't be compared with {name}: {champion.why_not_comparable}"
-    difference = champion.difference
-    measured = f"difference {figure(difference.value)}, 95% interval {span(difference)}"
-    on = f"in mean {champion.metric} of the same test records ({measured})."
+        return [(False, f"It can't be compared with {name}: {champion.why_not_comparable}")]
+    verdicts = [_judge_difference(champion.difference, name, champion.metric)]
+    verdicts += [
+        (False, f"{probe} is lower than with {name} ({_measured(change)}).")
+        for probe, change in champion.probes.items()
+        if change.value < -gates.max_drop and change.high < 0.0
+    ]
+    more = champion.fabrication
+    if gates.fabrication_not_worse and more is not None:
+        verdict = "fabricates more" if more.low > 0.0 else "does not certainly fabricate more"
+        verdicts.append((more.low <= 0.0, f"It {verdict} than {name} ({_measured(more)})."))
+    return verdicts
+
+
+def _judge_difference(difference: Interval, name: str, metric: str) -> Verdict:
+    on = f"in mean {metric} of the same test records ({_measured(difference)})."
     if difference.low > 0.0:
         return True, f"It is better than {name}, {on}"
     if difference.high < 0.0:
         return False, f"It is worse than {name}, {on}"
     return False, f"It is not certain to be better than {name}, {on}"
+
+
+def _measured(difference: Interval) -> str:
+    return f"difference {figure(difference.value)}, 95% interval {span(difference)}"
 
 
 def figure(value: float) -> str:

@@ -15,13 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from pydantic import ValidationError
 
 from tasks.config import Generation
 from tasks.errors import BadInput
 from tasks.prompts.library import PromptFile, PromptTemplate
 from tasks.prompts.render import RenderError, render_prompt
+
+MAX_ROWS = 1000
+"""Rows that one call may have."""
+
+MAX_NEW_TOKENS = 1024
+"""Most tokens of a completion that a call may ask for, where the stored setting is lower."""
+
+MAX_CHARACTERS_PER_TOKEN = 50
+"""A prompt longer than this times its limit in tokens is refused before it is tokenized."""
 
 
 class InstructModel(PythonModel):
@@ -29,10 +41,12 @@ class InstructModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model, the templates and the settings from the version's artifacts."""
+        from tasks.scoring.combining import Combined
         from tasks.scoring.generate import load_generator  # brings in torch
 
         retune = Path(context.artifacts["retune"])
         self.generator = load_generator(Path(context.artifacts["model"]))
+        self.together = Combined(self.complete)  # MLflow's server calls from several threads
         self.settings = json.loads((retune / "generation.json").read_text(encoding="utf-8"))
         self.prompts = {
             path.stem: prompt_file(json.loads(path.read_text(encoding="utf-8")))
@@ -58,15 +72,71 @@ class InstructModel(PythonModel):
         Returns:
             One completion for each row, in their order.
         """
-        settings = self.settings | {
-            name: value for name, value in (params or {}).items() if value is not None
-        }
-        rows = model_input.to_dict(orient="records")
+        try:
+            return self.answers(model_input.to_dict(orient="records"), params or {})
+        except BadInput as error:  # so that a server answers 400, and says why
+            raise MlflowException(str(error), BAD_REQUEST) from error
+
+    def answers(self, rows: Sequence[Mapping[str, Any]], params: Mapping[str, Any]) -> list[str]:
+        """Answer rows, within the limits.
+
+        Raises:
+            BadInput: There are too many rows, a prompt is too long, or a parameter is out of range.
+        """
+        if len(rows) > MAX_ROWS:
+            mend = "send them in several calls"
+            raise BadInput("rows", f"at most {MAX_ROWS} in one call", str(len(rows)), mend)
+        given = {name: value for name, value in params.items() if value is not None}
+        settings = self.settings | given
+        generation = self.generation(settings)
         prompts = [
             self.prompt_of(row, number, str(settings.get("template", "")))
             for number, row in enumerate(rows, start=1)
         ]
-        return self.complete(prompts, settings)
+        for number, prompt in enumerate(prompts, start=1):
+            self.check_length(prompt, number, generation)
+        return self.together(generation, prompts, may_share=generation.temperature == 0)
+
+    def generation(self, settings: Mapping[str, Any]) -> Generation:
+        """The settings of a call.
+
+        Raises:
+            BadInput: One is out of its range.
+        """
+        most = max(MAX_NEW_TOKENS, int(self.settings["max_new_tokens"]))
+        if int(settings["max_new_tokens"]) > most:
+            found = str(settings["max_new_tokens"])
+            raise BadInput("params.max_new_tokens", f"at most {most}", found)
+        try:
+            return Generation(
+                max_new_tokens=int(settings["max_new_tokens"]),
+                temperature=float(settings["temperature"]),
+                top_p=float(settings["top_p"]),
+                seed=int(settings["seed"]),
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise BadInput(
+                f"params.{first['loc'][0]}", first["msg"], repr(first["input"])
+            ) from error
+
+    def check_length(self, prompt: str, number: int, generation: Generation) -> None:
+        """See that a prompt is within the limit that the model was tested with.
+
+        Raises:
+            BadInput: It is longer.
+        """
+        from tasks.scoring.generate import prompt_limit
+
+        limit = prompt_limit(self.generator, int(self.settings["max_prompt_tokens"]), generation)
+        if len(prompt) > MAX_CHARACTERS_PER_TOKEN * limit:
+            found = f"{len(prompt)} characters"
+        elif (num_tokens := len(self.generator.encode(prompt, None)[0])) > limit:
+            found = f"{num_tokens} tokens"
+        else:
+            return
+        mend = "shorten it: what is cut off is not answered"
+        raise BadInput(f"row {number}", f"a prompt of at most {limit} tokens", found, mend)
 
     def prompt_of(self, row: Mapping[str, Any], number: int, template: str) -> str:
         """The instruction of one row: ready-made, or rendered in a stored template.
@@ -86,17 +156,11 @@ class InstructModel(PythonModel):
             expected = f"the columns {slots}, or a column prompt"
             raise BadInput(f"row {number}", expected, str(error)) from error
 
-    def complete(self, prompts: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
+    def complete(self, generation: Generation, prompts: Sequence[str]) -> list[str]:
         """Generate as the test stage did."""
         from tasks.scoring.generate import complete
 
-        generation = Generation(
-            max_new_tokens=int(settings["max_new_tokens"]),
-            temperature=float(settings["temperature"]),
-            top_p=float(settings["top_p"]),
-            seed=int(settings["seed"]),
-        )
-        limit = int(settings["max_prompt_tokens"])
+        limit = int(self.settings["max_prompt_tokens"])
         completions = complete(self.generator, prompts, generation, limit)
         return [completion.text for completion in completions]
 

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tasks.stage import digest_of_file
+from tasks.stage import digest_of_file, digest_of_json
 
 PACKAGES = ("torch", "transformers", "mlflow", "prefect", "dvc")
 GIT_TIMEOUT_S = 30
@@ -43,6 +43,20 @@ def lineage(
         **_git(),
     }
     return {f"retune.{name}": value for name, value in facts.items() if value}
+
+
+def lineage_digest(tags: Mapping[str, str]) -> str | None:
+    """One digest of what a version was made from; versions of the same lineage share it.
+
+    Args:
+        tags: Of the version.
+
+    Returns:
+        12 hex digits; None where the tags have no lineage.
+    """
+    names = ["recipe", "base_model", *DIGEST_OF_STAGE]
+    digests = {name: tags.get(f"retune.{name}_digest") for name in names}
+    return digest_of_json(digests)[:12] if any(digests.values()) else None
 
 
 def _git() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Packs a model version: the Hugging Face folder, its templates, its settings and its code.
 
     MLmodel  instruct_model.py  code/tasks/...  requirements.txt
+    digests.json       relative path -> sha256 of every other file
     artifacts/model/   config.json  model.safetensors  tokenizer.json  README.md ...
     artifacts/retune/  generation.json  prompts/support_summary.json
 
@@ -21,8 +22,10 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
+from tasks.stage import digest_of_file, digests_of_files, write_json
 from tasks.tracking.connection import connect, retry_while_down
-from tasks.tracking.registry import KEY_TAG, has_files
+from tasks.tracking.files import DIGESTS_FILE
+from tasks.tracking.registry import FILES_TAG, KEY_TAG, has_files
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of MLflow about type hints of its own
@@ -40,6 +43,7 @@ SHIPPED = (
     "tasks/training/model.py",
     "tasks/training/precision.py",
     "tasks/scoring/__init__.py",
+    "tasks/scoring/combining.py",
     "tasks/scoring/generate.py",
 )
 """Modules that `instruct_model.py` needs at the place where it is loaded."""
@@ -105,6 +109,9 @@ def log_package(package: Package, run_id: str, key: str, scratch: Path) -> str:
     def upload() -> None:
         client = connect()
         client.log_model_artifacts(model.model_id, str(saved))
+        client.set_logged_model_tags(
+            model.model_id, {FILES_TAG: digest_of_file(saved / DIGESTS_FILE)}
+        )
         outputs = client.get_run(run_id).outputs
         linked = {output.model_id for output in outputs.model_outputs} if outputs else set()
         if model.model_id not in linked:  # MLflow refuses to link twice
@@ -145,6 +152,7 @@ def save_package(
     )
     for cache in list(saved.rglob("__pycache__")):
         shutil.rmtree(cache)
+    write_json(saved / DIGESTS_FILE, digests_of_files(saved))
     return saved
 
 

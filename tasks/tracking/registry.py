@@ -1,7 +1,7 @@
 """The model registry: versions, the aliases `champion` and `challenger`, and tags.
 
-Version(model="support-summarizer", version="3", run_id="5d41...", aliases=("challenger",),
-        tags={"retune.key": "9f0c...", ...})
+Version(model="support-summarizer", version="3", run_id="5d41...", created=1790000000.0,
+        aliases=("challenger",), tags={"retune.key": "9f0c...", ...})
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,23 +12,26 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from tasks.errors import BadInput, BadModel
+from tasks.errors import BadModel
 from tasks.tracking.connection import connect, is_down, retry_while_down
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 KEY_TAG = "retune.key"
-REPLACED_TAG = "retune.replaced"
-"""On a promoted version: the version that was champion before it; empty where none was."""
+FILES_TAG = "retune.files_digest"
+"""sha256 of the version's `digests.json`, which has those of all its other files."""
+HEADLINE_TAG = "retune.headline"
+"""The deciding figure: `{"metric": "rougeL", "value": 0.34, "low": 0.32, "high": 0.37, ...}`."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a registered model."""
+    """One version of a registered model; `created` is in seconds since 1970."""
 
     model: str
     version: str
     run_id: str
+    created: float
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
 
@@ -75,7 +78,7 @@ def register(model: str, model_id: str, run_id: str, key: str, tags: Mapping[str
             model,
             logged.artifact_location,
             run_id,
-            tags={**tags, KEY_TAG: key},
+            tags={**tags, KEY_TAG: key, **_files_tag(logged.tags)},
             model_id=model_id,
         )
         return by_version(model, str(made.version))
@@ -109,49 +112,39 @@ def all_versions(model: str | None = None) -> list[Version]:
     return [by_version(entry.name, str(entry.version)) for entry in found]
 
 
-def challenge(version: Version) -> None:
-    """Give a version the alias `challenger`."""
-    _set_alias(version, CHALLENGER)
-
-
-def promote(version: Version) -> None:
-    """Give a version the alias `champion`, and note which one it replaces."""
-    champion = by_alias(version.model, CHAMPION)
-    if champion and champion.version == version.version:
-        return
-    replaced = champion.version if champion else ""
-    set_tags(version, {REPLACED_TAG: replaced})
-    _set_alias(version, CHAMPION)
-
-
-def rollback(model: str) -> Version:
-    """Give the alias `champion` back to the version that the champion replaced.
-
-    Returns:
-        The version that is champion now.
-
-    Raises:
-        BadInput: There is no champion, or none came before it.
-    """
-    champion = by_alias(model, CHAMPION)
-    previous = predecessor(champion) if champion else None
-    if previous is None:
-        found = f"version {champion.version}, the first" if champion else "no champion"
-        raise BadInput(model, "a champion that replaced another version", found)
-    _set_alias(previous, CHAMPION)
-    return previous
-
-
-def predecessor(champion: Version) -> Version | None:
-    """The version that was champion before this one; None where none was."""
-    replaced = champion.tags.get(REPLACED_TAG)
-    return by_version(champion.model, replaced) if replaced else None
+def set_alias(version: Version, alias: str) -> None:
+    """Give a version an alias, which another version of the model loses."""
+    retry_while_down(
+        lambda: connect().set_registered_model_alias(version.model, alias, version.version)
+    )
 
 
 def set_tags(version: Version, tags: Mapping[str, str]) -> None:
     """Set tags of a version."""
     for name, value in tags.items():
         _set_tag(version, name, value)
+
+
+def model_tag(model: str, name: str) -> str | None:
+    """A tag of the registered model itself; None where there is no such tag or model."""
+    try:
+        found = retry_while_down(lambda: connect().get_registered_model(model))
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    value: str | None = found.tags.get(name)
+    return value
+
+
+def set_model_tag(model: str, name: str, value: str) -> None:
+    """Set a tag of the registered model itself."""
+    retry_while_down(lambda: connect().set_registered_model_tag(model, name, value))
+
+
+def delete_model_tag(model: str, name: str) -> None:
+    """Remove a tag of the registered model itself."""
+    retry_while_down(lambda: connect().delete_registered_model_tag(model, name))
 
 
 def exists(model: str, version: str, run_id: str) -> bool:
@@ -175,15 +168,13 @@ def has_files(uri: str) -> bool:
     return any(file.path.rpartition("/")[2] == "MLmodel" for file in files)
 
 
+def _files_tag(tags: Mapping[str, str]) -> dict[str, str]:
+    return {FILES_TAG: tags[FILES_TAG]} if FILES_TAG in tags else {}
+
+
 def _set_tag(version: Version, name: str, value: str) -> None:
     retry_while_down(
         lambda: connect().set_model_version_tag(version.model, version.version, name, value)
-    )
-
-
-def _set_alias(version: Version, alias: str) -> None:
-    retry_while_down(
-        lambda: connect().set_registered_model_alias(version.model, alias, version.version)
     )
 
 
@@ -198,6 +189,7 @@ def _get(fetch: Callable[[MlflowClient], ModelVersion]) -> Version | None:
         model=entry.name,
         version=str(entry.version),
         run_id=str(entry.run_id),
+        created=entry.creation_timestamp / 1000,
         aliases=tuple(sorted(entry.aliases)),
         tags=dict(entry.tags),
     )

@@ -204,17 +204,19 @@ def fetch_file(run_id: str, name: str, folder: Path) -> Path | None:
         name: Path of the artifact in the run.
         folder: Where to put it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    parent = name.rpartition("/")[0]
+    place = folder / parent  # some stores leave the artifact's own folders out
+    place.mkdir(parents=True, exist_ok=True)
 
     def fetch() -> Path | None:
         client = connect()
         try:
-            names = [file.path for file in client.list_artifacts(run_id, name.rpartition("/")[0])]
+            names = [file.path for file in client.list_artifacts(run_id, parent)]
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
-        return Path(client.download_artifacts(run_id, name, str(folder))) if name in names else None
+        return Path(client.download_artifacts(run_id, name, str(place))) if name in names else None
 
     return retry_while_down(fetch)
 

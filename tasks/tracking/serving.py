@@ -1,14 +1,27 @@
 """A registered version at work: a reference and a prompt in, a completion out.
 
-complete("support-summarizer@challenger", "Summarize the following conversation. ...")
+complete(resolve("support-summarizer@challenger"), "Summarize the following conversation. ...")
 """
 
-import pandas as pd  # type: ignore[import-untyped,unused-ignore]
-from mlflow.pyfunc import PyFuncModel, load_model
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from tasks.errors import BadModel
+import pandas as pd  # type: ignore[import-untyped,unused-ignore]
+from mlflow.exceptions import MlflowException
+
+from tasks.config import Recipe
+from tasks.data.base_model import folder_of
+from tasks.errors import BadInput, BadModel
+from tasks.stage import digest_of_folder
 from tasks.tracking.connection import retry_while_down
 from tasks.tracking.registry import Version, by_alias, by_version
+from tasks.tracking.run import fetch_file
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of MLflow about type hints of its own
+    from mlflow.pyfunc import PyFuncModel, load_model
 
 
 def resolve(reference: str) -> Version:
@@ -36,16 +49,55 @@ def load(version: Version) -> PyFuncModel:
     return retry_while_down(lambda: load_model(uri))
 
 
-def complete(reference: str, prompt: str) -> str:
+def complete(version: Version, prompt: str) -> str:
     """Have a version complete one ready prompt, with its stored settings.
 
     Args:
-        reference: `MODEL@ALIAS` or `MODEL/VERSION`.
+        version: The version.
         prompt: The instruction, as it is; no template is applied.
 
     Raises:
-        BadModel: There is no such version.
+        BadInput: The prompt is too long.
     """
-    model = load(resolve(reference))
-    completions: list[str] = model.predict(pd.DataFrame({"prompt": [prompt]}))
-    return completions[0]
+    return predict(load(version), [{"prompt": prompt}])[0]
+
+
+def predict(model: PyFuncModel, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Have a loaded version answer rows: records, or ready instructions in a field `prompt`.
+
+    Raises:
+        BadInput: A row can't be used.
+    """
+    try:
+        completions: list[str] = model.predict(pd.DataFrame(rows))
+    except MlflowException as error:
+        if isinstance(error.__cause__, BadInput):
+            raise error.__cause__ from None
+        raise BadInput("rows", "rows that the model takes", error.message) from error
+    return completions
+
+
+def complete_by_base(version: Version, prompt: str, scratch: Path) -> str:
+    """Have the base model that a version was made from complete a prompt, as the version would.
+
+    Args:
+        version: The version.
+        prompt: The instruction.
+        scratch: Folder for the recipe.
+
+    Raises:
+        BadModel: The base model is not on this machine any more, or is another one by now.
+    """
+    from tasks.scoring.generate import complete as generate
+    from tasks.scoring.generate import load_generator
+
+    kept = fetch_file(version.run_id, "recipe.json", scratch)
+    where = f"{version.model}/{version.version}"
+    if kept is None:
+        raise BadModel(where, "a version whose run has its recipe", "none")
+    recipe = Recipe.model_validate_json(kept.read_text(encoding="utf-8"))
+    folder = folder_of(recipe.base_model)
+    if digest_of_folder(folder) != version.tags.get("retune.base_model_digest"):
+        raise BadModel(str(folder), f"the base model that {where} was made from", "another one")
+    generator = load_generator(folder, recipe.base_model.allow_pickle)
+    return generate(generator, [prompt], recipe.generation, recipe.train.max_prompt_tokens)[0].text

@@ -17,6 +17,9 @@ from transformers.utils import logging
 
 from tasks.errors import BadModel
 
+TRUSTED: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""Nothing is fetched, and no code in a model folder is run; left open, transformers would ask."""
+
 
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer in a model folder, with a padding token.
@@ -25,7 +28,7 @@ def load_tokenizer(folder: Path) -> Any:
         BadModel: It cannot be loaded, or has no token that ends a text.
     """
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, **TRUSTED)
     except (OSError, ValueError, KeyError) as error:
         mend = "save the tokenizer into the folder again (tokenizer.save_pretrained)"
         raise BadModel(str(folder), "a tokenizer", str(error).splitlines()[0], mend) from None
@@ -54,15 +57,17 @@ def load_model(
     # It would print among the answers of `retune ask`.
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, **TRUSTED)
         auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         if from_scratch:
-            model: PreTrainedModel = auto.from_config(config, dtype=torch.float32)
+            model: PreTrainedModel = auto.from_config(
+                config, dtype=torch.float32, trust_remote_code=False
+            )
             return model
         model, loaded = auto.from_pretrained(
             folder,
             dtype=torch.float32,
-            local_files_only=True,
+            **TRUSTED,
             use_safetensors=None if allow_pickle else True,
             ignore_mismatched_sizes=True,  # told below, by name
             output_loading_info=True,

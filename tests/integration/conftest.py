@@ -17,6 +17,8 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from flows.cli import main; main()"]
 PATIENCE_S = 600.0
+SECRET = "planted-7d21ab"
+"""In the environment of every command."""
 
 COLOURS = ["red", "green", "blue", "black", "white", "pink", "brown", "grey"]
 THINGS = ["lamp", "chair", "cup", "door", "coat", "boat", "kite", "ring"]
@@ -133,7 +135,8 @@ def environment(home: Path) -> Mapping[str, str]:
     """A user's variables, without what this process has been told of servers and state."""
     told = ("PREFECT_", "MLFLOW_", "RETUNE_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(told)}
-    return kept | {"RETUNE_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    secrets = {name: SECRET for name in ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN")}
+    return kept | secrets | {"RETUNE_HOME": str(home), "OMP_NUM_THREADS": "1"}
 
 
 def retune(home: Path, *arguments: str) -> Ended:

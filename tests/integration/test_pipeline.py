@@ -18,6 +18,7 @@ from tasks.stage import STAGES
 from tasks.tracking.run import RunFile, read_run
 from tests.integration.conftest import (
     EPOCHS,
+    SECRET,
     Command,
     Company,
     Ended,
@@ -173,6 +174,13 @@ def test_the_version_answers_in_mlflow_and_in_transformers(
     [of_prompt] = model.predict(pd.DataFrame([{"prompt": prompt}]))
     assert of_record == of_prompt == answer_of_transformers(Path(kept), prompt)
     assert of_record.startswith("The ")
+
+
+def test_no_secret_of_the_environment_is_kept(first: Ended, home: Path) -> None:
+    assert SECRET not in first.log + first.stdout
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert {"mlflow.db", "prefect.db", "report.html"} <= {path.name for path in files}
+    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
 
 
 def test_nothing_is_done_twice(first: Ended, again: Ended, home: Path) -> None:

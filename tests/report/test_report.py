@@ -19,7 +19,12 @@ from tasks.report.charts import interval_bar, line_chart
 from tasks.report.facts import Curve, Facts, choose_examples, read_facts, thinned
 from tasks.report.html import render
 
-EVIL = "<script>alert('x')</script> & \"quoted\" {{ 7 * 7 }}"
+EVIL = (
+    "<script>alert('x')</script> & \"quoted\" {{ 7 * 7 }} </td></table><img src=x onerror=alert(1)>"
+    " \"><svg onload=alert(1)> ' onmouseover='alert(1) <!-- </style></title></details>"
+    " <iframe srcdoc='<script>'> <a href=javascript:alert(1)>a</a> {% raw %} &lt;script&gt; &#x3c;"
+)
+"""What would run, or break the page, if it were not escaped."""
 
 
 def figure(value: float) -> dict[str, float]:
@@ -112,9 +117,11 @@ class Elements(HTMLParser):
         self.open: list[str] = []
         self.text = ""
         self.links: list[str] = []
+        self.handlers: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append(tag)
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
         self.links += [str(value) for name, value in attrs if name in ("src", "href")]
         if tag not in ("meta", "br"):
             self.open.append(tag)
@@ -139,7 +146,8 @@ def parsed(html: str) -> Elements:
 def test_report_is_complete_and_escaped(facts: Facts) -> None:
     html = render(facts)
     elements = parsed(html)
-    assert "script" not in elements.seen
+    assert {"script", "img", "iframe", "a"}.isdisjoint(elements.seen)
+    assert elements.handlers == []
     assert elements.links == []  # nothing to fetch
     assert "http" not in html
     assert "{{ 7 * 7 }}" in elements.text  # shown as it is, not evaluated

@@ -9,8 +9,10 @@ from tasks.tracking.decision import (
     ChampionEvidence,
     Decision,
     Evidence,
+    Gates,
     Interval,
     ProbeChange,
+    awaiting_approval,
     decide,
     figure,
 )
@@ -22,8 +24,12 @@ def decided(
     gain: tuple[float, float, float] = (0.29, 0.26, 0.31),
     champion: ChampionEvidence | None = None,
     probes: dict[str, ProbeChange] | None = None,
+    gates: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Decision:
+    demanded: dict[str, Any] = {
+        "min_gain": 0.0, "max_drop": 0.05, "beat_few_shot": True, "fabrication_not_worse": True,
+    }  # fmt: skip
     figures: dict[str, Any] = {
         "metric": "rougeL",
         "base": Interval(0.05, 0.04, 0.06),
@@ -31,8 +37,8 @@ def decided(
         "gain": Interval(*gain),
         "tasks": {},
         "probes": {} if probes is None else probes,
-        "max_drop": 0.05,
-        "min_gain": 0.0,
+        "few_shot": None,
+        "gates": Gates(**(demanded | (gates or {}))),
         "champion": champion,
     }
     return decide(Evidence(**(figures | changes)))
@@ -42,8 +48,8 @@ def probe(before: float, delta: float, low: float, high: float) -> ProbeChange:
     return ProbeChange(before, before + delta, Interval(delta, low, high))
 
 
-def champion(value: float, low: float, high: float) -> ChampionEvidence:
-    return ChampionEvidence("3", "rougeL", Interval(value, low, high))
+def champion(value: float, low: float, high: float, **more: Any) -> ChampionEvidence:
+    return ChampionEvidence("3", "rougeL", Interval(value, low, high), **more)
 
 
 @pytest.mark.parametrize(
@@ -55,9 +61,31 @@ def champion(value: float, low: float, high: float) -> ChampionEvidence:
         ({"gain": (0.01, 0.0, 0.03)}, False, "(gain 0.01, 95% interval 0.00 to 0.03)"),
         ({"gain": (-0.02, -0.03, -0.01)}, False, "rougeL fell from 0.05 to 0.03"),
         ({"gain": (0.0, -0.01, 0.01)}, False, "rougeL stayed at 0.05,"),
-        ({"gain": (0.04, 0.02, 0.06), "min_gain": 0.03}, False, "certain to be above 0.03"),
-        ({"gain": (0.04, 0.035, 0.06), "min_gain": 0.03}, True, "rose from 0.05 to 0.09"),
+        (
+            {"gain": (0.04, 0.02, 0.06), "gates": {"min_gain": 0.03}},
+            False,
+            "certain to be above 0.03",
+        ),
+        (
+            {"gain": (0.04, 0.035, 0.06), "gates": {"min_gain": 0.03}},
+            True,
+            "rose from 0.05 to 0.09",
+        ),
         ({"gain": (math.nan, math.nan, math.nan)}, False, "not certain"),
+        # The few-shot prompt.
+        (
+            {"few_shot": Interval(0.1, 0.05, 0.15)},
+            True,
+            "It is better than the base model with a few-shot prompt (difference 0.10, 95% "
+            "interval 0.05 to 0.15).",
+        ),
+        ({"few_shot": Interval(0.1, -0.01, 0.2)}, False, "not certain to be better than a few-"),
+        ({"few_shot": NAN}, False, "not certain to be better than a few-shot prompt"),
+        (
+            {"few_shot": Interval(-0.1, -0.2, -0.1), "gates": {"beat_few_shot": False}},
+            True,
+            "rougeL rose",
+        ),
         # The probes.
         ({"probes": {}}, True, "No probe was measured"),
         (
@@ -79,7 +107,7 @@ def champion(value: float, low: float, high: float) -> ChampionEvidence:
             "(lowest: a, 0.50 to 0.44; 95% interval -0.13 to 0.01 includes no change).",
         ),
         (
-            {"probes": {"a": probe(0.5, -0.06, -0.09, -0.01)}, "max_drop": 0.1},
+            {"probes": {"a": probe(0.5, -0.06, -0.09, -0.01)}, "gates": {"max_drop": 0.1}},
             True,
             "(lowest: a, 0.50 to 0.44)",
         ),
@@ -95,6 +123,40 @@ def champion(value: float, low: float, high: float) -> ChampionEvidence:
         ({"champion": champion(0.0, -0.01, 0.01)}, False, "not certain to be better than"),
         ({"champion": champion(0.0, 0.0, 0.0)}, False, "not certain to be better than"),
         ({"champion": champion(-0.03, -0.05, -0.01)}, False, "It is worse than the champion"),
+        (
+            {"champion": champion(0.03, 0.01, 0.05, probes={"mood": Interval(-0.2, -0.3, -0.1)})},
+            False,
+            "mood is lower than with the champion, version 3 (difference -0.20, 95% interval -0.30 "
+            "to -0.10).",
+        ),
+        (
+            {"champion": champion(0.03, 0.01, 0.05, probes={"mood": Interval(-0.2, -0.3, 0.1)})},
+            True,
+            "better than the champion",
+        ),
+        (
+            {"champion": champion(0.03, 0.01, 0.05, probes={"mood": Interval(-0.04, -0.3, -0.1)})},
+            True,
+            "better than the champion",
+        ),
+        (
+            {"champion": champion(0.03, 0.01, 0.05, fabrication=Interval(0.1, 0.05, 0.2))},
+            False,
+            "It fabricates more than the champion, version 3 (difference 0.10,",
+        ),
+        (
+            {"champion": champion(0.03, 0.01, 0.05, fabrication=Interval(0.1, -0.05, 0.2))},
+            True,
+            "It does not certainly fabricate more than the champion",
+        ),
+        (
+            {
+                "champion": champion(0.03, 0.01, 0.05, fabrication=Interval(0.1, 0.05, 0.2)),
+                "gates": {"fabrication_not_worse": False},
+            },
+            True,
+            "better than the champion",
+        ),
         (
             {"champion": ChampionEvidence("3", "rougeL", None, "another test set. Do this.")},
             False,
@@ -139,3 +201,11 @@ def test_a_task_that_got_worse_is_named_and_decides_nothing() -> None:
     assert decision.reasons[1] == "Of the 3 tasks, got worse: mail (-0.07, -0.09 to -0.05)."
     assert decided(tasks={"chat": gains["chat"], "mood": gains["mood"]}) == decided()
     assert decided(tasks={"mail": gains["mail"]}) == decided()
+
+
+def test_approval_puts_a_promotion_off() -> None:
+    put_off = awaiting_approval(decided(), "summarizer", "It is good")
+    assert not put_off.promote
+    assert put_off.reasons[:-1] == decided().reasons
+    said = "It is good: it waits for approval: `retune promote summarizer --approve`."
+    assert put_off.reasons[-1] == said

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,6 +10,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLfl
 
 DIALOGUE = "Ana : Lunch at one ? Bo : See you there ."
 GENERATION = {
-    "max_new_tokens": 5, "max_prompt_tokens": 32, "temperature": 0.0, "top_p": 1.0, "seed": 7,
+    "max_new_tokens": 5, "max_prompt_tokens": 64, "temperature": 0.0, "top_p": 1.0, "seed": 7,
 }  # fmt: skip
 
 
@@ -90,8 +95,8 @@ def test_a_registered_version_answers_as_transformers_does(
     assert sampled[0] == sampled[1] != sampled[2]
 
     # By name, with a ready prompt.
-    registry.challenge(version)
-    assert complete("summarizer@challenger", "meet you") == answers[2]
+    registry.set_alias(version, "challenger")
+    assert complete(resolve("summarizer@challenger"), "meet you") == answers[2]
     with pytest.raises(BadModel, match="alias champion"):
         resolve("summarizer@champion")
     with pytest.raises(BadModel, match="MODEL@ALIAS"):
@@ -130,40 +135,92 @@ def test_logging_twice_keeps_one_model(home: Path, package: Package, tmp_path: P
     assert lost.exists()
 
 
-def test_a_version_is_served_without_the_repository(
+def test_limits_are_told(home: Path, package: Package, tmp_path: Path) -> None:
+    import mlflow
+
+    saved = save_package(package, tmp_path / "scratch", "m-1", "r", "here")
+    model = mlflow.pyfunc.load_model(str(saved))
+    for rows, params, said in LIMITS:
+        with pytest.raises(Exception, match=said):
+            model.predict(pd.DataFrame(rows), params=params)
+
+
+LIMITS: list[tuple[list[dict[str, str]], dict[str, Any], str]] = [
+    ([{"prompt": "a"}] * 1001, {}, r"rows\n.*at most 1000 in one call\n.*1001"),
+    ([{"prompt": "a"}, {"prompt": "meet you " * 64}], {}, r"row 2\n.*at most 64 tokens\n.*tokens"),
+    ([{"prompt": "a" * 4000}], {}, r"row 1\n.*at most 64 tokens\n.*4000 characters"),
+    ([{"prompt": "a"}], {"max_new_tokens": 1025}, r"params.max_new_tokens\n.*at most 1024"),
+    ([{"prompt": "a"}], {"temperature": -1.0}, r"params.temperature\n.*greater than or equal to 0"),
+    ([{"prompt": "a"}], {"top_p": 1.5}, r"params.top_p\n.*less than or equal to 1"),
+]
+
+
+def test_the_champion_is_served_without_the_repository(
     home: Path, package: Package, tmp_path: Path
 ) -> None:
-    saved = save_package(package, tmp_path / "scratch", "m-1", "r", "here")
+    registry.set_alias(registered(package, tmp_path / "ws"), "champion")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with served("models:/summarizer@champion", elsewhere) as invoke:
+        records = [{"task": "chat", "dialogue": DIALOGUE}, {"prompt": "meet you"}]
+        status, reply = invoke({"dataframe_records": records, "params": {"max_new_tokens": 3}})
+        prompts = [f"Gist: {DIALOGUE}", "meet you"]
+        expected = answers_of_transformers(package.model, prompts, 3)
+        assert (status, reply) == (200, {"predictions": expected})
+
+        hot = {"temperature": 9.0, "seed": 3}
+        sampled = [
+            invoke({"dataframe_records": records, "params": {**hot, "seed": seed}})[1]
+            for seed in (3, 3, 4)
+        ]
+        assert sampled[0] == sampled[1] != sampled[2]
+        for rows, params, said in LIMITS:
+            status, reply = invoke({"dataframe_records": rows, "params": params})
+            assert status == 400
+            assert re.search(said, reply["message"]), reply["message"]
+            assert "Traceback" not in str(reply)
+
+        # Requests at the same time share a batch, and get their own answers.
+        def ask(number: int) -> tuple[int, Any]:
+            return invoke({"dataframe_records": [{"prompt": f"meet {number}"}]})
+
+        with ThreadPoolExecutor(8) as threads:
+            replies = list(threads.map(ask, range(8)))
+        answers = answers_of_transformers(package.model, [f"meet {n}" for n in range(8)], 5)
+        assert replies == [(200, {"predictions": [answer]}) for answer in answers]
+
+
+Invoke = Callable[[Any], tuple[int, Any]]
+
+
+@contextmanager
+def served(uri: str, folder: Path) -> Iterator[Invoke]:
+    """`mlflow models serve` in a process that knows nothing of this repository."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {"PATH": path, "HOME": str(elsewhere), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(saved)]
+    environment = {"PATH": path, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
+    environment["MLFLOW_TRACKING_URI"] = os.environ["MLFLOW_TRACKING_URI"]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri]
     command += ["--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]
-    with (tmp_path / "serve.log").open("wb") as log:
+    with (folder / "serve.log").open("wb") as log:
         server = subprocess.Popen(
             command,
-            cwd=elsewhere,
+            cwd=folder,
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        records = [{"task": "chat", "dialogue": DIALOGUE}]
-        body = {"dataframe_records": records, "params": {"max_new_tokens": 3}}
-        reply = _post(f"http://127.0.0.1:{port}/invocations", body, server)
+        yield partial(_post, f"http://127.0.0.1:{port}/invocations", server)
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
-    expected = answers_of_transformers(package.model, [f"Gist: {DIALOGUE}"], 3)
-    assert reply == {"predictions": expected}
 
 
-def _post(url: str, body: Any, server: "subprocess.Popen[bytes]") -> Any:
+def _post(url: str, server: "subprocess.Popen[bytes]", body: Any) -> tuple[int, Any]:
     request = urllib.request.Request(
         url, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
@@ -171,9 +228,9 @@ def _post(url: str, body: Any, server: "subprocess.Popen[bytes]") -> Any:
     while True:
         try:
             with urllib.request.urlopen(request, timeout=180) as response:
-                return json.load(response)
+                return response.status, json.load(response)
         except urllib.error.HTTPError as error:
-            raise AssertionError(error.read().decode()) from error
+            return error.code, json.load(error)
         except OSError:
             assert server.poll() is None, "the server ended"
             assert time.monotonic() < deadline, "the server did not answer"

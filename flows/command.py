@@ -1,0 +1,85 @@
+"""What every `retune` command shares: from errors to exit codes, and what goes to which stream.
+
+@app.command()
+@reporting()
+def models() -> None: ...
+"""
+
+import contextlib
+import json
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from tasks.errors import BadWorkspace, RetuneError
+from tasks.home import prepare_environment, state_home, without_password
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+@contextlib.contextmanager
+def reporting(goes_on: bool = False) -> Iterator[None]:
+    """Prepare the process for a command, and turn what it raises into message and exit code.
+
+    Args:
+        goes_on: Whether the same command takes up an interrupted one.
+    """
+    from flows.logs import to_terminal
+
+    to_terminal()
+    try:
+        prepare_environment()
+        with contextlib.redirect_stdout(sys.stderr):  # whatever a library may print
+            yield
+    except typer.Exit:
+        raise
+    except RetuneError as error:
+        _say(str(error) if error.exit_code > 1 else f"{error}\n{_keep_traceback()}")
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        _say("Interrupted." + (" The same command goes on from here." if goes_on else ""))
+        raise typer.Exit(130) from None
+    except Exception as error:
+        if no_room := BadWorkspace.behind(error, state_home()):
+            _say(str(no_room))
+            raise typer.Exit(no_room.exit_code) from None
+        # The last resort: a traceback is no message.
+        _say(f"{type(error).__name__}: {error}\n{_keep_traceback()}")
+        raise typer.Exit(1) from None
+
+
+def print_json(document: Any) -> None:
+    """Print a document for programs."""
+    print_text(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_text(text: str) -> None:
+    """Print on the real standard output, which `reporting` keeps from libraries."""
+    print(text, file=sys.__stdout__)
+
+
+def print_tables(*renderables: Any) -> None:
+    """Print tables, and whatever else rich can render, for people."""
+    from rich.console import Console
+
+    console = Console(file=sys.__stdout__)
+    for renderable in renderables:
+        console.print(renderable)
+
+
+def _say(message: str) -> None:
+    print(without_password(message), file=sys.stderr)
+
+
+def _keep_traceback() -> str:
+    """Write the traceback of the error at hand into a file; returns where it is."""
+    path = state_home() / "last-error.log"
+    told = without_password(traceback.format_exc())
+    try:
+        path.write_text(told, encoding="utf-8")
+    except OSError:
+        return told  # there is no place to keep it
+    return f"The traceback is in {path}"

@@ -1,0 +1,163 @@
+"""Judges a version against the champion on the same records, scoring the champion where needed.
+
+judge(case, rival(case.model, case.key), scratch) -> Decision(promote=True, reasons=(...))
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.config import Generation
+from tasks.errors import BadInput, BadModel
+from tasks.scoring.job import Job, Way, score
+from tasks.stage import digest_of_json, read_json
+from tasks.tracking.case import ANSWERS, Case, fetch_case, folder_of, rows_of
+from tasks.tracking.champion import Scored, compare, compare_fabrication, compare_probes
+from tasks.tracking.decision import ChampionEvidence, Decision, decide
+from tasks.tracking.files import download
+from tasks.tracking.promotion import WITHDRAWN_TAG, rival
+from tasks.tracking.registry import KEY_TAG, Version
+from tasks.tracking.run import fetch_file, log_file
+
+RESAMPLES = 1000
+"""Of the intervals of the champion alone, which nothing rests on."""
+
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
+    + [("references", pa.list_(pa.string()))]
+)
+
+Rows = Sequence[Mapping[str, Any]]
+
+logger = logging.getLogger("retune")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A registered version and what was decided on it.
+
+    Attributes:
+        version: The version.
+        champion: The champion that it was compared with; None where there was none.
+        decision: Whether it passed every gate.
+        approval: Why a person must agree to its promotion; empty where nobody need to.
+    """
+
+    version: Version
+    champion: Version | None
+    decision: Decision
+    approval: str
+
+
+def judge_version(version: Version, scratch: Path) -> Judged:
+    """Decide on a registered version from the evidence that is kept with its run.
+
+    Args:
+        version: The version.
+        scratch: Folder for what has to be fetched or scored.
+
+    Raises:
+        BadModel: There is no evidence.
+    """
+    case = fetch_case(version, scratch / "case")
+    champion = rival(version.model, case.key)
+    return Judged(version, champion, judge(case, champion, scratch), approval_for(case, version))
+
+
+def approval_for(case: Case, version: Version | None) -> str:
+    """Why a person must agree to a promotion; empty where nobody need to.
+
+    Args:
+        case: The version's evidence.
+        version: The version; None where it is not registered yet.
+    """
+    if version and (withdrawn := version.tags.get(WITHDRAWN_TAG)):
+        return f"It passed every gate, but {withdrawn} took it out of service"
+    return "It passed every gate" if case.needs_approval else ""
+
+
+def judge(case: Case, champion: Version | None, scratch: Path) -> Decision:
+    """Decide on a version.
+
+    Args:
+        case: The version's evidence.
+        champion: The version to compare it with; None where there is none.
+        scratch: Folder for what has to be fetched or scored.
+    """
+    against = _against(case, champion, scratch) if champion else None
+    return decide(replace(case.evidence, champion=against))
+
+
+def _against(case: Case, champion: Version, scratch: Path) -> ChampionEvidence:
+    asked = {stage: rows_of(path) for stage, path in case.answers.items()}
+    challenger = {stage: Scored.read(rows) for stage, rows in asked.items()}
+    try:
+        answered = {
+            stage: Scored.read(_answers(champion, stage, rows, scratch)) if rows else Scored({})
+            for stage, rows in asked.items()
+        }
+    except BadInput as error:
+        issue = error.issues[0]
+        why = f"it can't answer the test records of today. {issue.where}: {issue.found}."
+        return ChampionEvidence(champion.version, case.evidence.metric, None, why)
+    found = compare(challenger["test"], answered["test"], case.primaries, champion.version)
+    return replace(
+        found,
+        probes=compare_probes(
+            challenger["forgetting"], answered["forgetting"], case.probe_primaries
+        ),
+        fabrication=compare_fabrication(challenger["test"], answered["test"]),
+    )
+
+
+def _answers(champion: Version, stage: str, asked: Rows, scratch: Path) -> Rows:
+    """The champion's answers to the records: those it gave before, or given now and kept."""
+    key = champion.tags.get(KEY_TAG, "none")
+    own = folder_of(stage, key)
+    later = f"{own}/{digest_of_json([[row['task'], row['id'], row['prompt']] for row in asked])}"
+    wanted = Scored.read(asked)
+    folder = scratch / f"champion-{champion.version}"
+    for kept in (own, later):
+        file = fetch_file(champion.run_id, f"{kept}/{ANSWERS}", folder)
+        if file is not None and Scored.read(rows_of(file)).covers(wanted):
+            return rows_of(file)
+    logger.info("version %s, the champion, is scored on the same records", champion.version)
+    file = _score(champion, stage, asked, folder)
+    log_file(champion.run_id, file, later)
+    return rows_of(file)
+
+
+def _score(champion: Version, stage: str, asked: Rows, folder: Path) -> Path:
+    package = download(champion, folder / "package")
+    told = package / "artifacts" / "retune" / "generation.json"
+    if not told.is_file():
+        raise BadModel(f"version {champion.version}", "a version that Retune made", "another one")
+    settings = read_json(told)
+    output = folder / stage
+    output.mkdir(parents=True, exist_ok=True)
+    examples = output / "examples.parquet"
+    pq.write_table(pa.Table.from_pylist(list(map(_example, asked)), schema=SCHEMA), examples)
+    job = Job(
+        examples=examples.absolute(),
+        metrics={row["task"]: tuple(row["scores"]["tuned"]) for row in asked},
+        ways={"tuned": Way(model=(package / "artifacts" / "model").absolute())},
+        generation=Generation(
+            **{name: settings[name] for name in Generation.model_fields if name in settings}
+        ),
+        max_prompt_tokens=settings["max_prompt_tokens"],
+        resamples=RESAMPLES,
+        seed=Generation().seed,
+        output=output.absolute(),
+        events=(output / "events.jsonl").absolute(),
+    )
+    score(job, output, f"{stage}, champion")
+    return output / ANSWERS
+
+
+def _example(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "completion": row["references"][0], "label": None}
