@@ -237,7 +237,7 @@ def compared(name: str, epochs: int, rows: int, rounds: int) -> dict[str, Any]:
 def table(results: list[dict[str, Any]]) -> str:
     """The results as a Markdown table."""
     lines = [
-        "| model | way | useful tokens/s | retune is faster by | lowest-highest | loss | peak memory |",
+        "| model | way | useful tokens/s | retune faster by | lowest-highest | loss | memory |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for result in results:
