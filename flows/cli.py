@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_registry
+from flows import cli_operations, cli_registry
 from flows.command import Json, print_json, print_tables, reporting
 from tasks.errors import NotPromoted
 
@@ -26,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(cli_registry.app)
+app.add_typer(cli_operations.app)
 
 RecipeFile = Annotated[Path, typer.Argument(help="Recipe (YAML).", show_default=False)]
 Overrides = Annotated[
