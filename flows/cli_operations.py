@@ -5,11 +5,11 @@ retune up
 
 import signal
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from flows.command import reporting
+from flows.command import Json, Overrides, RecipeFile, print_json, print_text, reporting
 from flows.pools import Kind
 
 app = typer.Typer()
@@ -29,6 +29,14 @@ Accelerators = Annotated[
     int | None,
     typer.Option(min=1, help="Trainings and scorings at once, one per GPU; 1 when left out."),
 ]
+Approve = Annotated[
+    bool, typer.Option("--approve", help="Train also on data that changed more than allowed.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Train also where the data are not new.")]
+FlowRun = Annotated[str, typer.Argument(metavar="FLOW_RUN", help="Id of the flow run.")]
+Who = Annotated[str, typer.Option("--by", metavar="NAME", help="Who answers, for the record.")]
+No = Annotated[bool, typer.Option("--no", help="Refuse.")]
+Comment = Annotated[str, typer.Option(metavar="TEXT", help="Why, for the record.")]
 
 
 @app.command()
@@ -74,6 +82,52 @@ def deploy(
     for name, chosen in make_deployments(pool, kind, accelerators):
         typer.echo(f"{name:<10} in the pool {chosen}", err=True)
     typer.echo("Deployed. `retune up` has a worker; others: `prefect worker start`.", err=True)
+
+
+@app.command()
+@reporting(goes_on=True)
+def retrain(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    approve: Approve = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune on new data, if there are any, and promote or keep the result.
+
+    `retune retrain configs/recipes/support_chat.yaml`
+    """
+    from flows.temporary_server import temporary_server
+
+    with temporary_server() as wait_until_ready:
+        from flows.retrain import retrain as retrain_flow
+
+        wait_until_ready()
+        told: Any = retrain_flow(str(recipe), overrides, approve, force)
+    if as_json:
+        print_json(told)
+    else:
+        print_text("\n".join([f"{told['model']}: {told['outcome']}", *told["reasons"]]))
+
+
+@app.command()
+@reporting()
+def approve(
+    flow_run: FlowRun, who: Who, no: No = False, comment: Comment = "", as_json: Json = False
+) -> None:
+    """Answer a flow run that waits for approval, as the form on Prefect's page does.
+
+    `retune approve 5d41c1b0-... --by Ana`
+
+    `retune approve 5d41c1b0-... --by Ana --no --comment "The export was cut off."`
+    """
+    from flows.approve import answer
+
+    told = answer(flow_run, not no, who, comment)
+    if as_json:
+        print_json(told)
+    else:
+        print_text(f"{told['name']}: {'refused' if no else 'approved'}; the run goes on.")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
