@@ -28,7 +28,7 @@ def answer(flow_run: str, approve: bool, who: str, comment: str) -> dict[str, An
     Raises:
         BadInput: There is no such run, or it waits for nothing.
     """
-    mend = "`prefect flow-run ls --state PAUSED` lists those that wait"
+    mend = "`prefect flow-run ls --state-type PAUSED` lists those that wait"
     with get_client(sync_client=True) as client:
         try:
             found = client.read_flow_run(UUID(flow_run))

@@ -52,7 +52,8 @@ def up(
     """
     from flows.services import Ports, services
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    for asked in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
+        signal.signal(asked, _interrupt)
     try:
         with services(Ports(prefect_port, mlflow_port), pool) as found:
             for service in found.services:

@@ -20,9 +20,12 @@ def newest_commit(hub: str, revision: str) -> str:
     """
     if re.fullmatch(r"[0-9a-f]{40}", revision):
         return revision
-    import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        HfHubHTTPError,
+        HTTPError,  # of whichever client the hub's library uses
+        OfflineModeIsEnabled,
+    )
 
     where = f"hub:{hub}@{revision}"
     try:
@@ -30,7 +33,7 @@ def newest_commit(hub: str, revision: str) -> str:
     except HfHubHTTPError as error:
         found = str(error).splitlines()[0]
         raise BadData(where, "a data set on the hub", found, "check name and revision") from None
-    except (OSError, httpx.HTTPError, OfflineModeIsEnabled) as error:
+    except (OSError, HTTPError, OfflineModeIsEnabled) as error:
         mend = "pin the revision by its commit, or connect to the hub"
         raise BadData(where, "a hub that answers", str(error), mend) from None
     assert commit, "the hub names the commit of every revision"

@@ -17,10 +17,12 @@ from tests.integration.conftest import (
     CHATS,
     Command,
     Company,
+    chats,
     environment,
     processes_of,
     retune,
     write_recipe,
+    write_rows,
 )
 
 pytestmark = [
@@ -61,6 +63,14 @@ class Site:
         found = self.ask("flow_runs", flows={"name": {"any_": [flow]}}, sort="START_TIME_ASC")
         return list(found)
 
+    def run(self, name: str, **parameters: Any) -> str:
+        """Ask for a flow run of a deployment; its id."""
+        [deployment] = self.ask("deployments", deployments={"name": {"any_": [name]}})
+        url = f"{self.prefect}/deployments/{deployment['id']}/create_flow_run"
+        answer = requests.post(url, json={"parameters": parameters}, timeout=60)
+        answer.raise_for_status()
+        return str(answer.json()["id"])
+
     def wait_for(self, happens: Callable[[], Any]) -> Any:
         return wait_for(happens, self)
 
@@ -82,7 +92,8 @@ def wait_for(happens: Callable[[], Any], site: Site) -> Any:
 def site(company: Company, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     home = folder / "home"
-    recipe = write_recipe(company.folder, "site", CHATS)
+    write_rows(company.folder / "site.jsonl", chats(120))
+    recipe = write_recipe(company.folder, "site", CHATS.replace("chats.jsonl", "site.jsonl"))
     before = retune(home, "run", str(recipe), "--set", "train.epochs=1", "--json")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_WORKER_QUERY_SECONDS", "1")
@@ -138,6 +149,43 @@ def test_the_worker_runs_a_deployment_for_somebody_elsewhere(
     assert run["state_type"] == "COMPLETED", deployed.logs
     result = deployed.up.home / "workspaces" / "site" / "register" / "result.json"
     assert json.loads(result.read_text(encoding="utf-8"))["recipe"] == "site"
+
+
+def test_what_was_made_from_the_newest_data_is_not_made_again(site: Site) -> None:
+    versions = retune(site.up.home, "models", "--json")
+    again = retune(site.up.home, "retrain", str(site.recipe), "--json")
+    assert again.returncode == 0, again.log
+    assert (again.result["outcome"], again.result["result"]) == ("nothing new", None)
+    assert retune(site.up.home, "models", "--json").stdout == versions.stdout
+
+
+def test_a_sudden_change_starts_a_retraining_that_waits_for_a_person(deployed: Site) -> None:
+    """From the watcher's event through the automation to the suspended run, and an answer."""
+    write_rows(deployed.recipe.with_name("site.jsonl"), chats(50))
+    known = {run["id"] for run in deployed.flow_runs("retrain")}
+
+    def started() -> list[dict[str, Any]]:
+        return [run for run in deployed.flow_runs("retrain") if run["id"] not in known]
+
+    def named(*names: str) -> list[dict[str, Any]]:
+        return [run for run in started() if run["state_name"] in names]
+
+    deployed.run("watch", recipes=[str(deployed.recipe)])
+    [waiting] = deployed.wait_for(lambda: named("Suspended", "Failed", "Crashed"))
+    assert waiting["state_name"] == "Suspended", deployed.logs
+    assert waiting["parameters"]["recipe"] == str(deployed.recipe)
+    answer = ("--by", "Ana", "--no", "--comment", "The export was cut off.")
+    assert retune(deployed.up.home, "approve", waiting["id"], *answer).returncode == 0
+    [refused] = deployed.wait_for(lambda: ended(started()))
+    assert refused["state_name"] == "Refused", deployed.logs
+    told = deployed.ask("artifacts", artifacts={"key": {"any_": ["retrain-site"]}})
+    assert any("chats: 50 records, where there were 120" in found["data"] for found in told)
+    assert retune(deployed.up.home, "approve", waiting["id"], *answer).returncode == 2
+    repeated = deployed.run("watch", recipes=[str(deployed.recipe)])
+    deployed.wait_for(
+        lambda: ended([r for r in deployed.flow_runs("watch") if r["id"] == repeated])
+    )
+    assert [run["id"] for run in started()] == [waiting["id"]]  # told of once
 
 
 def ended(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
