@@ -17,11 +17,10 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 from ruamel.yaml import YAML
 
-from flows.doctor import without_password
 from flows.pools import CONTAINER_FOLDER, CONTAINER_HOME, CONTAINERS, Kind, job_template
 from flows.temporary_server import is_configured
 from tasks.errors import BadInput, RetuneError
-from tasks.home import prepare_environment, state_home
+from tasks.home import prepare_environment, state_home, without_password
 
 TAG = "accelerator"
 """On the tasks that compute with a model."""
