@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_registry
-from flows.command import Json, print_json, print_tables, reporting
+from flows import cli_operations, cli_registry
+from flows.command import Json, Overrides, RecipeFile, print_json, print_tables, reporting
 from tasks.errors import NotPromoted
 
 # What a command needs is imported when it runs: `retune --help` must not wait for torch.
@@ -26,16 +26,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(cli_registry.app)
+app.add_typer(cli_operations.app)
 
-RecipeFile = Annotated[Path, typer.Argument(help="Recipe (YAML).", show_default=False)]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override a value of the recipe: a dotted key and YAML; may be repeated.",
-    ),
-]
 RequirePromotion = Annotated[
     bool,
     typer.Option("--require-promotion", help="Exit code 3 where the model is not to be promoted."),

@@ -10,6 +10,7 @@ import json
 import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,15 @@ import typer
 from tasks.errors import BadWorkspace, RetuneError
 from tasks.home import prepare_environment, state_home, without_password
 
+RecipeFile = Annotated[Path, typer.Argument(help="Recipe (YAML).", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value of the recipe: a dotted key and YAML; may be repeated.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 

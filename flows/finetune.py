@@ -56,8 +56,8 @@ def finetune(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
         parts = stages.split(told, workspace, examples)
         model = stages.train(told, workspace, parts)
         validation = stages.validate(told, workspace, parts, model)
-        test = stages.test(told, workspace, parts, model)
-        forgetting = stages.forgetting(told, workspace, parts, model)
+        test = stages.test(told, workspace, records, examples, parts, model)
+        forgetting = stages.forgetting(told, workspace, examples, parts, model)
         made = (records, examples, parts, model, validation, test, forgetting)
         version = stages.register(told, workspace, *made)
     if not overrides:

@@ -10,24 +10,19 @@ Prefect can start one by itself, but then imports the whole server into this pro
 `PREFECT_HOME`, so the history of runs stays; `<PREFECT_HOME>/server.log` has what it prints.
 """
 
-import http.client
 import os
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from tasks.errors import RetuneError
+from flows.local_server import HOST, free_port, keep_from_proxy, start, stop, wait_until_ready
 from tasks.launch import end_with_parent
 
-STARTUP_TIMEOUT_S = 180.0
 SEND_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
-POLL_S = 0.05
-TAIL_LINES = 10
+NAME = "Prefect's temporary server"
 
 ENVIRONMENT = {
     # As Prefect starts its own temporary server: no UI, and only the services that record runs.
@@ -61,69 +56,23 @@ def temporary_server() -> Iterator[Callable[[], None]]:
     if is_configured():
         yield lambda: None
         return
-    port = _free_port()
-    _keep_from_proxy()
+    url = f"http://{HOST}:{free_port()}/api"
+    keep_from_proxy()
     log = Path(os.environ["PREFECT_HOME"]) / "server.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as output:
-        process = subprocess.Popen(
-            _command(port),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | ENVIRONMENT,
-            start_new_session=True,  # Ctrl-C must not end it before the run has told it so
-            preexec_fn=end_with_parent,
-        )
-    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+    process = start(_command(url), log, end_with_parent, ENVIRONMENT)
+    os.environ["PREFECT_API_URL"] = url
     try:
-        yield lambda: _wait_until_ready(process, port, log)
+        yield lambda: wait_until_ready(NAME, process, f"{url}/health", log)
     finally:
         _send_what_is_left()
         del os.environ["PREFECT_API_URL"]
-        _stop(process)
+        stop(process, STOP_TIMEOUT_S)
 
 
-def _command(port: int) -> list[str]:
+def _command(url: str) -> list[str]:
     app = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
-    address = ["--host", "127.0.0.1", "--port", str(port)]
+    address = ["--host", HOST, "--port", str(urlsplit(url).port)]
     return [sys.executable, "-m", "uvicorn", *app, *address, "--log-level", "error"]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _keep_from_proxy() -> None:
-    """Have a company's `HTTP_PROXY` not asked for this machine's own address."""
-    for name in ("NO_PROXY", "no_proxy"):
-        known = [host for host in os.environ.get(name, "").split(",") if host]
-        os.environ[name] = ",".join([*known, "127.0.0.1"])
-
-
-def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + STARTUP_TIMEOUT_S
-    while not _answers(port):
-        if process.poll() is not None or time.monotonic() > deadline:
-            state = "ended" if process.poll() is not None else "does not answer"
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            tail = "\n".join(lines[-TAIL_LINES:])
-            raise RetuneError(f"Prefect's temporary server {state}; the end of {log}:\n{tail}")
-        time.sleep(POLL_S)
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10.0)
-    try:
-        connection.request("GET", "/api/health")
-        with connection.getresponse() as response:
-            return response.status == http.client.OK
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 def _send_what_is_left() -> None:
@@ -134,12 +83,3 @@ def _send_what_is_left() -> None:
 
         APILogWorker.drain_all(timeout=SEND_TIMEOUT_S)
         EventsWorker.drain_all(timeout=SEND_TIMEOUT_S)
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -9,7 +9,8 @@
     │   ├── Overtaken           another promotion or rollback came first
     │   └── BadWorkspace        the workspace: held by another run, read-only, full
     ├── ChildFailed             the training or scoring process ended abnormally
-    └── NotPromoted             exit 3: judged and refused, and promotion was required
+    ├── NotPromoted             exit 3: judged and refused, and promotion was required
+    └── NeedsApproval           exit 3: the data changed so much that a person must agree
 
 A `BadInput` says where, what was expected, what was found and how to mend it:
 
@@ -154,5 +155,11 @@ class ChildFailed(RetuneError):
 
 class NotPromoted(RetuneError):
     """The challenger was judged and refused, and promotion was required."""
+
+    exit_code = 3
+
+
+class NeedsApproval(RetuneError):
+    """The data changed more than the recipe allows, and nobody has agreed to train on them."""
 
     exit_code = 3

@@ -4,7 +4,8 @@
 ├── workspaces/<recipe>/    the artifacts of each stage
 ├── scratch/  locks/        of commands under way
 ├── mlflow.db  mlartifacts/ MLflow, embedded
-└── prefect/                Prefect, embedded
+├── prefect/                Prefect, embedded
+└── services.json  logs/    of `retune up`
 """
 
 import os
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import BadWorkspace
+from tasks.running import running
 
 
 def state_home() -> Path:
@@ -84,5 +86,9 @@ def prepare_environment() -> None:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
+    server = running(home).get("prefect")
+    if server and "PREFECT_PROFILE" not in os.environ:
+        # Two servers would write into one database.
+        defaults["PREFECT_API_URL"] = server
     for name, value in defaults.items():
         os.environ.setdefault(name, value)

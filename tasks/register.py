@@ -65,6 +65,7 @@ class RegisterSection(Section):
     def _without_places(self, recipe: Recipe) -> dict[str, Any]:
         """Leave out of the stage's key where data and model lie: their digests are in it."""
         places: Any = {"tasks": {"__all__": {"source": PLACES}}, "base_model": ORIGIN}
+        places["retrain"] = True  # when to make the next one says nothing of this one
         return recipe.model_dump(mode="json", exclude=places)
 
 
@@ -334,6 +335,7 @@ def _write_results(job: Job, output: Output, version: "Version", decision: Decis
 def _log(job: Job, run_id: str, output: Output) -> None:
     """Lineage, final metrics, data sets and files, into the run."""
     from tasks.tracking.case import ANSWERS, folder_of
+    from tasks.tracking.reference import log_profile
     from tasks.tracking.run import DataInput, log_file, log_inputs, log_metrics, log_tags
 
     log_tags(run_id, job.tags)
@@ -359,6 +361,7 @@ def _log(job: Job, run_id: str, output: Output) -> None:
         log_file(run_id, output.path / name)
     log_file(run_id, recipe)
     log_file(run_id, job.inputs["validate"] / ANSWERS, folder_of("validate", job.key))
+    log_profile(run_id, job.inputs["ingest"], job.inputs.artifacts["split"], output.scratch)
     for stage in ("validate", "test", "forgetting"):
         log_file(run_id, job.inputs[stage] / "metrics.json", folder_of(stage, job.key))
 

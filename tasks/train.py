@@ -16,7 +16,7 @@ from typing import Any
 from tasks.config import Mixture, Recipe, Section
 from tasks.config.base_model import KeyedBaseModel
 from tasks.config.train import KeyedTrain
-from tasks.data.base_model import folder_of
+from tasks.data.base_model import folder_of, start_of
 from tasks.launch import Event, launch
 from tasks.progress import Bar
 from tasks.stage import (
@@ -55,8 +55,11 @@ def select(recipe: Recipe) -> TrainSection:
 
 
 def files(section: TrainSection) -> dict[str, str]:
-    """Digest of the base model."""
-    return {"base_model": digest_of_folder(folder_of(section.base_model))}
+    """Digest of the base model, and of the weights to start from where they are others."""
+    digests = {"base_model": digest_of_folder(folder_of(section.base_model))}
+    if section.base_model.start_from:
+        digests["start_from"] = digest_of_folder(start_of(section.base_model))
+    return digests
 
 
 def write(section: TrainSection, inputs: Inputs, output: Output) -> Counted:
@@ -64,7 +67,7 @@ def write(section: TrainSection, inputs: Inputs, output: Output) -> Counted:
     scratch = output.scratch.absolute()
     events = scratch / "events.jsonl"
     job = {
-        "base": str(folder_of(section.base_model).absolute()),
+        "base": str(start_of(section.base_model).absolute()),
         "from_scratch": section.base_model.from_scratch,
         "allow_pickle": section.base_model.allow_pickle,
         "train_file": str((inputs["split"] / "train.parquet").absolute()),

@@ -70,3 +70,18 @@ def test_a_leak_into_a_ready_made_test_split_is_found(tmp_path: Path) -> None:
     assert f"seco{7:012x}" not in placed
     assert placed[f"seco{100:012x}"] == "test"
     assert len(placed) == len(rows) - 1
+
+
+def test_old_test_records_stay_in_test_when_data_are_added(tmp_path: Path) -> None:
+    """Near-duplicates of old records among the new ones included."""
+    old = texts(300, seed=5)
+    rows = [example("first", number, text) for number, text in enumerate(old)]
+    before = sides(divided(tmp_path / "before", rows))
+    new = texts(300, seed=6) + [f"{text} again" for text in old[:100]]
+    rows += [example("first", 1000 + number, text) for number, text in enumerate(new)]
+    after = sides(divided(tmp_path / "after", rows))
+    held_out = {record for record, side in before.items() if side == "test"}
+    assert len(held_out) > 20
+    assert {after[record] for record in held_out} == {"test"}
+    moved = {record for record in before if after[record] != before[record]}
+    assert moved and "train" not in {after[record] for record in moved}

@@ -20,6 +20,10 @@ class BaseModelSection(Section):
     revision: str | None = None
     """Commit hash of the hub repository, so that the same recipe always means the same weights."""
 
+    start_from: str | None = None
+    """Folder with later weights of the same model to start training from. What is trained is still
+    compared with the base model. `retune retrain` sets it where `retrain.start_from` says so."""
+
     from_scratch: bool = False
     """Initialise the weights randomly (seeded by `train.seed`) from the folder's config.json
     instead of reading them: this is how a base model is pre-trained."""
@@ -34,10 +38,12 @@ class BaseModelSection(Section):
             raise ValueError("expected exactly one of `path` and `hub`")
         if self.hub is not None and self.revision is None:
             raise ValueError("expected `revision`, the commit of the hub repository to pin")
+        if self.from_scratch and self.start_from is not None:
+            raise ValueError("expected either `from_scratch` or `start_from`")
         return self
 
 
-ORIGIN = {"path", "hub", "revision"}
+ORIGIN = {"path", "hub", "revision", "start_from"}
 """Fields that say where the model lies."""
 
 

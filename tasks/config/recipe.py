@@ -8,6 +8,7 @@ from tasks.config.base_model import BaseModelSection
 from tasks.config.evaluation import Forgetting, Generation, Holdout
 from tasks.config.mixture import Mixture
 from tasks.config.registry import Registry
+from tasks.config.retrain import Retrain
 from tasks.config.section import Name, Section
 from tasks.config.split import Split
 from tasks.config.task import TaskSection
@@ -46,6 +47,9 @@ class Recipe(Section):
 
     registry: Registry
     """Where the model version goes."""
+
+    retrain: Retrain = Retrain()
+    """What `retune retrain` does with new data."""
 
     @model_validator(mode="after")
     def _consistent_tasks(self) -> Self:

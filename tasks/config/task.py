@@ -68,7 +68,8 @@ class Source(Section):
     """Data set on the Hugging Face hub; needs `revision`."""
 
     revision: str | None = None
-    """Commit hash of the hub data set."""
+    """Commit hash of the hub data set. `retune retrain` also takes a branch, and pins the commit
+    that is its newest then."""
 
     subset: str | None = None
     """Configuration name of the hub data set, where it has several."""

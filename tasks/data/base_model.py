@@ -26,6 +26,19 @@ def folder_of(section: BaseModelSection) -> Path:
     return folder
 
 
+def start_of(section: BaseModelSection) -> Path:
+    """The local folder of the weights that training starts from.
+
+    Raises:
+        BadModel: It is missing or lacks a part; says which.
+    """
+    if section.start_from is None:
+        return folder_of(section)
+    folder = Path(section.start_from)
+    check_model_folder(folder, from_scratch=False, allow_pickle=False)
+    return folder
+
+
 def _fetched(section: BaseModelSection) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError

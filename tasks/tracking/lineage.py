@@ -36,6 +36,7 @@ def lineage(
         "recipe_digest": recipe_digest,
         **{f"{name}_digest": manifests[stage]["digest"] for name, stage in DIGEST_OF_STAGE.items()},
         "base_model_digest": manifests["train"]["inputs"].get("base_model"),
+        "source_digests": json.dumps(manifests["ingest"]["inputs"], sort_keys=True),
         "stage_versions": json.dumps({name: made["version"] for name, made in manifests.items()}),
         "packages": json.dumps(_packages()),
         "prefect_flow_run_id": flow_run_id or os.environ.get("PREFECT__FLOW_RUN_ID"),

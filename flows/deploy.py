@@ -1,0 +1,147 @@
+"""`retune deploy`: work pool, concurrency limit and deployments, as `prefect.yaml` has them.
+
+    deploy(Path("prefect.yaml"), pool=None, kind="process", accelerators=1)
+
+`place` is a build step of that file, so Prefect's own `prefect deploy --all` does the same.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectNotFound
+from ruamel.yaml import YAML
+
+from flows.pools import CONTAINER_FOLDER, CONTAINER_HOME, CONTAINERS, Kind, job_template
+from flows.temporary_server import is_configured
+from tasks.errors import BadInput, RetuneError
+from tasks.home import prepare_environment, state_home, without_password
+
+TAG = "accelerator"
+"""On the tasks that compute with a model."""
+
+FILE = "prefect.yaml"
+ROOT = Path(__file__).parents[1]
+
+
+def place(pool: str) -> dict[str, str]:
+    """Where the runs of a pool's deployments take place; a build step of `prefect.yaml`.
+
+    Args:
+        pool: Name of the work pool.
+
+    Returns:
+        `folder`, where relative paths start, `home`, the state folder, and `mlflow`, the tracking
+        URI: all absolute, so that neither the worker's folder nor its user matter.
+
+    Raises:
+        BadInput: A container could not reach MLflow's database, or a password would be published.
+    """
+    prepare_environment()
+    tracking = os.environ["MLFLOW_TRACKING_URI"]
+    if without_password(tracking) != tracking:
+        mend = "put it into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of the worker"
+        raise BadInput("MLFLOW_TRACKING_URI", "a URI without a password", "one with it", mend)
+    with get_client(sync_client=True) as client:
+        is_container = client.read_work_pool(pool).type in CONTAINERS
+    if not is_container:
+        return {"folder": str(Path.cwd()), "home": str(state_home()), "mlflow": tracking}
+    if not tracking.startswith("http"):
+        found, mend = f"{tracking}, a file of this machine", "start a server, and name it there"
+        raise BadInput("MLFLOW_TRACKING_URI", "an MLflow server for containers", found, mend)
+    return {"folder": CONTAINER_FOLDER, "home": CONTAINER_HOME, "mlflow": tracking}
+
+
+def deploy(pool: str | None, kind: Kind, accelerators: int | None) -> list[tuple[str, str]]:
+    """Make what is missing and bring the rest up to date.
+
+    Args:
+        pool: Work pool of all deployments; None leaves those that `prefect.yaml` names.
+        kind: Kind of the work pools that are new.
+        accelerators: Tasks that may compute with a model at once; None leaves the limit that is
+            there, or makes it 1.
+
+    Returns:
+        Name and work pool of each deployment.
+
+    Raises:
+        BadInput: There is no server, or `prefect.yaml` can't be used.
+        RetuneError: Prefect refuses a deployment; with what it says.
+    """
+    if not is_configured():
+        raise _no_server("PREFECT_API_URL", "nothing")
+    content = _read(Path(FILE) if Path(FILE).exists() else ROOT / FILE)
+    if pool:
+        _move_to(content, pool)
+    with get_client(sync_client=True) as client:
+        _check_server(client)
+        for name in sorted({entry["work_pool"]["name"] for entry in content["deployments"]}):
+            _ensure_pool(client, name, kind)
+        _limit(client, accelerators)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / FILE
+        YAML(typ="safe", pure=True).dump(content, file)
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+        done = subprocess.run(
+            [*command, "--prefect-file", str(file)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    if done.returncode != 0:
+        raise RetuneError(f"Prefect refused to deploy:\n{done.stdout}{done.stderr}")
+    return [(entry["name"], entry["work_pool"]["name"]) for entry in content["deployments"]]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = YAML(typ="safe", pure=True).load(path)
+    for entry in content.get("deployments") or [{}]:
+        if "name" not in entry.get("work_pool", {}):
+            where = f"{path}: {entry.get('name', 'deployments')}"
+            raise BadInput(where, "a deployment with a work_pool", "none")
+    return dict(content)
+
+
+def _move_to(content: dict[str, Any], pool: str) -> None:
+    for entry in content["deployments"]:
+        entry["work_pool"] = {**entry["work_pool"], "name": pool}
+    for step in content.get("build") or []:
+        for options in step.values():
+            if "pool" in options:
+                options["pool"] = pool
+
+
+def _check_server(client: SyncPrefectClient) -> None:
+    if error := client.api_healthcheck():
+        raise _no_server(str(client.api_url), str(error))
+
+
+def _no_server(where: str, found: str) -> BadInput:
+    mend = "start one with `retune up`, or set PREFECT_API_URL to yours"
+    return BadInput(where, "a Prefect server that answers", found, mend)
+
+
+def _ensure_pool(client: SyncPrefectClient, name: str, kind: Kind) -> None:
+    try:
+        found = client.read_work_pool(name).type
+    except ObjectNotFound:
+        template = job_template(kind)
+        client.create_work_pool(WorkPoolCreate(name=name, type=kind, base_job_template=template))
+        return
+    if found != kind:
+        mend = f"use --type {found}, or --pool with another name"
+        raise BadInput(f"work pool {name}", f"type {kind}", f"type {found}", mend)
+
+
+def _limit(client: SyncPrefectClient, accelerators: int | None) -> None:
+    """Have at most so many tasks with the tag at once."""
+    if accelerators is None:
+        try:
+            client.read_concurrency_limit_by_tag(TAG)
+            return
+        except ObjectNotFound:
+            accelerators = 1
+    client.create_concurrency_limit(TAG, accelerators)

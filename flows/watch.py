@@ -1,0 +1,79 @@
+"""The flow that looks for new data and says so: an automation has `retrain` started by it.
+
+watch(["configs/recipes/support_chat.yaml"])
+-> event retune.data.changed of the resource retune.recipe.support-chat,
+   {"recipe": "configs/recipes/support_chat.yaml", "digest": "9f0c...", "reference": "3"}
+"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.events import emit_event
+
+from flows.news import News, look
+from tasks.home import prepare_environment, workspace_of
+from tasks.stage import write_json
+
+EVENT = "retune.data.changed"
+FILE = "announced.json"
+
+logger = logging.getLogger("retune")
+
+
+@flow(name="watch", persist_result=False)
+def watch(recipes: list[str]) -> dict[str, str]:
+    """Emit the event `retune.data.changed` for every recipe whose data are new.
+
+    Args:
+        recipes: Paths of recipes.
+
+    Returns:
+        Recipe -> what was found: `changed`, `announced` (before, and not trained on yet) or
+        `nothing new`.
+
+    Raises:
+        BadInput: A recipe or a source can't be used; the others have been looked at.
+    """
+    prepare_environment()
+    logging.getLogger("retune").setLevel(logging.INFO)
+    found: dict[str, str] = {}
+    for recipe in recipes:
+        found[recipe] = _look(recipe)
+        logger.info("watch: %s: %s", recipe, found[recipe])
+    return found
+
+
+def _look(path: str) -> str:
+    news = look(path)
+    if news.same_as:
+        return "nothing new"
+    file = workspace_of(news.recipe.name) / FILE
+    if _announced(file) == news.digest:
+        return "announced"
+    emit_event(
+        event=EVENT,
+        resource={
+            "prefect.resource.id": f"retune.recipe.{news.recipe.name}",
+            "prefect.resource.name": news.recipe.name,
+        },
+        payload=_payload(path, news),
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_json(file, {"digest": news.digest})
+    return "changed"
+
+
+def _payload(path: str, news: News) -> dict[str, Any]:
+    reference = news.reference.version if news.reference else None
+    return {"recipe": path, "digest": news.digest, "reference": reference}
+
+
+def _announced(file: Path) -> str | None:
+    """The digest of the data that the last event was about."""
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["digest"])
+    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+        return None

@@ -1,0 +1,85 @@
+"""What a retraining compares with: the versions there are, their data, and their weights.
+
+sources_of(by_alias("support-summarizer", "champion"))
+-> {"source of support_summary": "51ab..."}
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import mlflow
+
+from tasks.data.profile import Profile, from_json, profile
+from tasks.errors import BadModel
+from tasks.stage import Artifact, read_json, write_json
+from tasks.tracking.connection import retry_while_down
+from tasks.tracking.registry import CHAMPION, Version, all_versions
+from tasks.tracking.run import fetch_file, log_file
+
+SOURCES_TAG = "retune.source_digests"
+SPLIT_TAG = "retune.split_digest"
+
+
+def known_versions(model: str) -> tuple[Version, ...]:
+    """The champion, where there is one, and the newest version, where that is another."""
+    versions = all_versions(model)
+    champions = [version for version in versions if CHAMPION in version.aliases]
+    newest = [version for version in versions[:1] if version not in champions]
+    return (*champions, *newest)
+
+
+def sources_of(version: Version) -> Mapping[str, str] | None:
+    """Digest of each task's source that a version was made from; None where it does not say."""
+    told = version.tags.get(SOURCES_TAG)
+    return dict(json.loads(told)) if told else None
+
+
+def log_profile(run_id: str, ingested: Path, parts: Artifact, scratch: Path) -> None:
+    """Keep the profile of a run's data with the run.
+
+    Args:
+        run_id: The run.
+        ingested: Folder of the ingest stage.
+        parts: What the split stage made.
+        scratch: Folder for the file on its way.
+    """
+    file = scratch / f"{parts.digest[:16]}.json"
+    content = {task: asdict(of) for task, of in profile(ingested, parts.path).items()}
+    write_json(file, content)
+    log_file(run_id, file, "profile")
+
+
+def profile_of(version: Version, scratch: Path) -> Profile | None:
+    """The profile of the data that a version was made from; None where none was kept.
+
+    Args:
+        version: The version.
+        scratch: Folder for the file.
+    """
+    name = f"profile/{version.tags.get(SPLIT_TAG, '')[:16]}.json"
+    file = fetch_file(version.run_id, name, scratch)
+    return from_json(read_json(file)) if file else None
+
+
+def weights_of(version: Version, folder: Path) -> Path:
+    """The Hugging Face folder of a version, on this machine.
+
+    Args:
+        version: The version.
+        folder: Where to put it, if it is not on this machine already.
+
+    Raises:
+        BadModel: The version's files are gone.
+    """
+    uri = f"models:/{version.model}/{version.version}/artifacts/model"
+
+    def fetch() -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
+
+    fetched = Path(retry_while_down(fetch))
+    if not (fetched / "config.json").exists():
+        raise BadModel(uri, "a folder in Hugging Face format", "none", "restore the artifacts")
+    return fetched
