@@ -59,10 +59,9 @@ class Train(Section):
     epochs: Positive = 3
     """Passes over the training mixture."""
 
-    optimizer: Literal["adamw", "adafactor", "muon"] = "adamw"
-    """`adamw`; `adafactor`, whose steps are relative to the size of each weight matrix: it needs
-    less memory, and T5 models made from scratch need it (arXiv 1804.04235); or `muon` for the
-    matrices between the embeddings and Adafactor for the rest, for models made from scratch."""
+    optimizer: Literal["adamw", "adafactor"] = "adamw"
+    """`adamw`, or `adafactor`, whose steps are relative to the size of each weight matrix: it
+    needs less memory, and T5 models made from scratch need it (arXiv 1804.04235)."""
 
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-4
     """Peak learning rate."""
