@@ -151,7 +151,7 @@ def test_every_test_record_has_its_answers(first: Ended, home: Path) -> None:
         assert [row[name] for row in answered] == [row[name] for row in asked]
     for row in answered:
         assert {name: type(text) for name, text in row["completions"].items()} == {
-            "base": str, "few_shot": str, "tuned": str,
+            "base": str, "one_shot": str, "few_shot": str, "tuned": str,
         }  # fmt: skip
     assert sum(row["completions"]["tuned"].startswith("The ") for row in answered) > 5
     mean = sum(row["scores"]["tuned"]["rougeL"] for row in answered) / len(answered)
