@@ -109,7 +109,7 @@ def test_micro_batches_do_not_change_the_loss(job: Write) -> None:
 
 def test_validation_that_gets_worse_stops_the_run_and_the_best_is_kept(job: Write) -> None:
     # The learning rate rises all the time: it learns at first, and then loses it again.
-    path = job("worse", learning_rate=1.0, warmup=1.0, epochs=6, patience=1)
+    path = job("worse", learning_rate=1.0, warmup=0.99, epochs=6, patience=1)
     run(path)
     epochs = events_of(path, "epoch")
     best = min(epochs, key=lambda epoch: epoch["validation_loss"])
