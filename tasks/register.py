@@ -186,7 +186,11 @@ def _evidence(job: Job) -> Evidence:
     metrics, registry = job.metrics, job.recipe.registry
     primary, differences = metrics["primary"], metrics["differences"]
     name = primary if primary in metrics["ways"]["tuned"] else "macro/primary"
-    few_shot = differences.get("tuned-few_shot")
+    few_shots = [
+        _interval(entry["macro"])
+        for name, entry in differences.items()
+        if name.startswith("tuned-few_shot")
+    ]
     return Evidence(
         metric=primary,
         base=_interval(metrics["ways"]["base"][name]),
@@ -195,7 +199,7 @@ def _evidence(job: Job) -> Evidence:
         tasks={
             name: _interval(entry) for name, entry in differences["tuned-base"]["tasks"].items()
         },
-        few_shot=_interval(few_shot["macro"]) if few_shot else None,
+        few_shot=min(few_shots, key=lambda ahead: ahead.low, default=None),  # the best of them
         probes={
             name: ProbeChange(
                 probe["before"],

@@ -83,7 +83,8 @@ class Evidence:
         tuned: The tuned model's.
         gain: Tuned minus base, paired by record.
         tasks: Task -> its own gain; where there are several, `gain` is their mean.
-        few_shot: Tuned minus few-shot, paired by record; None where that was not measured.
+        few_shot: Tuned minus the best few-shot prompt, paired by record; None where none was
+            measured.
         probes: Probe name -> what happened to it.
         gates: What the recipe demands.
         champion: The comparison with the version in service; None where there is no such version.
@@ -130,9 +131,7 @@ def decide(evidence: Evidence) -> Decision:
     return Decision(all(good for good, _ in verdicts), tuple(reason for _, reason in verdicts))
 
 
-def awaiting_approval(
-    decision: Decision, model: str, why: str = "It passed every gate"
-) -> Decision:
+def awaiting_approval(decision: Decision, model: str, why: str) -> Decision:
     """A decision to promote, put off until a person agrees.
 
     Args:

@@ -108,7 +108,7 @@ def test_without_challenger_or_evidence(home: Path, workspace: Path) -> None:
     with pytest.raises(BadModel, match="a version whose run has its evidence"):
         promote("summarizer")
     forced = promote("summarizer", override="It was judged on paper.")
-    assert forced["decision"]["reasons"] == ["It can't be judged: none."]
+    assert forced["decision"]["reasons"] == ("It can't be judged: none.",)
     assert champion() == "1"
 
 
