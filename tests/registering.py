@@ -107,13 +107,19 @@ def pipeline(
         "name": "p", "version": "1", "task": "summarization", "slots": ["d"], "target": "s",
         "choices": [], "digest": "x", "templates": templates,
     }  # fmt: skip
-    counts = {"rows": 5, "rejected": 0, "duplicates": 0, "reasons": {}}
+    counts = {"rows": 5, "read": 5, "rejected": 0, "duplicates": 0, "reasons": {}}
     write_stage(workspace, "ingest", {"summary.json": {"chat": counts}})
     write_stage(workspace, "template", {"prompts/chat.json": stored})
     sides = {side: 3 for side in ("train", "validation", "test")}
     write_stage(workspace, "split", {"summary.json": {}}, counts=sides)
     for side in sides:
-        pq.write_table(pa.table({"id": [side, "b", "c"]}), workspace / "split" / f"{side}.parquet")
+        rows = [
+            {"id": id, "task": "chat", "prompt": "Gist", "completion": "c", "label": None}
+            for id in (side, "b", "c")
+        ]
+        schema = pa.schema([(name, pa.string()) for name in rows[0]])
+        table = pa.Table.from_pylist(rows, schema=schema)
+        pq.write_table(table, workspace / "split" / f"{side}.parquet")
     write_stage(
         workspace,
         "train",

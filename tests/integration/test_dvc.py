@@ -104,7 +104,7 @@ def test_dvc_repro_and_the_flow_make_the_same(
 def test_dvc_shows_metrics_and_plots(by_dvc: Project) -> None:
     shown = json.loads(by_dvc.dvc("metrics", "show", "--json"))[""]["data"]
     [test] = [content for name, content in shown.items() if name.endswith("test/metrics.json")]
-    assert set(test["data"]["ways"]) == {"base", "one_shot", "few_shot", "tuned"}
+    assert set(test["data"]["ways"]) == {"base", "one_shot", "few_shot", "few_shot_5", "tuned"}
     plots = json.loads(by_dvc.dvc("plots", "show", "--json"))["data"]
     assert {"loss", "validation_token_accuracy"} == set(plots)
 

@@ -35,7 +35,7 @@ pytestmark = [
 ]
 
 MODEL = "clerk-chats"
-ROUGE = {"rougeL", "rouge1", "rouge2"}
+SUMMARY = {"rougeL", "rouge1", "rouge2", "fabrication", "omission"}
 INTERVAL = {"value", "low", "high", "n"}
 GONE_AFTER_S = 10.0
 SEED = 11
@@ -93,7 +93,7 @@ def test_a_run_prints_one_document_of_the_contract(first: Ended) -> None:
         assert len(stage["digest"]) == 64
     assert {"base", "one_shot", "few_shot", "tuned"} == set(result["test"])
     for metrics in (result["validation"], *result["test"].values()):
-        assert set(metrics) == ROUGE
+        assert set(metrics) == SUMMARY
         for entry in metrics.values():
             assert set(entry) == INTERVAL
             assert 0 <= entry["low"] <= entry["value"] <= entry["high"] <= 1
@@ -151,7 +151,7 @@ def test_every_test_record_has_its_answers(first: Ended, home: Path) -> None:
         assert [row[name] for row in answered] == [row[name] for row in asked]
     for row in answered:
         assert {name: type(text) for name, text in row["completions"].items()} == {
-            "base": str, "one_shot": str, "few_shot": str, "tuned": str,
+            "base": str, "one_shot": str, "few_shot": str, "few_shot_5": str, "tuned": str,
         }  # fmt: skip
     assert sum(row["completions"]["tuned"].startswith("The ") for row in answered) > 5
     mean = sum(row["scores"]["tuned"]["rougeL"] for row in answered) / len(answered)
@@ -285,7 +285,7 @@ def test_a_killed_training_process_is_started_again(survivor: Ended) -> None:
 
 def test_several_tasks_are_told_apart(survivor: Ended) -> None:
     expected = {"macro/primary", "moods/accuracy", "moods/macro_f1"}
-    expected |= {f"chats/{metric}" for metric in ROUGE}
+    expected |= {f"chats/{metric}" for metric in SUMMARY}
     result = survivor.result
     assert set(result["validation"]) == expected
     for metrics in result["test"].values():
