@@ -44,6 +44,7 @@ SHIPPED = (
     "tasks/training/precision.py",
     "tasks/scoring/__init__.py",
     "tasks/scoring/combining.py",
+    "tasks/scoring/decode.py",
     "tasks/scoring/generate.py",
 )
 """Modules that `instruct_model.py` needs at the place where it is loaded."""
