@@ -10,13 +10,16 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tasks.config import Mixture, Recipe, Section
+from tasks.config import BaseModelSection, Mixture, Recipe, Section, Train
 from tasks.config.base_model import KeyedBaseModel
 from tasks.config.train import KeyedTrain
 from tasks.data.base_model import folder_of, start_of
+from tasks.data.mixing import Rehearsal
+from tasks.errors import BadRecipe
 from tasks.launch import Event, launch
 from tasks.progress import Bar
 from tasks.stage import (
@@ -29,6 +32,7 @@ from tasks.stage import (
     write_json,
 )
 from tasks.stage_main import main
+from tasks.training.cost import has_gpu
 
 VERSION = "2"
 
@@ -48,10 +52,24 @@ class TrainSection(Section):
     mixture: Mixture
     """How several tasks share an epoch."""
 
+    rehearsal: Rehearsal | None
+    """Old tasks among the examples, and their share."""
+
 
 def select(recipe: Recipe) -> TrainSection:
-    """The part of the recipe that training depends on."""
-    return TrainSection(base_model=recipe.base_model, train=recipe.train, mixture=recipe.mixture)
+    """The part of the recipe that training depends on.
+
+    Raises:
+        BadRecipe: This machine lacks what the method needs.
+    """
+    _check_method(recipe.train)
+    return TrainSection(
+        base_model=recipe.base_model,
+        # Where old tasks come from is the concern of earlier stages.
+        train=recipe.train.model_copy(update={"replay": None}),
+        mixture=recipe.mixture,
+        rehearsal=Rehearsal.of(recipe.train.replay),
+    )
 
 
 def files(section: TrainSection) -> dict[str, str]:
@@ -67,13 +85,14 @@ def write(section: TrainSection, inputs: Inputs, output: Output) -> Counted:
     scratch = output.scratch.absolute()
     events = scratch / "events.jsonl"
     job = {
-        "base": str(start_of(section.base_model).absolute()),
+        **_start(section.base_model),
         "from_scratch": section.base_model.from_scratch,
         "allow_pickle": section.base_model.allow_pickle,
         "train_file": str((inputs["split"] / "train.parquet").absolute()),
         "validation_file": str((inputs["split"] / "validation.parquet").absolute()),
         "train": section.train.model_dump(mode="json"),
         "mixture": section.mixture.model_dump(mode="json"),
+        "rehearsal": section.rehearsal and section.rehearsal.model_dump(mode="json"),
         "output": str(output.path.absolute()),
         "scratch": str(scratch),
         "tokens": str((inputs.workspace / ".tokens").absolute()),
@@ -85,6 +104,29 @@ def write(section: TrainSection, inputs: Inputs, output: Output) -> Counted:
     os.replace(scratch / "steps.jsonl", output.path / "steps.jsonl")
     summary = json.loads((output.path / "summary.json").read_text(encoding="utf-8"))
     return Counted(summary["examples"], {name: summary[name] for name in ("steps", "tokens")})
+
+
+def _start(base_model: BaseModelSection) -> dict[str, str | None]:
+    """The weights to start from, and what an adapter is to call them on whatever machine."""
+    folder = start_of(base_model).absolute()
+    is_hub = base_model.hub is not None and base_model.start_from is None
+    return {
+        "base": str(folder),
+        "base_name": base_model.hub if is_hub else folder.name,
+        "base_revision": base_model.revision if is_hub else None,
+    }
+
+
+def _check_method(train: Train) -> None:
+    """See that `qlora` can run here, before anything is read."""
+    if train.method != "qlora":
+        return
+    lacking = [] if has_gpu() else ["no CUDA GPU that torch can use"]
+    lacking += [] if find_spec("bitsandbytes") else ["no package bitsandbytes"]
+    if lacking:
+        expected = "a CUDA GPU and the package bitsandbytes"
+        mend = "take `method: lora`, or a machine that has both"
+        raise BadRecipe("train.method: qlora", expected, " and ".join(lacking), mend)
 
 
 @contextmanager
@@ -132,7 +174,8 @@ def _told(event: Event) -> str:
 def _mixture_told(mixture: Mapping[str, Any]) -> list[str]:
     """What each of several tasks brings to an epoch."""
     return [
-        f"{name}: {task['draws']:,} draws an epoch of {task['rows']:,} rows ({task['share']:.1%})"
+        f"{name}{' (replay)' if task['replay'] else ''}: {task['draws']:,} draws an epoch of "
+        f"{task['rows']:,} rows ({task['share']:.1%})"
         for name, task in mixture.items()
         if len(mixture) > 1
     ]

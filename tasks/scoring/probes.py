@@ -38,6 +38,9 @@ SUITES = Path("configs/forgetting")
 
 PEEK_ROWS = 100
 
+Measured = tuple[Set[str], Set[str]]
+"""Ids of the records that probes measure on, and their prompts in every phrasing."""
+
 PHRASING_SEED = 0
 """The phrasing of a probe's row is the same in every run, so that runs can be compared."""
 
@@ -185,6 +188,25 @@ def examples_of(
         mend = "take the probe out of the suite, or its rows out of the training data"
         raise BadData(f"the probe {loaded.name}", "rows that were not trained on", "none", mend)
     return examples
+
+
+def measured_on(name_or_path: str, max_examples: int | None, scratch: Path) -> Measured:
+    """The rows that a suite measures on, which are not to be trained on.
+
+    Args:
+        name_or_path: The suite.
+        max_examples: A lower limit than the probes' own, if any.
+        scratch: Folder for rows that have to be fetched first.
+    """
+    ids: set[str] = set()
+    prompts: set[str] = set()
+    for loaded in load_suite(name_or_path):
+        chosen = {example["id"] for example in examples_of(loaded, max_examples, scratch)}
+        for _, record in _records(loaded, scratch):
+            if record.id in chosen:
+                prompts |= _rendered(loaded, record)
+        ids |= chosen
+    return ids, prompts
 
 
 def _loaded(probe: Probe, document: Document, loc: tuple[str | int, ...]) -> LoadedProbe:

@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.utils import logging
+from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from tasks.errors import BadModel
 
@@ -42,14 +43,18 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load_model(
-    folder: Path, from_scratch: bool = False, allow_pickle: bool = False
+    folder: Path,
+    from_scratch: bool = False,
+    allow_pickle: bool = False,
+    quantization: QuantizationConfigMixin | None = None,
 ) -> PreTrainedModel:
-    """The model in a folder, its weights in fp32.
+    """The model in a folder, its weights in fp32 where nothing else is asked.
 
     Args:
         folder: Hugging Face folder.
         from_scratch: Initialise the weights from the current torch seed instead.
         allow_pickle: Accept weights that are a pickle.
+        quantization: Hold the weights in fewer bits.
 
     Raises:
         BadModel: Its architecture is unknown, or its weights cannot be read or belong to another.
@@ -71,6 +76,7 @@ def load_model(
             use_safetensors=None if allow_pickle else True,
             ignore_mismatched_sizes=True,  # told below, by name
             output_loading_info=True,
+            quantization_config=quantization,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         mend = "check that the folder is whole and that transformers knows its model_type"
