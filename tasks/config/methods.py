@@ -1,7 +1,8 @@
-"""Sections of `train`: adapters, and rehearsal of old tasks.
+"""Sections of `train`: adapters, rehearsal of old tasks, interpolation of weights.
 
 lora: {rank: 16, alpha: 32, targets: auto}
 replay: {ratio: 0.02, tasks: [{name: entities, source: {path: old.jsonl}, prompts: named_entities}]}
+interpolate: {alphas: [0.2, 0.4, 0.6, 0.8]}
 """
 
 from typing import Annotated, Literal
@@ -11,6 +12,7 @@ from pydantic import Field
 from tasks.config.section import Section, Share
 from tasks.config.task import TaskSection
 
+Alpha = Annotated[float, Field(gt=0.0, lt=1.0)]
 Targets = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -48,3 +50,12 @@ class Replay(Section):
     tasks: Annotated[tuple[TaskSection, ...], Field(min_length=1)]
     """The old tasks, written like `tasks` of the recipe. They are trained on with all their rows
     but those that a probe of the recipe measures on, and never scored."""
+
+
+class Interpolate(Section):
+    """Weights between those of base and tuned model (WiSE-FT, arXiv 2109.01903)."""
+
+    alphas: Annotated[tuple[Alpha, ...], Field(min_length=1)] = (0.2, 0.4, 0.6, 0.8)
+    """Shares of the tuned weights to try, besides 1. The model that goes on is the best on the
+    validation split among those that are within `forgetting.max_drop` on the validation half of
+    every probe's rows; the stage forgetting then measures on the other half."""

@@ -56,10 +56,17 @@ class Recipe(Section):
         """All tasks with examples to train on: the recipe's own and those it rehearses."""
         return self.tasks + (self.train.replay.tasks if self.train.replay else ())
 
+    @property
+    def chooses_by_probes(self) -> bool:
+        """Whether a choice is made on half of the probes' rows, so that the others must judge."""
+        return self.train.interpolate is not None or bool(self.forgetting.remedies)
+
     @model_validator(mode="after")
     def _weights_to_adapt(self) -> Self:
         if self.base_model.from_scratch and self.train.method != "full":
             raise ValueError("expected train.method `full` where base_model.from_scratch is true")
+        if self.base_model.from_scratch and self.train.interpolate:
+            raise ValueError("expected no train.interpolate where base_model.from_scratch is true")
         return self
 
     @model_validator(mode="after")

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PlainSerializer, model_validator
 
-from tasks.config.methods import Lora, Replay
+from tasks.config.methods import Interpolate, Lora, Replay
 from tasks.config.section import Section, Share
 
 Positive = Annotated[int, Field(ge=1)]
 
-LEARNING_RATES = {"full": 5e-4, "lora": 5e-3, "qlora": 5e-3}
+LEARNING_RATES = {"full": 5e-4, "lora": 1e-3, "qlora": 1e-3}
 """Peak learning rate of each method, where the recipe leaves it open."""
 
 CPU_MICRO_BATCH_TOKENS = 2048
@@ -68,6 +68,9 @@ class Train(Section):
     replay: Replay | None = None
     """Old tasks to rehearse, whatever the method."""
 
+    interpolate: Interpolate | None = None
+    """Whether to go on with weights between those of base and tuned model, whatever the method."""
+
     epochs: Positive = 3
     """Passes over the training mixture."""
 
@@ -76,8 +79,7 @@ class Train(Section):
     needs less memory, and T5 models made from scratch need it (arXiv 1804.04235)."""
 
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
-    """Peak learning rate. When left out, 5e-4 for `full` and ten times that for `lora` and `qlora`,
-    whose adapters start from nothing."""
+    """Peak learning rate. When left out, 5e-4 for `full` and 1e-3 for `lora` and `qlora`."""
 
     batch_tokens: Positive = 4096
     """Tokens in one optimizer step, prompt and completion with padding; sets how many examples

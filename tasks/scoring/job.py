@@ -45,6 +45,8 @@ class Way(BaseModel):
         shots: Worked examples in each prompt; 0 for the bare prompt.
         allow_pickle: Accept weights that are a pickle.
         from_scratch: Initialise the weights (torch seed `Job.seed`) instead of reading them.
+        alpha: Share of the model's weights, from 0 to 1; the rest is that of `base`.
+        base: Folder of the model that it was fine-tuned from, where `alpha` is below 1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +55,8 @@ class Way(BaseModel):
     shots: int = 0
     allow_pickle: bool = False
     from_scratch: bool = False
+    alpha: float = 1.0
+    base: Path | None = None
 
 
 class Job(BaseModel):

@@ -7,6 +7,7 @@
 """
 
 import json
+import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -129,6 +130,20 @@ def name_base(adapter: Path, base: str, revision: str | None) -> None:
     path = adapter / ADAPTER_CONFIG
     config = json.loads(path.read_text(encoding="utf-8"))
     config |= {"base_model_name_or_path": base, "revision": revision}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def scale_adapter(adapter: Path, alpha: float) -> None:
+    """Make an adapter do a share `alpha` of what it did, as interpolated weights do.
+
+    The update is linear in lora_alpha. Not so with DoRA: its adapter is removed.
+    """
+    path = adapter / ADAPTER_CONFIG
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if config["use_dora"]:
+        shutil.rmtree(adapter)
+        return
+    config["lora_alpha"] *= alpha
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
