@@ -176,7 +176,7 @@ def _look_at_data(recipe: Recipe, workspace: Path, stages: Sequence[Foreseen]) -
         summary = read_json(made["ingest"].path / "summary.json")
         num_rows, sample = sample_examples(made["split"].path / "train.parquet", recipe.split.seed)
     base = folder_of(recipe.base_model)
-    lengths, counted_by = token_counts(sample, base)
+    lengths, counted_by = token_counts(sample, base, recipe.base_model.chat_template)
     work = work_of_epoch(recipe, num_rows, sample, lengths)
     looked_at = f"{len(sample):,} of {sum(num_rows.values()):,} training examples"
     return Data(

@@ -151,6 +151,7 @@ def _train(section: TrainSection, inputs: Inputs, output: Output) -> Counted:
         **_start(section.base_model),
         "from_scratch": section.base_model.from_scratch,
         "allow_pickle": section.base_model.allow_pickle,
+        "chat_template": section.base_model.chat_template,
         "train_file": str((inputs["split"] / "train.parquet").absolute()),
         "validation_file": str((inputs["split"] / "validation.parquet").absolute()),
         "train": section.train.model_dump(mode="json"),

@@ -55,7 +55,9 @@ def _score(job: Job) -> None:
         torch.manual_seed(job.seed)
         way = next(iter(ways.values()))
         prepare = partial(_blend, way)
-        generator = load_generator(way.model, way.allow_pickle, way.from_scratch, prepare)
+        generator = load_generator(
+            way.model, way.allow_pickle, way.from_scratch, prepare, way.chat_template
+        )
         for name, way in ways.items():
             answers[name] = answers_of(job, name, way, generator, examples, rank)
         if job.phrasings and name == list(job.ways)[-1]:

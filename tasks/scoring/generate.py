@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import PreTrainedModel
@@ -71,6 +71,7 @@ def load_generator(
     allow_pickle: bool = False,
     from_scratch: bool = False,
     prepare: Callable[[PreTrainedModel], None] = lambda model: None,
+    chat_template: Literal["auto", "none"] = "auto",
 ) -> Generator:
     """Load a model to generate with: in bf16 on a GPU that computes in it, else in fp32.
 
@@ -79,11 +80,12 @@ def load_generator(
         allow_pickle: Accept weights that are a pickle.
         from_scratch: Initialise the weights from the current torch seed instead.
         prepare: Changes the model, in fp32 and on the CPU, before it goes to its device.
+        chat_template: Whether the tokenizer's chat template is used, where it has one.
 
     Raises:
         BadModel: The folder is not usable.
     """
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, chat_template)
     model: Any = load_model(folder, from_scratch, allow_pickle)
     check_vocabulary(model, tokenizer, folder)
     prepare(model)

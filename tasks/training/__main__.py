@@ -56,7 +56,7 @@ def train(job: TrainJob) -> None:
 
 def _train_together(job: TrainJob, processes: Processes) -> None:
     set_seed(job.train.seed)
-    tokenizer = load_tokenizer(job.base)
+    tokenizer = load_tokenizer(job.base, job.chat_template)
     quantization = quantization_of(job.train)
     base = load_model(job.base, job.from_scratch, job.allow_pickle, quantization)
     check_vocabulary(base, tokenizer, job.base)

@@ -4,6 +4,7 @@
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,6 +21,7 @@ class TrainJob(BaseModel):
         base_revision: Its commit, where that is the name of a hub repository.
         from_scratch: Initialise the weights instead of reading them.
         allow_pickle: Accept weights that are a pickle.
+        chat_template: Whether the base model's chat template is used.
         train_file: Parquet file of prompt-completion pairs to learn from.
         validation_file: Parquet file of pairs that choose the best checkpoint.
         train: The recipe's section.
@@ -38,6 +40,7 @@ class TrainJob(BaseModel):
     base_revision: str | None
     from_scratch: bool
     allow_pickle: bool
+    chat_template: Literal["auto", "none"] = "auto"
     train_file: Path
     validation_file: Path
     train: Train

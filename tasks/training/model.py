@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -22,8 +22,12 @@ TRUSTED: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """Nothing is fetched, and no code in a model folder is run; left open, transformers would ask."""
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path, chat_template: Literal["auto", "none"] = "auto") -> Any:
     """The tokenizer in a model folder, with a padding token.
+
+    Args:
+        folder: Hugging Face folder.
+        chat_template: Whether it keeps its chat template; what is saved of it then does too.
 
     Raises:
         BadModel: It cannot be loaded, or has no token that ends a text.
@@ -37,6 +41,8 @@ def load_tokenizer(folder: Path) -> Any:
         raise BadModel(
             str(folder), "an end-of-text token (eos_token)", "none", "set it in the tokenizer"
         )
+    if chat_template == "none":
+        tokenizer.chat_template = None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

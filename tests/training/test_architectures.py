@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -179,6 +179,39 @@ def test_the_adapter_says_what_it_belongs_to_and_nothing_of_this_machine(
         "company/base",
         False,
     )
+
+
+CHAT = (
+    "{% for turn in messages %}<{{ turn.role }}>{{ turn.content }}{{ eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.mark.parametrize("chat_template", ["auto", "none"])
+def test_a_chat_model_keeps_its_template_or_loses_it_everywhere(
+    make_job: MakeJob, base: Bases, tmp_path: Path, chat_template: Literal["auto", "none"]
+) -> None:
+    from tasks.scoring.generate import load_generator
+    from tasks.training.encoding import encode_examples
+    from tasks.training.model import load_tokenizer
+
+    folder = tmp_path / "chat"
+    shutil.copytree(base("llama"), folder)
+    tokenizer = load_tokenizer(folder)
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(folder)
+    job = make_job("llama").model_copy(update={"base": folder, "chat_template": chat_template})
+    train(job)
+    prompt = "Say the colour red again"
+    expected = f"<user>{prompt}</s><assistant>" if chat_template == "auto" else f"{prompt}\n"
+    tuned = load_generator(job.output / "model")
+    before = load_generator(folder, chat_template=chat_template)
+    for generator in (tuned, before):
+        ids, _ = generator.encode(prompt, None)
+        assert generator.tokenizer.decode(ids) == expected
+    examples = encode_examples(job.train_file, tuned.tokenizer, False, job.train, job.tokens)
+    assert len(list(job.tokens.iterdir())) == 2  # trained on just these ids, and on no others
+    assert all(examples.completions[row][-1] == tokenizer.eos_token_id for row in range(9))
 
 
 def test_targets_that_are_not_there_are_told(make_job: MakeJob) -> None:
