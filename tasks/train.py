@@ -114,9 +114,7 @@ def write(section: TrainSection, inputs: Inputs, output: Output) -> Counted:
     return Counted(trained.rows, trained.counts)
 
 
-def _interpolate(
-    base: Way, trained: Path, has_adapter: bool, alpha: float, output: Output
-) -> None:
+def _interpolate(base: Way, trained: Path, has_adapter: bool, alpha: float, output: Output) -> None:
     scratch = output.scratch.absolute()
     events = scratch / "events.jsonl"
     job = {
