@@ -12,7 +12,7 @@ from tasks.config.section import Section, Share
 
 Positive = Annotated[int, Field(ge=1)]
 
-LEARNING_RATES = {"full": 5e-4, "lora": 1e-3, "qlora": 1e-3}
+LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
 """Peak learning rate of each method, where the recipe leaves it open."""
 
 CPU_MICRO_BATCH_TOKENS = 2048
@@ -79,7 +79,7 @@ class Train(Section):
     needs less memory, and T5 models made from scratch need it (arXiv 1804.04235)."""
 
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
-    """Peak learning rate. When left out, 5e-4 for `full` and 1e-3 for `lora` and `qlora`."""
+    """Peak learning rate. When left out, 5e-4 for `full` and 2e-3 for `lora` and `qlora`."""
 
     batch_tokens: Positive = 4096
     """Tokens in one optimizer step, prompt and completion with padding; sets how many examples
@@ -146,6 +146,15 @@ class Train(Section):
     def peak_learning_rate(self) -> float:
         """The learning rate, or the method's own where none is given."""
         return self.learning_rate or LEARNING_RATES[self.method]
+
+    @model_validator(mode="after")
+    def _adapters_leave_zero(self) -> Self:
+        if self.method != "full" and self.optimizer == "adafactor":
+            # Its steps are relative to a weight's size, and adapters start from zero.
+            raise ValueError(
+                "expected `optimizer: adamw` with adapters, which adafactor can't train"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits_processes(self) -> Self:
