@@ -108,13 +108,15 @@ def pipeline(
         "name": "p", "version": "1", "task": "summarization", "slots": ["d"], "target": "s",
         "choices": [], "digest": "x", "templates": templates,
     }  # fmt: skip
-    counts = {"rows": 5, "rejected": 0, "duplicates": 0, "reasons": {}}
+    counts = {"rows": 5, "read": 5, "rejected": 0, "duplicates": 0, "reasons": {}}
     write_stage(workspace, "ingest", {"summary.json": {"chat": counts}})
     write_stage(workspace, "template", {"prompts/chat.json": stored})
     sides = {side: 3 for side in ("train", "validation", "test")}
     write_stage(workspace, "split", {"summary.json": {}}, counts=sides)
     for side in sides:
-        pq.write_table(pa.table({"id": [side, "b", "c"]}), workspace / "split" / f"{side}.parquet")
+        texts = dict.fromkeys(("template", "prompt", "completion", "label"), ["x"] * 3)
+        rows = pa.table({"id": [side, "b", "c"], "task": ["chat"] * 3, **texts})
+        pq.write_table(rows, workspace / "split" / f"{side}.parquet")
     write_stage(
         workspace,
         "train",
