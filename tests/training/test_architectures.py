@@ -181,6 +181,21 @@ def test_the_adapter_says_what_it_belongs_to_and_nothing_of_this_machine(
     )
 
 
+@pytest.mark.parametrize("architecture", ["t5_tied", "llama"])
+def test_adapters_with_recomputed_activations_are_the_same(
+    make_job: MakeJob, architecture: str
+) -> None:
+    losses = []
+    for recomputes in (False, True):
+        job = make_job(architecture, **LORA, gradient_checkpointing=recomputes)
+        summary, epochs = train(job)
+        assert summary["packed"] == (architecture == "llama")
+        losses.append([epoch["validation_loss"] for epoch in epochs])
+        shutil.rmtree(job.scratch)
+        shutil.rmtree(job.output)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
 CHAT = (
     "{% for turn in messages %}<{{ turn.role }}>{{ turn.content }}{{ eos_token }}{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
