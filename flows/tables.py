@@ -34,7 +34,7 @@ def plan_tables(plan: Plan) -> list[Table]:
     mixture = Table(columns[0], *(Column(name, justify="right") for name in columns[1:]))
     for task in plan.mixture:
         mixture.add_row(
-            task.task,
+            f"{task.task} (replay)" if task.replay else task.task,
             _count(task.rows),
             f"{task.share:.1%}",
             _count(task.draws_per_epoch),

@@ -7,9 +7,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.config import Forgetting, Generation, Recipe, Section
@@ -19,16 +18,11 @@ from tasks.report.facts import read_rows
 from tasks.scoring.flips import flips
 from tasks.scoring.job import Job, Way, base_way, score, write_no_result
 from tasks.scoring.leakage import counted, overlaps
-from tasks.scoring.probes import digests_of, examples_of, load_suite
+from tasks.scoring.probes import digests_of, examples_of, load_suite, write_examples
 from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, write_json
 from tasks.stage_main import main
 
 VERSION = "2"
-
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
-    + [("references", pa.list_(pa.string()))]
-)
 
 
 class ForgettingSection(Section):
@@ -45,6 +39,9 @@ class ForgettingSection(Section):
 
     max_examples: int | None
     """At most this many rows of each probe."""
+
+    side: Literal["all", "test"] = "all"
+    """Which of them: all, or the half that no choice was made by."""
 
     leave_out_overlaps: bool
     """Leave rows out that stand, nearly the same, in the training split."""
@@ -76,6 +73,7 @@ def select(recipe: Recipe) -> ForgettingSection:
         probes=wanted.probes,
         max_drop=wanted.max_drop,
         max_examples=wanted.max_examples,
+        side="test" if recipe.chooses_by_probes else "all",
         leave_out_overlaps=wanted.leave_out_overlaps,
         generation=recipe.generation,
         max_prompt_tokens=recipe.train.max_prompt_tokens,
@@ -105,7 +103,12 @@ def write(section: ForgettingSection, inputs: Inputs, output: Output) -> Counted
         example
         for loaded in suite
         for example in examples_of(
-            loaded, section.max_examples, output.scratch, known_ids, known_prompts
+            loaded,
+            section.max_examples,
+            output.scratch,
+            known_ids,
+            known_prompts,
+            section.side,
         )
     ]
     leakage, examples = _without_overlaps(section, examples, inputs)
@@ -166,10 +169,8 @@ def _job(
     output: Output,
 ) -> Job:
     scratch = output.scratch.absolute()
-    path = scratch / "examples.parquet"
-    pq.write_table(pa.Table.from_pylist(list(examples), schema=SCHEMA), path)
     return Job(
-        examples=path,
+        examples=write_examples(scratch / "examples.parquet", examples),
         metrics=dict(metrics),
         ways={
             "base": base_way(section.base_model),

@@ -85,7 +85,7 @@ def select(recipe: Recipe) -> IngestSection:
         BadPrompt: A prompt file is not usable.
         BadRecipe: A source maps a field that its prompts do not have.
     """
-    return IngestSection(tasks=tuple(_resolved(task) for task in recipe.tasks))
+    return IngestSection(tasks=tuple(_resolved(task) for task in recipe.trained_tasks))
 
 
 def files(section: IngestSection) -> dict[str, str]:

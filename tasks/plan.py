@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from tasks.config import Recipe, Source, Train
 from tasks.data.base_model import folder_of, read_config
 from tasks.data.light_tokenizer import token_counts
-from tasks.data.mixing import draws_per_epoch
+from tasks.data.mixing import Rehearsal, draws_per_epoch
 from tasks.data.sources import find_files
 from tasks.data.splitting import SIDES
 from tasks.errors import BadData, BadInput
@@ -169,18 +169,18 @@ def _look_at_data(recipe: Recipe, workspace: Path, stages: Sequence[Foreseen]) -
     if reason:
         is_known = stages[0].decision == "reuse"
         counted = read_json(workspace / "ingest" / "summary.json") if is_known else {}
-        rows = {task.name: counted.get(task.name, {}).get("rows") for task in recipe.tasks}
+        rows = {task.name: counted.get(task.name, {}).get("rows") for task in recipe.trained_tasks}
         known = dict.fromkeys(("rows", "tokens_per_epoch"), reason)
         return Data(rows, dict.fromkeys(SIDES), None, known)
     with _data_artifacts(recipe, workspace, stages) as made:
         summary = read_json(made["ingest"].path / "summary.json")
         num_rows, sample = sample_examples(made["split"].path / "train.parquet", recipe.split.seed)
     base = folder_of(recipe.base_model)
-    lengths, counted_by = token_counts(sample, base)
+    lengths, counted_by = token_counts(sample, base, recipe.base_model.chat_template)
     work = work_of_epoch(recipe, num_rows, sample, lengths)
     looked_at = f"{len(sample):,} of {sum(num_rows.values()):,} training examples"
     return Data(
-        rows={task.name: summary[task.name]["rows"] for task in recipe.tasks},
+        rows={task.name: summary[task.name]["rows"] for task in recipe.trained_tasks},
         splits={side: int(made["split"].counts[side]) for side in SIDES},
         work=work,
         known_from={
@@ -193,7 +193,7 @@ def _look_at_data(recipe: Recipe, workspace: Path, stages: Sequence[Foreseen]) -
 def _why_unread(recipe: Recipe) -> str:
     """Why a plan does not read the sources; empty where it does."""
     total = 0
-    for task in recipe.tasks:
+    for task in recipe.trained_tasks:
         size = _source_bytes(task.source)
         if size is None:
             return f"not read yet: the source of {task.name} has to be fetched first"
@@ -305,7 +305,7 @@ def work_of_epoch(
     train, num_too_long = recipe.train, 0.0
     usable: dict[str, int] = {}
     mean_tokens: dict[str, float] = {}
-    for task in (section.name for section in recipe.tasks):
+    for task in (section.name for section in recipe.trained_tasks):
         own = [size for size, row in zip(lengths, sample, strict=True) if row["task"] == task]
         kept = [count for size in own if (count := _trained_tokens(*size, train))]
         usable[task] = round(num_rows.get(task, 0) * len(kept) / max(1, len(own)))
@@ -319,7 +319,8 @@ def work_of_epoch(
             f"none: all {len(sample)} that were looked at are over the length limits",
             "raise train.max_prompt_tokens and train.max_completion_tokens",
         )
-    draws = draws_per_epoch(usable, recipe.mixture)
+    rehearsal = Rehearsal.of(train.replay)
+    draws = draws_per_epoch(usable, recipe.mixture, rehearsal)
     total = sum(draws.values())
     mixture = [
         TaskMix(
@@ -328,8 +329,9 @@ def work_of_epoch(
             share=round(draws[task] / total, 4),
             draws_per_epoch=draws[task],
             epochs_over_rows=round(train.epochs * draws[task] / max(1, usable[task]), 2),
+            replay=rehearsal is not None and task in rehearsal.tasks,
         )
-        for task in usable
+        for task in draws
     ]
     tokens = sum(draws[task] * mean_tokens[task] for task in draws)
     return Work(mixture, total, tokens, round(num_too_long / sum(num_rows.values()), 4))

@@ -64,7 +64,8 @@ class RegisterSection(Section):
     @field_serializer("recipe")
     def _without_places(self, recipe: Recipe) -> dict[str, Any]:
         """Leave out of the stage's key where data and model lie: their digests are in it."""
-        places: Any = {"tasks": {"__all__": {"source": PLACES}}, "base_model": ORIGIN}
+        tasks: Any = {"tasks": {"__all__": {"source": PLACES}}}
+        places = {**tasks, "base_model": ORIGIN, "train": {"replay": tasks}}
         places["retrain"] = True  # when to make the next one says nothing of this one
         return recipe.model_dump(mode="json", exclude=places)
 
@@ -230,8 +231,10 @@ def _registered(job: Job, run_id: str, output: Output) -> "Version":
     existing = registry.find(model, job.key)
     if existing:
         return existing
+    adapter = job.inputs["train"] / "adapter"
     package = Package(
         model=job.inputs["train"] / "model",
+        adapter=adapter if adapter.exists() else None,
         prompts=job.inputs["template"] / "prompts",
         card=(output.path / "README.md").read_text(encoding="utf-8"),
         generation=_generation(job.recipe),

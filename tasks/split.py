@@ -4,7 +4,8 @@
                     "prompt": "...", "completion": "...", "references": ["..."], "label": null}
 
 Ready-made splits of the source are respected: only their train rows are divided further, and
-only for the sides that the source does not bring.
+only for the sides that the source does not bring. Tasks that are only rehearsed are not divided:
+all of their rows are trained on but those that a probe measures on.
 """
 
 import hashlib
@@ -23,29 +24,63 @@ from tasks.config import Recipe, Split
 from tasks.data.dedup import near_duplicate_clusters
 from tasks.data.splitting import SIDES, place, place_clusters, shares
 from tasks.errors import BadData
+from tasks.scoring.probes import Measured, digests_of, measured_on
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
 VERSION = "2"
 KEYS = ("id", "task", "split", "label")
+NO_PROBES: Measured = (frozenset(), frozenset())
 COLUMNS = ("id", "task", "template", "prompt", "completion", "references", "label")
 
 
-def select(recipe: Recipe) -> Split:
+class SplitSection(Split):
+    """What splitting depends on."""
+
+    rehearsed: tuple[str, ...] = ()
+    """Tasks that are trained on, and neither validated nor tested."""
+
+    probes: str | None = None
+    """Probe suite, whose rows are not to be rehearsed."""
+
+    max_probe_rows: int | None = None
+    """At most this many rows of each probe are measured on."""
+
+
+def select(recipe: Recipe) -> SplitSection:
     """The part of the recipe that splitting depends on."""
-    return recipe.split
+    told, replay = recipe.split.model_dump(), recipe.train.replay
+    if replay is None:
+        return SplitSection(**told)
+    return SplitSection(
+        **told,
+        rehearsed=tuple(task.name for task in replay.tasks),
+        probes=recipe.forgetting.probes,
+        max_probe_rows=recipe.forgetting.max_examples,
+    )
 
 
-def write(section: Split, inputs: Inputs, output: Output) -> Counted:
+def files(section: SplitSection) -> dict[str, str]:
+    """Digests of what probes measure on, where old tasks are rehearsed."""
+    return {} if section.probes is None else digests_of(section.probes)
+
+
+def write(section: SplitSection, inputs: Inputs, output: Output) -> Counted:
     """Divide the examples of every task."""
     path = inputs["template"] / "examples.parquet"
     keys = pq.read_table(path, columns=list(KEYS))
     sides: list[str | None] = []
     summary: dict[str, Any] = {}
+    probes = NO_PROBES
+    if section.probes is not None:
+        probes = measured_on(section.probes, section.max_probe_rows, output.scratch)
     for task in pc.unique(keys["task"]).to_pylist():
         own = keys.filter(pc.equal(keys["task"], task))  # `template` writes task after task
         texts = partial(_texts, path, len(sides), own.num_rows)
-        divided = _divide(task, own, texts, section)
+        if task in section.rehearsed:
+            divided = _rehearsed(own, texts("prompt"), probes)
+        else:
+            divided = _divide(task, own, partial(texts, "text"), section)
         sides += divided.sides
         summary[task] = divided.summary
     counts = _write_sides(path, sides, output)
@@ -62,14 +97,26 @@ class Divided:
     summary: Mapping[str, Any]
 
 
-def _texts(path: Path, start: int, num_rows: int) -> Iterator[str]:
-    """The texts of so many examples from a row on: never all of them in memory."""
-    for batch in pq.ParquetFile(path).iter_batches(columns=["text"]):
+def _texts(path: Path, start: int, num_rows: int, column: str) -> Iterator[str]:
+    """A column of so many examples from a row on: never all of it in memory."""
+    for batch in pq.ParquetFile(path).iter_batches(columns=[column]):
         if start + num_rows <= 0:
             return
         first = max(0, start)
-        yield from batch["text"].slice(first, max(0, start + num_rows - first)).to_pylist()
+        yield from batch[column].slice(first, max(0, start + num_rows - first)).to_pylist()
         start -= batch.num_rows
+
+
+def _rehearsed(keys: pa.Table, prompts: Iterator[str], probes: Measured) -> Divided:
+    ids, asked = probes
+    rows = list(zip(keys["id"].to_pylist(), keys["split"].to_pylist(), prompts, strict=True))
+    is_held = [side in ("validation", "test") for _, side, _ in rows]
+    is_measured = [record in ids or prompt in asked for record, _, prompt in rows]
+    sides = [
+        None if any(reasons) else "train" for reasons in zip(is_held, is_measured, strict=True)
+    ]
+    counted = {"train": sides.count("train"), "left_out": sides.count(None)}
+    return Divided(sides, {**counted, "rehearsed": True, "measured_by_probes": sum(is_measured)})
 
 
 def _divide(
@@ -174,7 +221,7 @@ def _check_sides(counts: Mapping[str, int], section: Split) -> None:
             raise BadData("split", f"at least one record on the side {side}", found, mend)
 
 
-STAGE = Stage("split", VERSION, needs=("template",), select=select, write=write)
+STAGE = Stage("split", VERSION, needs=("template",), select=select, write=write, files=files)
 run = STAGE.run
 
 if __name__ == "__main__":

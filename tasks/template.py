@@ -77,6 +77,9 @@ class TemplateSection(Section):
     seed: int
     """Seed of the choice of phrasing."""
 
+    rehearsed: tuple[str, ...] = ()
+    """Those of the tasks whose templates the registered model does not carry."""
+
 
 def prompts_of(task: TaskSection | TaskPrompts) -> PromptFile:
     """The prompt file that a task names.
@@ -99,9 +102,10 @@ def select(recipe: Recipe) -> TemplateSection:
             digest=prompts_of(task).digest,
             max_rejected=task.max_rejected,
         )
-        for task in recipe.tasks
+        for task in recipe.trained_tasks
     )
-    return TemplateSection(tasks=tasks, seed=recipe.split.seed)
+    rehearsed = tuple(task.name for task in recipe.trained_tasks[len(recipe.tasks) :])
+    return TemplateSection(tasks=tasks, seed=recipe.split.seed, rehearsed=rehearsed)
 
 
 def write(section: TemplateSection, inputs: Inputs, output: Output) -> Counted:
@@ -127,7 +131,8 @@ def write(section: TemplateSection, inputs: Inputs, output: Output) -> Counted:
                 "rejected": len(tally.rejects),
                 "templates": dict(tally.used),
             }
-            _keep_prompts(output.path / "prompts", task.name, prompts)
+            if task.name not in section.rehearsed:
+                _keep_prompts(output.path / "prompts", task.name, prompts)
     write_json(output.path / "summary.json", summary)
     counts = {name: entry["examples"] for name, entry in summary.items()}
     return Counted(sum(counts.values()), counts)

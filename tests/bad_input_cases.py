@@ -273,6 +273,8 @@ EVALUATION = [
 IN_TRAINING = [
     Case("all examples too long", "train", "train | none left: 2 | train.max_prompt_tokens",
          settings=["train.max_prompt_tokens=2"]),
+    Case("no such layers", "train", "train.lora.targets | layers that the model has | qq | `auto`",
+         settings=["train.method=lora", "train.lora.targets=[qq]"]),
     Case("weights of another shape", "train", "model | weights that fit config.json | such as",
          {"model/config.json": lambda text: text.replace('"d_model": 32', '"d_model": 48')}),
 ]  # fmt: skip
@@ -291,6 +293,14 @@ COMMANDS = [
          {"colours.csv": GONE}),
     Case("model cut off", "plan", "model.safetensors | a whole safetensors file | 69 bytes where",
          {"model/model.safetensors": CUT}),
+    Case("no GPU, planned", "plan", "train.method: qlora | a CUDA GPU and | no CUDA GPU",
+         settings=["train.method=qlora"]),
+    Case("no GPU, run", "run", "train.method: qlora | bitsandbytes | `method: lora`",
+         settings=["train.method=qlora"]),
+    Case("adapters with adafactor", "plan", "train | `optimizer: adamw` with adapters",
+         settings=["train.method=lora", "train.optimizer=adafactor"]),
+    Case("adapters on nothing", "plan", "train.method `full` where base_model.from_scratch",
+         settings=["train.method=lora", "base_model.from_scratch=true"]),
     Case("unknown suite", "plan", "forgetting.probes: x | a probe suite | no such file",
          settings=["forgetting.probes=x"]),
 ]  # fmt: skip

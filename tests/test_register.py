@@ -91,6 +91,15 @@ def test_a_crash_after_registering_makes_no_second_version(workspace: Path) -> N
     assert aliases() == {"challenger": "2", "champion": "2"}
 
 
+def test_the_adapter_lies_beside_the_merged_model(workspace: Path) -> None:
+    import mlflow
+
+    registered(pipeline(workspace, adapter={"adapter/adapter_model.safetensors": "low rank"}))
+    folder = mlflow.artifacts.download_artifacts("models:/summarizer/1/artifacts")
+    assert {path.name for path in Path(folder).iterdir()} == {"model", "retune", "adapter"}
+    assert Path(folder, "adapter", "adapter_model.safetensors").read_text() == "low rank"
+
+
 def test_a_challenger_must_beat_the_champion(workspace: Path) -> None:
     registered(pipeline(workspace, tuned=0.34))
     _, worse = registered(pipeline(workspace, tuned=0.30))

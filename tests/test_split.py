@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks import split, template
-from tasks.config import Split
 from tasks.errors import BadData
 from tasks.stage import Artifact, Inputs
 
@@ -35,7 +34,7 @@ def divided(folder: Path, rows: list[dict[str, Any]], **section: Any) -> Artifac
     table = pa.Table.from_pylist(rows, template.SCHEMA)
     pq.write_table(table, made / "examples.parquet", row_group_size=50)
     artifact = Artifact("template", made, "digest", len(rows), "ran", 0.1, {})
-    return split.run(Split(**section), Inputs(workspace, {"template": artifact}))
+    return split.run(split.SplitSection(**section), Inputs(workspace, {"template": artifact}))
 
 
 def sides(artifact: Artifact) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The `base_model` section, for example `{path: models/pocket-flan}`."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import PlainSerializer, model_validator
 
@@ -31,6 +31,11 @@ class BaseModelSection(Section):
     allow_pickle: bool = False
     """Accept a folder whose weights are a pickle (`pytorch_model.bin`). Loading a pickle runs
     code that it contains: allow it only for files whose origin you trust."""
+
+    chat_template: Literal["auto", "none"] = "auto"
+    """`auto`: where the tokenizer of a decoder-only model has a chat template, prompts are user
+    turns and completions the assistant's, in training, in every evaluation and in the registered
+    model alike. `none`: prompts stand as they are, as for a model without one."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

@@ -51,10 +51,29 @@ class Recipe(Section):
     retrain: Retrain = Retrain()
     """What `retune retrain` does with new data."""
 
+    @property
+    def trained_tasks(self) -> tuple[TaskSection, ...]:
+        """All tasks with examples to train on: the recipe's own and those it rehearses."""
+        return self.tasks + (self.train.replay.tasks if self.train.replay else ())
+
+    @property
+    def chooses_by_probes(self) -> bool:
+        """Whether a choice is made on half of the probes' rows, so that the others must judge."""
+        return self.train.interpolate is not None or bool(self.forgetting.remedies)
+
+    @model_validator(mode="after")
+    def _weights_to_adapt(self) -> Self:
+        if self.base_model.from_scratch and self.train.method != "full":
+            raise ValueError("expected train.method `full` where base_model.from_scratch is true")
+        if self.base_model.from_scratch and self.train.interpolate:
+            raise ValueError("expected no train.interpolate where base_model.from_scratch is true")
+        return self
+
     @model_validator(mode="after")
     def _consistent_tasks(self) -> Self:
         names = [task.name for task in self.tasks]
-        if len(set(names)) < len(names):
+        trained = [task.name for task in self.trained_tasks]
+        if len(set(trained)) < len(trained):
             raise ValueError("expected task names that differ from each other")
         if self.mixture.strategy == "weights" and set(self.mixture.weights) != set(names):
             raise ValueError(f"expected mixture.weights for exactly the tasks {', '.join(names)}")

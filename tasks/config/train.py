@@ -7,9 +7,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PlainSerializer, model_validator
 
+from tasks.config.methods import Interpolate, Lora, Replay
 from tasks.config.section import Section, Share
 
 Positive = Annotated[int, Field(ge=1)]
+
+LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
+"""Peak learning rate of each method, where the recipe leaves it open."""
 
 CPU_MICRO_BATCH_TOKENS = 2048
 """Tokens in one pass on a CPU, where the recipe leaves it open."""
@@ -53,8 +57,19 @@ class Launch(Section):
 class Train(Section):
     """How the weights are updated."""
 
-    method: Literal["full"] = "full"
-    """`full`: every weight is updated."""
+    method: Literal["full", "lora", "qlora"] = "full"
+    """`full`: every weight is updated. `lora`: low-rank adapters are trained and then merged into
+    the weights. `qlora`: the same on weights held in 4 bits, which needs a CUDA GPU and the package
+    bitsandbytes (arXiv 2305.14314)."""
+
+    lora: Lora = Lora()
+    """The adapters of `lora` and `qlora`."""
+
+    replay: Replay | None = None
+    """Old tasks to rehearse, whatever the method."""
+
+    interpolate: Interpolate | None = None
+    """Whether to go on with weights between those of base and tuned model, whatever the method."""
 
     epochs: Positive = 3
     """Passes over the training mixture."""
@@ -63,8 +78,8 @@ class Train(Section):
     """`adamw`, or `adafactor`, whose steps are relative to the size of each weight matrix: it
     needs less memory, and T5 models made from scratch need it (arXiv 1804.04235)."""
 
-    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-4
-    """Peak learning rate."""
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """Peak learning rate. When left out, 5e-4 for `full` and 2e-3 for `lora` and `qlora`."""
 
     batch_tokens: Positive = 4096
     """Tokens in one optimizer step, prompt and completion with padding; sets how many examples
@@ -127,6 +142,20 @@ class Train(Section):
         """Tokens of examples alike in length that go together, whatever the hardware."""
         return max(min(self.batch_tokens, GROUP_TOKENS), self.batch_tokens // 4)
 
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate, or the method's own where none is given."""
+        return self.learning_rate or LEARNING_RATES[self.method]
+
+    @model_validator(mode="after")
+    def _adapters_leave_zero(self) -> Self:
+        if self.method != "full" and self.optimizer == "adafactor":
+            # Its steps are relative to a weight's size, and adapters start from zero.
+            raise ValueError(
+                "expected `optimizer: adamw` with adapters, which adafactor can't train"
+            )
+        return self
+
     @model_validator(mode="after")
     def _fits_processes(self) -> Self:
         if self.launch.num_processes > 1:
@@ -134,6 +163,8 @@ class Train(Section):
                 raise ValueError("expected one process (`launch`) with `compile`")
             if self.launch.accelerate == "fsdp" and self.optimizer != "adamw":
                 raise ValueError("expected `optimizer: adamw` with `launch.accelerate: fsdp`")
+            if self.launch.accelerate == "fsdp" and self.method != "full":
+                raise ValueError("expected `launch.accelerate: ddp` with adapters")
         return self
 
 

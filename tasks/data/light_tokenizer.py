@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -85,18 +85,23 @@ class LightTokenizer:
 
 
 def token_counts(
-    sample: Sequence[Mapping[str, str]], folder: Path
+    sample: Sequence[Mapping[str, str]],
+    folder: Path,
+    chat_template: Literal["auto", "none"] = "auto",
 ) -> tuple[list[tuple[int, int]], str]:
     """Tokens of prompt and completion of each example, and how they were counted.
 
     Args:
         sample: Examples with `prompt` and `completion`.
         folder: The base model's.
+        chat_template: Whether its chat template is used, where it has one.
     """
     texts = [[row[part] for row in sample] for part in ("prompt", "completion")]
     if (folder / "tokenizer.json").exists():
         config = read_config(folder)
         tokenizer = LightTokenizer(folder, config)
+        if chat_template == "none":
+            tokenizer.chat_template = None
         is_encoder_decoder = bool(config.get("is_encoder_decoder"))
         try:
             prompts = encode_prompts(texts[0], tokenizer, is_encoder_decoder)

@@ -1,35 +1,66 @@
 """Mixing: how many examples of each task one epoch draws.
 
 {"summaries": 12460, "sentiment": 2838}, cap 3000  ->  {"summaries": 3000, "sentiment": 2838}
+with 2% replay of "entities"                       ->  {..., "entities": 119}
 """
 
 from collections.abc import Mapping
 
-from tasks.config import Mixture
+from tasks.config import Mixture, Section
+from tasks.config.methods import Replay
 
 
-def draws_per_epoch(rows: Mapping[str, int], mixture: Mixture) -> dict[str, int]:
+class Rehearsal(Section):
+    """What `train.replay` comes to, once its tasks are among the examples."""
+
+    ratio: float
+    """Share of an epoch's examples, in (0, 1)."""
+
+    tasks: tuple[str, ...]
+    """Names of the old tasks."""
+
+    @classmethod
+    def of(cls, replay: Replay | None) -> "Rehearsal | None":
+        """The rehearsal that a recipe asks for, if any."""
+        if replay is None:
+            return None
+        return cls(ratio=replay.ratio, tasks=tuple(task.name for task in replay.tasks))
+
+
+def draws_per_epoch(
+    rows: Mapping[str, int], mixture: Mixture, rehearsal: Rehearsal | None = None
+) -> dict[str, int]:
     """Examples that one epoch draws from each task.
 
     The size of an epoch is the sum of the capped row counts, whatever the strategy; the strategy
-    shares it out. A task whose draws exceed its rows repeats some of them within an epoch.
+    shares it out. Rehearsed tasks come on top, so many of them that they have their share. A task
+    whose draws exceed its rows repeats some of them within an epoch.
 
     Args:
         rows: Task -> training rows available.
         mixture: Strategy, temperature and cap (T5, arXiv 1910.10683, section 3.5.2).
+        rehearsal: Tasks that the mixture does not concern, and their share of all draws.
 
     Returns:
         Task -> number of draws, at least 1 where the task has rows.
     """
+    old = rehearsal.tasks if rehearsal else ()
     capped = {
-        task: min(count, mixture.cap) if mixture.cap else count for task, count in rows.items()
+        task: min(count, mixture.cap) if mixture.cap else count
+        for task, count in rows.items()
+        if task not in old
     }
     rates = _rates(capped, mixture)
     size, whole = sum(capped.values()), sum(rates.values())
-    return {
+    draws = {
         task: max(1, round(size * rate / whole)) if capped[task] else 0
         for task, rate in rates.items()
     }
+    there = [task for task in old if rows.get(task)]
+    if rehearsal and there:
+        each = sum(draws.values()) * rehearsal.ratio / (1 - rehearsal.ratio) / len(there)
+        draws |= dict.fromkeys(there, max(1, round(each)))
+    return draws
 
 
 def _rates(capped: Mapping[str, int], mixture: Mixture) -> dict[str, float]:

@@ -19,15 +19,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import torch
 import torch.distributed
+from transformers import PreTrainedModel
 
 from tasks.errors import BadData
 from tasks.launch import work
 from tasks.scoring.answering import Rank, answers_of
 from tasks.scoring.fewshot import Example
 from tasks.scoring.generate import load_generator
-from tasks.scoring.job import Job
+from tasks.scoring.job import Job, Way
 from tasks.scoring.results import Answers, metrics_of, phrasings_of, predictions_of
 from tasks.stage import write_json
+from tasks.training.interpolate import blend
 
 RANKS = {"RANK": 0, "WORLD_SIZE": 1}
 """Variables of torchrun, and what they are without it."""
@@ -48,11 +50,14 @@ def _score(job: Job) -> None:
     answers: dict[str, Answers] = {}
     variants: list[dict[str, Any]] = []
     varied = None
-    for _, group in groupby(job.ways.items(), key=lambda item: item[1].model):
+    for _, group in groupby(job.ways.items(), key=lambda item: (item[1].model, item[1].alpha)):
         ways = dict(group)
         torch.manual_seed(job.seed)
         way = next(iter(ways.values()))
-        generator = load_generator(way.model, way.allow_pickle, way.from_scratch)
+        prepare = partial(_blend, way)
+        generator = load_generator(
+            way.model, way.allow_pickle, way.from_scratch, prepare, way.chat_template
+        )
         for name, way in ways.items():
             answers[name] = answers_of(job, name, way, generator, examples, rank)
         if job.phrasings and name == list(job.ways)[-1]:
@@ -76,6 +81,12 @@ def _rank() -> Rank:
     if of > 1:
         torch.distributed.init_process_group("gloo")
     return Rank(number, of)
+
+
+def _blend(way: Way, model: PreTrainedModel) -> None:
+    if way.alpha < 1:
+        assert way.base is not None
+        blend(model, way.base, way.allow_pickle, way.alpha)
 
 
 def _examples(job: Job) -> list[Example]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import PreTrainedModel
@@ -67,7 +67,11 @@ class Generator:
 
 
 def load_generator(
-    folder: Path, allow_pickle: bool = False, from_scratch: bool = False
+    folder: Path,
+    allow_pickle: bool = False,
+    from_scratch: bool = False,
+    prepare: Callable[[PreTrainedModel], None] = lambda model: None,
+    chat_template: Literal["auto", "none"] = "auto",
 ) -> Generator:
     """Load a model to generate with: in bf16 on a GPU that computes in it, else in fp32.
 
@@ -75,13 +79,16 @@ def load_generator(
         folder: Hugging Face folder; nothing is fetched and no code in it is run.
         allow_pickle: Accept weights that are a pickle.
         from_scratch: Initialise the weights from the current torch seed instead.
+        prepare: Changes the model, in fp32 and on the CPU, before it goes to its device.
+        chat_template: Whether the tokenizer's chat template is used, where it has one.
 
     Raises:
         BadModel: The folder is not usable.
     """
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, chat_template)
     model: Any = load_model(folder, from_scratch, allow_pickle)
     check_vocabulary(model, tokenizer, folder)
+    prepare(model)
     device = pick_device()
     bf16 = device.type == "cuda" and uses_bf16("auto", device)
     model.to(device=device, dtype=torch.bfloat16 if bf16 else torch.float32)

@@ -7,7 +7,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,6 +45,9 @@ class Way(BaseModel):
         shots: Worked examples in each prompt; 0 for the bare prompt.
         allow_pickle: Accept weights that are a pickle.
         from_scratch: Initialise the weights (torch seed `Job.seed`) instead of reading them.
+        chat_template: Whether the tokenizer's chat template is used, where it has one.
+        alpha: Share of the model's weights, from 0 to 1; the rest is that of `base`.
+        base: Folder of the model that it was fine-tuned from, where `alpha` is below 1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +56,9 @@ class Way(BaseModel):
     shots: int = 0
     allow_pickle: bool = False
     from_scratch: bool = False
+    chat_template: Literal["auto", "none"] = "auto"
+    alpha: float = 1.0
+    base: Path | None = None
 
 
 class Job(BaseModel):
@@ -138,6 +144,7 @@ def base_way(section: BaseModelSection, shots: int = 0) -> Way:
         shots=shots,
         allow_pickle=section.allow_pickle,
         from_scratch=section.from_scratch,
+        chat_template=section.chat_template,
     )
 
 

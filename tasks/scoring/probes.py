@@ -11,12 +11,14 @@ A suite is `configs/forgetting/<name>.yaml`; one probe in it, and one example it
 import difflib
 import glob
 import hashlib
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import Field
 
 from tasks.config import Section, Source
@@ -37,6 +39,16 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SUITES = Path("configs/forgetting")
 
 PEEK_ROWS = 100
+
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
+    + [("references", pa.list_(pa.string()))]
+)
+
+Side = Literal["all", "validation", "test"]
+
+Measured = tuple[Set[str], Set[str]]
+"""Ids of the records that probes measure on, and their prompts in every phrasing."""
 
 PHRASING_SEED = 0
 """The phrasing of a probe's row is the same in every run, so that runs can be compared."""
@@ -153,6 +165,7 @@ def examples_of(
     scratch: Path,
     known_ids: Set[str] = frozenset(),
     known_prompts: Set[str] = frozenset(),
+    side: Side = "all",
 ) -> list[dict[str, Any]]:
     """The examples of a probe, less those that were trained on.
 
@@ -162,9 +175,10 @@ def examples_of(
         scratch: Folder for rows that have to be fetched first.
         known_ids: Ids of training records.
         known_prompts: Prompts trained on, in whatever phrasing of the same file.
+        side: All of them, or the half by which choices are made or the one that judges them.
 
     Raises:
-        BadData: A row is not usable, or all of them were trained on.
+        BadData: A row is not usable, all of them were trained on, or none is on the side.
     """
     hashed = {
         hashlib.sha256(record.id.encode()).digest(): (where, record)
@@ -184,7 +198,42 @@ def examples_of(
     if not examples:
         mend = "take the probe out of the suite, or its rows out of the training data"
         raise BadData(f"the probe {loaded.name}", "rows that were not trained on", "none", mend)
-    return examples
+    chosen = [example for example in examples if side in ("all", side_of(example["id"]))]
+    if not chosen:
+        found = f"none of its {len(examples)} on the side {side}"
+        raise BadData(f"the probe {loaded.name}", "rows on both sides", found, "give it more rows")
+    return chosen
+
+
+def side_of(record: str) -> Literal["validation", "test"]:
+    """The half that a probe's row belongs to, by a hash of its record's id."""
+    digest = hashlib.sha256(f"side {record}".encode()).digest()
+    return "validation" if digest[0] % 2 else "test"
+
+
+def write_examples(path: Path, examples: Sequence[Mapping[str, Any]]) -> Path:
+    """Write examples of probes as the scoring process reads them."""
+    pq.write_table(pa.Table.from_pylist(list(examples), schema=SCHEMA), path)
+    return path
+
+
+def measured_on(name_or_path: str, max_examples: int | None, scratch: Path) -> Measured:
+    """The rows that a suite measures on, which are not to be trained on.
+
+    Args:
+        name_or_path: The suite.
+        max_examples: A lower limit than the probes' own, if any.
+        scratch: Folder for rows that have to be fetched first.
+    """
+    ids: set[str] = set()
+    prompts: set[str] = set()
+    for loaded in load_suite(name_or_path):
+        chosen = {example["id"] for example in examples_of(loaded, max_examples, scratch)}
+        for _, record in _records(loaded, scratch):
+            if record.id in chosen:
+                prompts |= _rendered(loaded, record)
+        ids |= chosen
+    return ids, prompts
 
 
 def _loaded(probe: Probe, document: Document, loc: tuple[str | int, ...]) -> LoadedProbe:

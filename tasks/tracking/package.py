@@ -4,6 +4,7 @@
     digests.json       relative path -> sha256 of every other file
     artifacts/model/   config.json  model.safetensors  tokenizer.json  README.md ...
     artifacts/retune/  generation.json  prompts/support_summary.json
+    artifacts/adapter/ adapter_config.json  adapter_model.safetensors    (LoRA's, where used)
 
 The code that renders and generates goes along, so a version can be served where Retune is not.
 """
@@ -54,6 +55,7 @@ PACKAGES = (
     *("jinja2", "pydantic", "pyyaml", "ruamel.yaml"),
 )
 NAME = "instruct-model"
+ARTIFACTS = ("model", "retune", "adapter")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Package:
         card: The model card, Markdown.
         generation: `max_new_tokens`, `max_prompt_tokens`, `temperature`, `top_p`, `seed`.
         example: A record, or a ready instruction, for MLflow to show.
+        adapter: Folder of the adapter that was merged into the model, where there is one.
     """
 
     model: Path
@@ -73,6 +76,7 @@ class Package:
     card: str
     generation: Mapping[str, int | float]
     example: Mapping[str, str]
+    adapter: Path | None = None
 
 
 def log_package(package: Package, run_id: str, key: str, scratch: Path) -> str:
@@ -145,7 +149,7 @@ def save_package(
             artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id
         ),
         python_model=str(Path(__file__).with_name("instruct_model.py")),
-        artifacts={"model": str(staged / "model"), "retune": str(staged / "retune")},
+        artifacts={name: str(staged / name) for name in ARTIFACTS if (staged / name).exists()},
         code_paths=[str(staged / "tasks")],
         signature=signature(package),
         input_example=[dict(package.example)],
@@ -186,6 +190,8 @@ def requirements() -> list[str]:
 
 def _stage(package: Package, staged: Path) -> None:
     shutil.copytree(package.model, staged / "model", copy_function=_link)
+    if package.adapter:
+        shutil.copytree(package.adapter, staged / "adapter", copy_function=_link)
     card = staged / "model" / "README.md"
     card.unlink(missing_ok=True)
     card.write_text(package.card, encoding="utf-8")

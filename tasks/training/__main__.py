@@ -11,9 +11,18 @@ from typing import Any
 
 from transformers import PreTrainedModel, set_seed
 
-from tasks.data.mixing import draws_per_epoch
+from tasks.data.mixing import Rehearsal, draws_per_epoch
 from tasks.launch import report, work
 from tasks.stage import write_json
+from tasks.training.adapters import (
+    TOLERANCE,
+    merge,
+    name_base,
+    num_parameters,
+    quantization_of,
+    with_adapters,
+)
+from tasks.training.batching import collate_for
 from tasks.training.encoding import encode_examples
 from tasks.training.examples import Examples, check_supervision
 from tasks.training.job import TrainJob
@@ -23,14 +32,18 @@ from tasks.training.model import check_vocabulary, load_model, load_tokenizer
 from tasks.training.processes import Processes
 from tasks.training.progress import Progress
 
+MERGE_EXAMPLES = 8
+"""Validation examples on which merged weights and adapter are compared."""
+
 
 def main(job_file: str) -> int:
     """Train as the job says; the result lies in its output folder."""
     job = TrainJob.model_validate_json(Path(job_file).read_text(encoding="utf-8"))
-    return work(partial(_train, job), job.events)
+    return work(partial(train, job), job.events)
 
 
-def _train(job: TrainJob) -> None:
+def train(job: TrainJob) -> None:
+    """Train, and write what came of it."""
     try:
         processes = Processes.join()
         _train_together(job, processes)
@@ -43,26 +56,29 @@ def _train(job: TrainJob) -> None:
 
 def _train_together(job: TrainJob, processes: Processes) -> None:
     set_seed(job.train.seed)
-    tokenizer = load_tokenizer(job.base)
-    model = load_model(job.base, job.from_scratch, job.allow_pickle)
-    check_vocabulary(model, tokenizer, job.base)
+    tokenizer = load_tokenizer(job.base, job.chat_template)
+    quantization = quantization_of(job.train)
+    base = load_model(job.base, job.from_scratch, job.allow_pickle, quantization)
+    check_vocabulary(base, tokenizer, job.base)
+    model = with_adapters(base, job.train)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     with processes.first_one_first():
         examples = _encoded(job, job.train_file, tokenizer, model)
         check_supervision(examples, tokenizer, is_encoder_decoder, "train")
         validation = _encoded(job, job.validation_file, tokenizer, model)
         check_supervision(validation, tokenizer, is_encoder_decoder, "validation")
-    draws = draws_per_epoch(Counter(examples.tasks.tolist()), job.mixture)
+    draws = draws_per_epoch(Counter(examples.tasks.tolist()), job.mixture, job.rehearsal)
     trainer = Trainer(
         model, tokenizer, examples, validation, draws, job.train, job.scratch, job.events
     )
-    counts = _counts(model, examples, trainer)
+    counts = _counts(model, examples, trainer, job.rehearsal)
     if processes.is_first:
         report(job.events, "start", **counts)
-    progress = trainer.run()
+    progress, best = trainer.run(), trainer.best_weights
+    del trainer, base, model  # merging an adapter takes the base model once more
     if processes.is_first:
-        shutil.copytree(trainer.best_weights, job.output / "model")
-        _write(job, tokenizer, progress, counts)
+        counts |= _write_model(job, best, tokenizer, validation)
+        _write(job, progress, counts)
         report(job.events, "done", best_epoch=progress.best_epoch)
 
 
@@ -71,16 +87,19 @@ def _encoded(job: TrainJob, path: Path, tokenizer: Any, model: PreTrainedModel) 
     return encode_examples(path, tokenizer, is_encoder_decoder, job.train, job.tokens)
 
 
-def _counts(model: PreTrainedModel, examples: Examples, trainer: Trainer) -> dict[str, Any]:
-    trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+def _counts(
+    model: PreTrainedModel, examples: Examples, trainer: Trainer, rehearsal: Rehearsal | None
+) -> dict[str, Any]:
+    trainable, parameters = num_parameters(model)
     return {
-        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "method": trainer.train.method,
+        "parameters": parameters,
         "trainable_parameters": trainable,
         "examples": len(examples),
         "too_long": examples.num_too_long,
         "dropped_too_long": examples.num_dropped,
         "supervised_tokens": examples.num_supervised_tokens,
-        "mixture": _mixture(examples, trainer.draws),
+        "mixture": _mixture(examples, trainer.draws, rehearsal),
         "planned_steps": trainer.num_steps,
         "precision": "bf16" if trainer.bf16 else "fp32",
         "device": str(trainer.device),
@@ -89,7 +108,9 @@ def _counts(model: PreTrainedModel, examples: Examples, trainer: Trainer) -> dic
     }
 
 
-def _mixture(examples: Examples, draws: Mapping[str, int]) -> dict[str, Any]:
+def _mixture(
+    examples: Examples, draws: Mapping[str, int], rehearsal: Rehearsal | None
+) -> dict[str, Any]:
     """What each task brings to an epoch."""
     rows = Counter(examples.tasks.tolist())
     return {
@@ -98,13 +119,30 @@ def _mixture(examples: Examples, draws: Mapping[str, int]) -> dict[str, Any]:
             "draws": drawn,
             "share": round(drawn / sum(draws.values()), 4),
             "passes": round(drawn / rows[task], 3),
+            "replay": rehearsal is not None and task in rehearsal.tasks,
         }
         for task, drawn in draws.items()
     }
 
 
-def _write(job: TrainJob, tokenizer: Any, progress: Progress, counts: dict[str, Any]) -> None:
+def _write_model(job: TrainJob, best: Path, tokenizer: Any, validation: Examples) -> dict[str, Any]:
+    """Write the model folder, and the adapter beside it; returns what there is to report."""
     tokenizer.save_pretrained(job.output / "model")
+    if job.train.method == "full":
+        shutil.copytree(best, job.output / "model", dirs_exist_ok=True)
+        return {}
+    adapter = job.output / "adapter"
+    shutil.copytree(best, adapter)
+    name_base(adapter, job.base_name, job.base_revision)
+    base = load_model(job.base, allow_pickle=job.allow_pickle)
+    rows = range(min(MERGE_EXAMPLES, len(validation)))
+    inputs = collate_for(base, tokenizer, rows, validation).inputs
+    merged, difference = merge(base, adapter, inputs)
+    merged.save_pretrained(job.output / "model")
+    return {"merge": {"logit_difference": float(f"{difference:.1e}"), "tolerance": TOLERANCE}}
+
+
+def _write(job: TrainJob, progress: Progress, counts: dict[str, Any]) -> None:
     with (job.output / "epochs.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(progress.epochs[0]))
         writer.writeheader()

@@ -49,6 +49,7 @@ class TaskMix:
         draws_per_epoch: Examples an epoch draws.
         epochs_over_rows: How often all epochs together go over its examples; those that are left
             out as too long do not count.
+        replay: It is an old task, rehearsed.
     """
 
     task: str
@@ -56,6 +57,7 @@ class TaskMix:
     share: float
     draws_per_epoch: int
     epochs_over_rows: float
+    replay: bool = False
 
 
 @dataclass(frozen=True)

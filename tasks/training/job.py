@@ -4,10 +4,12 @@
 """
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from tasks.config import Mixture, Train
+from tasks.data.mixing import Rehearsal
 
 
 class TrainJob(BaseModel):
@@ -15,12 +17,16 @@ class TrainJob(BaseModel):
 
     Attributes:
         base: Base model folder.
+        base_name: What to call it in an adapter, on whatever machine.
+        base_revision: Its commit, where that is the name of a hub repository.
         from_scratch: Initialise the weights instead of reading them.
         allow_pickle: Accept weights that are a pickle.
+        chat_template: Whether the base model's chat template is used.
         train_file: Parquet file of prompt-completion pairs to learn from.
         validation_file: Parquet file of pairs that choose the best checkpoint.
         train: The recipe's section.
         mixture: The recipe's section.
+        rehearsal: Old tasks among the examples, and their share.
         output: Folder for the result; exists and is empty.
         scratch: Folder for checkpoints; what it holds is gone on from.
         tokens: Folder for the token ids of pairs, which outlive the run.
@@ -30,12 +36,16 @@ class TrainJob(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base: Path
+    base_name: str
+    base_revision: str | None
     from_scratch: bool
     allow_pickle: bool
+    chat_template: Literal["auto", "none"] = "auto"
     train_file: Path
     validation_file: Path
     train: Train
     mixture: Mixture
+    rehearsal: Rehearsal | None = None
     output: Path
     scratch: Path
     tokens: Path

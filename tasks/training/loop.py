@@ -22,6 +22,7 @@ from tasks.config import Train
 from tasks.config.train import CPU_MICRO_BATCH_TOKENS
 from tasks.errors import BadInput
 from tasks.launch import report
+from tasks.training.adapters import save_trained
 from tasks.training.batching import (
     IGNORED,
     Batch,
@@ -352,7 +353,7 @@ class Trainer:
     def _save_best(self) -> None:
         weights = whole_weights(self.model)
         if self.processes.is_first:
-            write = partial(self.model.save_pretrained, state_dict=weights)
+            write = partial(save_trained, self.model, weights=weights)
             self.best = save_best(self.scratch, self.progress.epoch, write)
 
     def _save(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.utils import logging
+from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from tasks.errors import BadModel
 
@@ -21,8 +22,12 @@ TRUSTED: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """Nothing is fetched, and no code in a model folder is run; left open, transformers would ask."""
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path, chat_template: Literal["auto", "none"] = "auto") -> Any:
     """The tokenizer in a model folder, with a padding token.
+
+    Args:
+        folder: Hugging Face folder.
+        chat_template: Whether it keeps its chat template; what is saved of it then does too.
 
     Raises:
         BadModel: It cannot be loaded, or has no token that ends a text.
@@ -36,20 +41,26 @@ def load_tokenizer(folder: Path) -> Any:
         raise BadModel(
             str(folder), "an end-of-text token (eos_token)", "none", "set it in the tokenizer"
         )
+    if chat_template == "none":
+        tokenizer.chat_template = None
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
 def load_model(
-    folder: Path, from_scratch: bool = False, allow_pickle: bool = False
+    folder: Path,
+    from_scratch: bool = False,
+    allow_pickle: bool = False,
+    quantization: QuantizationConfigMixin | None = None,
 ) -> PreTrainedModel:
-    """The model in a folder, its weights in fp32.
+    """The model in a folder, its weights in fp32 where nothing else is asked.
 
     Args:
         folder: Hugging Face folder.
         from_scratch: Initialise the weights from the current torch seed instead.
         allow_pickle: Accept weights that are a pickle.
+        quantization: Hold the weights in fewer bits.
 
     Raises:
         BadModel: Its architecture is unknown, or its weights cannot be read or belong to another.
@@ -71,6 +82,7 @@ def load_model(
             use_safetensors=None if allow_pickle else True,
             ignore_mismatched_sizes=True,  # told below, by name
             output_loading_info=True,
+            quantization_config=quantization,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         mend = "check that the folder is whole and that transformers knows its model_type"

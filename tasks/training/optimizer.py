@@ -20,8 +20,8 @@ def make_optimizer(model: torch.nn.Module, train: Train) -> torch.optim.Optimize
     ]
     used = [group for group in groups if group["params"]]
     if train.optimizer == "adafactor":
-        return torch.optim.Adafactor(used, lr=train.learning_rate)
-    return torch.optim.AdamW(used, lr=train.learning_rate, fused=True)
+        return torch.optim.Adafactor(used, lr=train.peak_learning_rate)
+    return torch.optim.AdamW(used, lr=train.peak_learning_rate, fused=True)
 
 
 def learning_rate(step: int, num_steps: int, train: Train) -> float:
@@ -34,10 +34,10 @@ def learning_rate(step: int, num_steps: int, train: Train) -> float:
     """
     num_warmup = max(1, round(num_steps * train.warmup))
     if step < num_warmup:
-        return train.learning_rate * (step + 1) / num_warmup
+        return train.peak_learning_rate * (step + 1) / num_warmup
     if train.schedule == "constant":
-        return train.learning_rate
+        return train.peak_learning_rate
     done = (step - num_warmup) / max(1, num_steps - num_warmup)
     if train.schedule == "cosine":
-        return train.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
-    return train.learning_rate * (1.0 - done)
+        return train.peak_learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
+    return train.peak_learning_rate * (1.0 - done)

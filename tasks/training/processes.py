@@ -26,6 +26,8 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
+from tasks.training.adapters import load_trained_state, trained_state
+
 Rows = npt.NDArray[np.int64]
 State = dict[str, Any]
 
@@ -156,7 +158,7 @@ def state_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[
     """Whole weights and optimizer state; with FSDP all processes must ask, and the first gets."""
     if isinstance(model, FSDPModule):
         return get_state_dict(model, optimizer, options=WHOLE)
-    return model.state_dict(), optimizer.state_dict()
+    return trained_state(model), optimizer.state_dict()
 
 
 def whole_weights(model: torch.nn.Module) -> State | None:
@@ -175,5 +177,5 @@ def set_state(
             model, optimizer, model_state_dict=weights, optim_state_dict=moments, options=WHOLE
         )
     else:
-        model.load_state_dict(weights)
+        load_trained_state(model, weights)
         optimizer.load_state_dict(moments)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,29 @@ def test_a_registered_version_answers_as_transformers_does(
     folder = Path(mlflow.artifacts.download_artifacts("models:/summarizer/1/artifacts/model"))
     assert (folder / "README.md").read_text(encoding="utf-8") == "# The card\n"
     assert answers_of_transformers(folder, prompts, 5) == answers
+
+
+def test_a_decoder_answers_as_it_was_tested(
+    home: Path, package: Package, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    from tasks.config import Generation
+    from tasks.scoring.generate import complete as completions_of
+    from tasks.scoring.generate import load_generator
+    from tasks.training.model import load_tokenizer
+
+    folder = tmp_path / "chat"
+    shutil.copytree(tiny_models["llama"], folder)
+    tokenizer = load_tokenizer(folder)
+    tokenizer.chat_template = "{% for turn in messages %}<{{ turn.content }}>{% endfor %}"
+    tokenizer.save_pretrained(folder)
+    model = load(registered(replace(package, model=folder), tmp_path / "ws"))
+    prompts = ["Say red", "meet you at two"]
+    tested = completions_of(load_generator(folder), prompts, Generation(max_new_tokens=5), 32)
+    answers = model.predict(pd.DataFrame({"prompt": prompts}))
+    assert answers == [completion.text for completion in tested]
+    assert [completion.num_prompt_tokens for completion in tested] == [
+        len(tokenizer(f"<{prompt}>", add_special_tokens=False)["input_ids"]) for prompt in prompts
+    ]
 
 
 def test_unusable_rows_are_named(home: Path, package: Package, tmp_path: Path) -> None:

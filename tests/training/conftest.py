@@ -35,6 +35,8 @@ def write_job(write_pairs: WritePairs, tiny_models: dict[str, Path]) -> Callable
             (folder / part).mkdir(parents=True, exist_ok=True)
         content = {
             "base": str(tiny_models[model]),
+            "base_name": model,
+            "base_revision": None,
             "from_scratch": False,
             "allow_pickle": False,
             "train_file": str(write_pairs(folder / "train.parquet", rows)),

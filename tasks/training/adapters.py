@@ -1,0 +1,181 @@
+"""Low-rank adapters (LoRA, arXiv 2106.09685) by peft: put on, saved, and merged into the weights.
+
+    adapter/   adapter_config.json  adapter_model.safetensors     a standard peft folder
+    model/     config.json  model.safetensors ...                 base model and adapter in one
+
+`PeftModel.from_pretrained(base, "adapter")` computes what `model/` does.
+"""
+
+import json
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    prepare_model_for_kbit_training,
+    set_peft_model_state_dict,
+)
+from transformers import BitsAndBytesConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from tasks.config import Train
+from tasks.errors import BadRecipe
+
+TOLERANCE = 1e-4
+"""Largest difference between the logits of merged weights and of base model with adapter, as a
+share of the largest logit: what the rounding of fp32 sums explains, and no more."""
+
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+def quantization_of(train: Train) -> BitsAndBytesConfig | None:
+    """How the base model is held while a method trains: in 4 bits, NF4, for `qlora`."""
+    if train.method != "qlora":
+        return None
+    config: Any = BitsAndBytesConfig  # untyped
+    quantization: BitsAndBytesConfig = config(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return quantization
+
+
+def with_adapters(model: PreTrainedModel, train: Train) -> Any:
+    """The model as its method trains it: as it is, or frozen with trainable adapters.
+
+    Args:
+        model: The base model; adapters are put into it.
+        train: The recipe's section.
+
+    Raises:
+        BadRecipe: It has none of the layers that `train.lora.targets` names.
+    """
+    if train.method == "full":
+        return model
+    if train.method == "qlora":
+        prepare: Any = prepare_model_for_kbit_training  # untyped
+        model = prepare(model, use_gradient_checkpointing=False)
+    lora = train.lora
+    config = LoraConfig(
+        task_type="SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM",
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear" if lora.targets == "auto" else list(lora.targets),
+        use_rslora=lora.rslora,
+        use_dora=lora.dora,
+        # GPT-2 keeps its weights the other way round.
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        expected = "names of layers that the model has"
+        raise BadRecipe("train.lora.targets", expected, str(error), "or `auto`") from None
+
+
+def num_parameters(model: torch.nn.Module) -> tuple[int, int]:
+    """How many parameters are trained, and how many there are, adapters included."""
+    if isinstance(model, PeftModel):
+        trainable, total = model.get_nb_trainable_parameters()
+        return int(trainable), int(total)
+    weights = list(model.parameters())
+    trained = [weight.numel() for weight in weights if weight.requires_grad]
+    return sum(trained), sum(weight.numel() for weight in weights)
+
+
+def trained_state(model: torch.nn.Module) -> dict[str, Any]:
+    """The weights that training changes, for a checkpoint: all, or those of the adapters."""
+    if isinstance(model, PeftModel):
+        state: dict[str, Any] = get_peft_model_state_dict(model, save_embedding_layers=False)
+        return state
+    return model.state_dict()
+
+
+def load_trained_state(model: torch.nn.Module, state: Mapping[str, Any]) -> None:
+    """Put back what `trained_state` gave."""
+    if isinstance(model, PeftModel):
+        set_peft_model_state_dict(model, dict(state))
+    else:
+        model.load_state_dict(state)
+
+
+def save_trained(model: Any, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
+    """Save the model, or its adapter alone, as a folder that the libraries load.
+
+    Args:
+        model: The model that is trained.
+        folder: Folder to write to.
+        weights: What to write instead of the model's own weights, where it has only a share.
+    """
+    if not isinstance(model, PeftModel):
+        model.save_pretrained(folder, state_dict=weights)
+        return
+    # With "auto", peft would ask the hub for the base model's config.
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # an empty form
+
+
+def name_base(adapter: Path, base: str, revision: str | None) -> None:
+    """Write down which model an adapter belongs to, by a name that holds on every machine."""
+    path = adapter / ADAPTER_CONFIG
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config |= {"base_model_name_or_path": base, "revision": revision}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def scale_adapter(adapter: Path, alpha: float) -> None:
+    """Make an adapter do a share `alpha` of what it did, as interpolated weights do.
+
+    The update is linear in lora_alpha. Not so with DoRA: its adapter is removed.
+    """
+    path = adapter / ADAPTER_CONFIG
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if config["use_dora"]:
+        shutil.rmtree(adapter)
+        return
+    config["lora_alpha"] *= alpha
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@torch.no_grad()
+def merge(
+    base: PreTrainedModel, adapter: Path, inputs: Mapping[str, torch.Tensor]
+) -> tuple[Any, float]:
+    """Merge an adapter into the model it was trained on, and see that this changes no output.
+
+    Args:
+        base: The base model in fp32 on the CPU, without adapters; they are merged into it.
+        adapter: Folder of the adapter.
+        inputs: Arguments of a forward pass, for the comparison.
+
+    Returns:
+        The merged model, and the largest difference between its logits and those of base model
+        and adapter, as a share of the largest logit.
+
+    Raises:
+        ArithmeticError: They differ by more than `TOLERANCE`.
+    """
+    with warnings.catch_warnings():
+        # The name in the adapter's config is not that of the folder the base model lies in.
+        warnings.filterwarnings("ignore", message=".*config file")
+        adapted = PeftModel.from_pretrained(base, adapter).eval()
+    expected = adapted(**inputs, use_cache=False).logits
+    merged: Any = adapted.merge_and_unload(safe_merge=True)
+    found = merged(**inputs, use_cache=False).logits
+    difference = float((found - expected).abs().max() / expected.abs().max())
+    if not difference <= TOLERANCE:
+        raise ArithmeticError(
+            f"the logits of the merged model differ from those of base model and adapter by "
+            f"{difference:.1e} of the largest; expected at most {TOLERANCE:.0e}"
+        )
+    return merged, difference
