@@ -18,7 +18,7 @@ from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 
 from tasks.config import Recipe
-from tasks.errors import ChildFailed
+from tasks.errors import ChildFailed, behind
 from tasks.stage import Artifact, Inputs, S, Stage
 
 StageTask = Callable[..., Artifact]
@@ -40,12 +40,7 @@ def child_crashed(error: BaseException) -> bool:
 def server_away(error: BaseException) -> bool:
     """Whether a server could not be reached, this error's causes included."""
     away = (ConnectionError, requests.exceptions.ConnectionError, requests.exceptions.Timeout)
-    link: BaseException | None = error
-    while link is not None:
-        if isinstance(link, away):
-            return True
-        link = link.__cause__ or link.__context__
-    return False
+    return any(isinstance(link, away) for link in behind(error))
 
 
 def as_task(

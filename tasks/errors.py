@@ -25,7 +25,7 @@ import errno
 import os
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,16 @@ class Issue:
         if self.mend:
             lines.append(f"  mend      {self.mend}")
         return "\n".join(lines)
+
+
+def behind(error: BaseException) -> Iterator[BaseException]:
+    """An error, its cause, the cause of that and so on; each once, for they can form a circle."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        yield link
+        seen.add(id(link))
+        link = link.__cause__ or link.__context__  # libraries wrap without `from`
 
 
 class RetuneError(Exception):
@@ -132,8 +142,7 @@ class BadWorkspace(BadInput):
             error: Any error; those of libraries hide what the system said in their cause or text.
             where: The folder that was being written to, where the error does not name a file.
         """
-        link: BaseException | None = error
-        while link is not None:
+        for link in behind(error):
             if isinstance(link, OSError) and link.errno in _NO_ROOM:
                 return cls.not_writable(link.filename or where, link)
             if getattr(link, "sqlite_errorcode", None) in _NO_ROOM_SQLITE:
@@ -141,7 +150,6 @@ class BadWorkspace(BadInput):
             told = re.search(r"\(os error (\d+)\)", str(link))  # safetensors, which is Rust
             if told and int(told[1]) in _NO_ROOM:
                 return cls.not_writable(where, OSError(int(told[1]), os.strerror(int(told[1]))))
-            link = link.__cause__ or link.__context__
         return None
 
 

@@ -14,7 +14,7 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from tasks.errors import RetuneError
+from tasks.errors import RetuneError, behind
 from tasks.home import without_password
 
 T = TypeVar("T")
@@ -54,12 +54,7 @@ def is_down(error: BaseException) -> bool:
     """Whether an error says that the server can't be reached, not that it refuses the call."""
     if isinstance(error, MlflowException) and error.error_code == "TEMPORARILY_UNAVAILABLE":
         return True
-    link: BaseException | None = error
-    while link is not None:
-        if isinstance(link, _DOWN):
-            return True
-        link = link.__cause__ or link.__context__  # MLflow wraps without `from`
-    return False
+    return any(isinstance(link, _DOWN) for link in behind(error))
 
 
 def retry_while_down(call: Callable[[], T], timeout_s: float = 300.0) -> T:

@@ -74,6 +74,9 @@ def predict(model: PyFuncModel, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         if isinstance(error.__cause__, BadInput):
             raise error.__cause__ from None
         raise BadInput("rows", "rows that the model takes", error.message) from error
+    if len(completions) < len(rows):  # MLflow leaves out rows that have no column it knows
+        found = f"{len(rows) - len(completions)} rows without any"
+        raise BadInput("rows", "the columns of a template, or a column prompt", found)
     return completions
 
 
