@@ -100,6 +100,7 @@ def pipeline(
     drop: float = 0.0,
     prompt: str = "Gist",
     model: Path | None = None,
+    adapter: dict[str, str] | None = None,
 ) -> Inputs:
     """What the seven stages before leave behind; the weights are a text unless there is a model."""
     templates = [{"name": "gist", "heldout": False, "prompt": "Gist {{ d }}", "completion": "c"}]
@@ -129,6 +130,7 @@ def pipeline(
             "summary.json": {"parameters": 10, "mixture": {}},
             "epochs.csv": "epoch,step,train_loss,validation_loss\n1,10,2.0,2.1\n",
             "steps.jsonl": '{"step": 1, "loss": 3.0}\n',
+            **(adapter or {}),
         },
         inputs={"base_model": "base-digest"},
     )
