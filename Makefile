@@ -63,6 +63,7 @@ bench: install  ## measure what is claimed about speed and memory
 	$(BIN)/python benchmarks/scale.py --rows 10000 100000
 	$(BIN)/python benchmarks/generation.py --rows 100 --rounds 3
 	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python benchmarks/training.py --rows 400
 
 schema: install  ## write the recipe's JSON Schema and docs/recipes.md from the field docs
 	$(BIN)/python -m tasks.config.document

@@ -231,7 +231,13 @@ def compared(name: str, epochs: int, rows: int, rounds: int) -> dict[str, Any]:
             "lowest": round(min(ratios), 3),
             "highest": round(max(ratios), 3),
         }
-    return {"model": name, "epochs": epochs, "rows": rows, "rounds": rounds, "ways": figures}
+    return {
+        "model": Path(name).name,
+        "epochs": epochs,
+        "rows": rows,
+        "rounds": rounds,
+        "ways": figures,
+    }
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -243,7 +249,7 @@ def table(results: list[dict[str, Any]]) -> str:
     for result in results:
         for way, row in result["ways"].items():
             lines.append(
-                f"| {Path(result['model']).name} | {way} | {row['useful_tokens_per_s']:,.0f} | "
+                f"| {result['model']} | {way} | {row['useful_tokens_per_s']:,.0f} | "
                 f"{row['retune_is_faster_by']:.2f} | {row['lowest']:.2f}-{row['highest']:.2f} | "
                 f"{row['loss']:.3f} | {row['peak_memory_bytes'] / 2**30:.2f} GiB |"
             )

@@ -26,6 +26,8 @@ from tasks.report.table import markdown
 from tasks.stage import Artifact
 from tasks.tracking.run import read_run, tracked
 
+logger = logging.getLogger("retune")
+
 
 def _run_name() -> str:
     return Path(runtime.flow_run.parameters["recipe"]).stem
@@ -47,8 +49,12 @@ def finetune(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
         ChildFailed: Training or scoring ended abnormally, its retries included.
     """
     prepare_environment()
-    logging.getLogger("retune").setLevel(logging.INFO)
+    logger.setLevel(logging.INFO)
     told = load_recipe(recipe, overrides or [])
+    if told.forgetting.remedies:
+        logger.warning(
+            "forgetting.remedies are not tried yet: set train.interpolate or train.replay"
+        )
     workspace = workspace_of(told.name)
     with workspace_lock(workspace), _tracked(told, workspace):
         records = stages.ingest(told, workspace)

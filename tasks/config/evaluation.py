@@ -84,4 +84,5 @@ class Forgetting(Section):
     """Leave rows out of a probe that stand, nearly the same, in the training split."""
 
     remedies: tuple[Literal["interpolate", "replay", "lora"], ...] = ()
-    """Ways to win back what was forgotten, to be tried in this order when the budget is broken."""
+    """Ways to win back what was forgotten. They are not tried yet, and a run that
+    names some warns: set `train.interpolate`, `train.replay` or `train.method` instead."""

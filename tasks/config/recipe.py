@@ -59,7 +59,7 @@ class Recipe(Section):
     @property
     def chooses_by_probes(self) -> bool:
         """Whether a choice is made on half of the probes' rows, so that the others must judge."""
-        return self.train.interpolate is not None or bool(self.forgetting.remedies)
+        return self.train.interpolate is not None
 
     @model_validator(mode="after")
     def _weights_to_adapt(self) -> Self:

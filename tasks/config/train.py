@@ -117,8 +117,8 @@ class Train(Section):
     Weights and optimizer states stay in fp32."""
 
     compile: bool = False
-    """Compile the model with torch.compile (on a CPU this needs a C++ compiler): takes a minute
-    or two, then a step is faster. It pays from about half an hour of training."""
+    """Compile the model with torch.compile, which takes minutes before steps are faster: for long
+    runs. On a CPU it needs a C++ compiler."""
 
     patience: Positive = 3
     """Stop after this many epochs without a better validation loss."""
