@@ -60,9 +60,16 @@ def served(version: Path, folder: Path) -> Iterator[int]:
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(version)]
     command += ["--env-manager", "local", "-h", "127.0.0.1", "-p", str(port)]
+    # MLflow starts `uvicorn` by its name, which an environment that is not activated does not know.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     with (folder / "serve.log").open("wb") as log:
         server = subprocess.Popen(
-            command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            cwd=folder,
+            env={**os.environ, "PATH": path},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + STARTUP_S
