@@ -35,7 +35,8 @@ from tasks.prompts.library import load_prompts
 from tasks.prompts.render import choose_template, render
 from tasks.training.encoding import encode_examples
 from tasks.training.examples import Examples
-from tasks.training.loop import Trainer, peak_memory_bytes
+from tasks.training.loop import Trainer
+from tasks.training.memory import peak_memory_bytes
 from tasks.training.model import load_model, load_tokenizer
 
 ROOT = Path(__file__).parents[1]

@@ -74,6 +74,10 @@ class Train(Section):
     epochs: Positive = 3
     """Passes over the training mixture."""
 
+    max_steps: Positive | None = None
+    """At most this many optimizer steps in all, also where `epochs` would take more: the schedule
+    of the learning rate ends there too. No limit when left out."""
+
     optimizer: Literal["adamw", "adafactor"] = "adamw"
     """`adamw`, or `adafactor`, whose steps are relative to the size of each weight matrix: it
     needs less memory, and T5 models made from scratch need it (arXiv 1804.04235)."""

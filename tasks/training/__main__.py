@@ -26,8 +26,8 @@ from tasks.training.batching import collate_for
 from tasks.training.encoding import encode_examples
 from tasks.training.examples import Examples, check_supervision
 from tasks.training.job import TrainJob
-from tasks.training.loop import Trainer, peak_memory_bytes
-from tasks.training.memory import is_out_of_memory, no_room
+from tasks.training.loop import Trainer
+from tasks.training.memory import is_out_of_memory, no_room, peak_memory_bytes
 from tasks.training.model import check_vocabulary, load_model, load_tokenizer
 from tasks.training.processes import Processes
 from tasks.training.progress import Progress

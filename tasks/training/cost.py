@@ -121,16 +121,23 @@ def estimated(work: Work | None, train: Train, speed: tuple[float | None, str]) 
         unread = "not known: the data was not read"
         return Effort(None, None, None, {"tokens": unread, "training_seconds": unread})
     tokens_per_s, source = speed
-    tokens = train.epochs * work.tokens
+    steps = train.epochs * steps_per_epoch(work, train)
+    taken = min(steps, train.max_steps or steps)
+    tokens = train.epochs * work.tokens * taken / steps
     return Effort(
-        steps=train.epochs * steps_per_epoch(work, train),
+        steps=taken,
         tokens=round(tokens),
         seconds=round(tokens / tokens_per_s, 1) if tokens_per_s else None,
         known_from={
-            "tokens": f"estimate: {train.epochs} epochs, {PADDING - 1:.0%} padding in the steps",
+            "tokens": f"estimate: {_length(train)}, {PADDING - 1:.0%} padding in the steps",
             "training_seconds": source,
         },
     )
+
+
+def _length(train: Train) -> str:
+    limit = f", at most {train.max_steps:,} steps" if train.max_steps else ""
+    return f"{train.epochs} epochs{limit}"
 
 
 def steps_per_epoch(work: Work, train: Train) -> int:

@@ -4,8 +4,6 @@ step 120/210  epoch 2  loss 1.92  lr 3.1e-04  8,120 tokens/s
 """
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -109,7 +107,7 @@ class Trainer:
         self.progress = Progress()
         self.best = ""
         self.micro_tokens = self._micro_tokens()
-        self.num_steps = sum(len(self._steps(epoch)) for epoch in range(train.epochs))
+        self.num_steps = self._planned_steps()
         self.report_every = max(1, self.num_steps // REPORTS_PER_RUN)
         if not self.processes.is_first:
             set_seed(train.seed + self.processes.rank)  # dropout of its own
@@ -124,7 +122,7 @@ class Trainer:
             BadInput: The loss is not finite or has exploded, or memory does not hold one example.
         """
         self._resume()
-        while self.progress.epoch < self.train.epochs and not self._is_out_of_patience():
+        while self.progress.step < self.num_steps and not self._is_out_of_patience():
             self._epoch()
         return self.progress
 
@@ -146,12 +144,22 @@ class Trainer:
             rows, self.examples, self.train, self.micro_tokens, self.packs, seed + epoch
         )
 
+    def _planned_steps(self) -> int:
+        """Steps of all epochs, or as many as are allowed."""
+        total, limit = 0, self.train.max_steps
+        for epoch in range(self.train.epochs):
+            total += len(self._steps(epoch))
+            if limit and total >= limit:
+                return limit
+        return total
+
     def _epoch(self) -> None:
         progress = self.progress
         self.model.train()
         last_saved = last_reported = time.monotonic()
         tokens_reported = progress.tokens
-        steps = self._steps(progress.epoch)
+        left = self.num_steps - progress.step
+        steps = self._steps(progress.epoch)[: progress.epoch_step + left]
         for micro_batches in steps[progress.epoch_step :]:
             started = time.monotonic()
             loss = self._step(micro_batches)
@@ -390,11 +398,3 @@ class Trainer:
     def _report(self, event: str, **values: Any) -> None:
         if self.processes.is_first:
             report(self.events, event, **values)
-
-
-def peak_memory_bytes() -> int:
-    """Most memory this process has held: of the GPU where it uses one, else resident."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

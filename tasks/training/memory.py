@@ -1,6 +1,8 @@
-"""What to do when memory runs out: an error of the allocator is told from any other."""
+"""How much memory was held, and what to do when it runs out: that error is told from any other."""
 
 import gc
+import resource
+import sys
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
@@ -37,3 +39,11 @@ def no_room(where: str, found: str) -> BadInput:
         "set train.gradient_checkpointing: true, lower train.micro_batch_tokens or "
         "train.max_prompt_tokens, take optimizer: adafactor or a smaller base model",
     )
+
+
+def peak_memory_bytes() -> int:
+    """Most memory this process has held: of the GPU where it uses one, else resident."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from tasks.config import Train
 from tasks.errors import BadInput
+from tasks.training.cost import Work, estimated
 from tests.training.trainers import events_of, trainer_of, weights_of
 
 WriteJob = Callable[..., Path]
@@ -134,3 +136,25 @@ def test_a_loss_in_ruins_stops_with_records_and_checkpoint(
     assert "train: step 2, epoch 1" in told and any(name in told for name in bad)
     [checkpoint] = trainer.scratch.glob("checkpoint-*.pt")
     assert str(checkpoint) in told
+
+
+def test_a_limit_of_steps_ends_training_and_schedule(job: Path) -> None:
+    in_epoch = len(trainer_of(job)._steps(0))
+    limited = trainer_of(job, epochs=9, max_steps=in_epoch + 2)
+    assert limited.run().step == in_epoch + 2
+    assert [epoch["step"] for epoch in events_of(limited, "epoch")] == [in_epoch, in_epoch + 2]
+    rates = [step["learning_rate"] for step in events_of(limited, "step")]
+    assert rates[-1] < rates[-2] < rates[-3] and rates[-1] < 0.5 * max(rates)
+
+
+def test_a_limit_of_steps_is_planned_with() -> None:
+    work = Work(mixture=(), draws=100, tokens=10_000.0, too_long_share=0.0)
+    limits = (None, 3, 1000)
+    free, short, high = (
+        estimated(work, Train(epochs=4, batch_tokens=1000, max_steps=limit), (100.0, "measured"))
+        for limit in limits
+    )
+    assert free.steps == high.steps and free.tokens == high.tokens == 40_000
+    assert short.steps == 3 and free.steps is not None
+    assert short.tokens == pytest.approx(40_000 * 3 / free.steps, abs=1)
+    assert "at most 3 steps" in short.known_from["tokens"]
