@@ -117,8 +117,8 @@ class Train(Section):
     is never cut: its stop token would not be learnt). Both are counted and reported."""
 
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """Arithmetic of the forward and backward pass; `auto` is bf16 where the hardware has it.
-    Weights and optimizer states stay in fp32."""
+    """Arithmetic of the forward and backward pass; `auto` is bf16 where the hardware is
+    faster in it; on a CPU that is measured. Weights and optimizer states stay in fp32."""
 
     compile: bool = False
     """Compile the model with torch.compile, which takes minutes before steps are faster: for long
