@@ -21,7 +21,9 @@ from tasks.config.base_model import ORIGIN
 from tasks.config.task import PLACES
 from tasks.home import without_password
 from tasks.report.card import CardFacts, card
-from tasks.report.facts import WAYS, data_counts, read_facts, read_rows
+from tasks.report.data_facts import data_facts
+from tasks.report.facts import read_facts, read_rows
+from tasks.report.grids import WAYS
 from tasks.report.html import render
 from tasks.stage import (
     Artifact,
@@ -36,12 +38,14 @@ from tasks.stage import (
 )
 from tasks.stage_main import main
 from tasks.tracking.decision import (
+    ChampionEvidence,
     Decision,
     Evidence,
     Gates,
     Interval,
     ProbeChange,
     awaiting_approval,
+    decide,
 )
 from tasks.tracking.lineage import lineage
 
@@ -102,7 +106,7 @@ def write(section: RegisterSection, inputs: Inputs, output: Output) -> Counted:
     """Judge, register, report, and move the aliases."""
     from tasks.tracking import promotion, registry
     from tasks.tracking.case import log_case
-    from tasks.tracking.judging import approval_for, judge
+    from tasks.tracking.judging import approval_for, completed
     from tasks.tracking.run import current_run
 
     run_id = current_run(inputs.workspace)
@@ -110,14 +114,15 @@ def write(section: RegisterSection, inputs: Inputs, output: Output) -> Counted:
     job = _job(section.recipe, inputs, run_id)
     case = _case(job)
     rival = promotion.rival(case.model, case.key)
-    decision = judge(case, rival, output.scratch)
+    evidence = completed(case, rival, output.scratch)
+    decision = decide(evidence)
     approval = approval_for(case, registry.find(case.model, case.key))
     if decision.promote and approval:
         decision = awaiting_approval(decision, case.model, approval)
     write_json(output.path / "decision.json", asdict(decision))
     (output.path / "README.md").write_text(card(_card_facts(job, decision)), encoding="utf-8")
     version = _registered(job, run_id, output)
-    _write_results(job, output, version, decision)
+    _write_results(job, output, version, decision, evidence.champion)
     _log(job, run_id, output)
     log_case(case, run_id, output.scratch)  # before the aliases: a champion must have its answers
     registry.set_alias(version, registry.CHALLENGER)
@@ -295,8 +300,7 @@ def _card_facts(job: Job, decision: Decision) -> CardFacts:
         is_encoder_decoder=bool(config.get("is_encoder_decoder")),
         method=recipe.train.method,
         prompts=prompts,
-        data=data_counts(read_json(inputs["ingest"] / "summary.json")),
-        splits=_splits(job),
+        data=data_facts({name: inputs[name] for name in NEEDS}),
         test=_test_figures(job),
         forgetting=_forgetting(job),
         reasons=decision.reasons,
@@ -321,7 +325,13 @@ def _write_version(version: "Version", output: Output) -> None:
     write_json(output.path / "version.json", described)
 
 
-def _write_results(job: Job, output: Output, version: "Version", decision: Decision) -> None:
+def _write_results(
+    job: Job,
+    output: Output,
+    version: "Version",
+    decision: Decision,
+    champion: ChampionEvidence | None,
+) -> None:
     result = {
         "recipe": job.recipe.name,
         "model": version.model,
@@ -335,7 +345,8 @@ def _write_results(job: Job, output: Output, version: "Version", decision: Decis
     }
     write_json(output.path / "result.json", result)
     folders = {name: job.inputs[name] for name in NEEDS}
-    facts = read_facts(result, _base_model(job.recipe), job.tags, folders, _splits(job))
+    recipe = job.recipe.model_dump(mode="json")
+    facts = read_facts(result, recipe, champion, job.tags, folders)
     (output.path / "report.html").write_text(render(facts), encoding="utf-8")
 
 

@@ -59,13 +59,17 @@ def measured(value: float, half: float = 0.01) -> dict[str, float]:
 
 def metrics_json(base: float, tuned: float) -> dict[str, Any]:
     ways = {"base": {"rougeL": measured(base)}, "tuned": {"rougeL": measured(tuned)}}
-    gain = measured(tuned - base, 0.02)
+    gain = {**measured(tuned - base, 0.02), "metric": "rougeL", "needed_n": 5, "p_holm": 0.01}
     return {
         "ways": ways,
-        "tasks": {"chat": {"primary": "rougeL", "ways": ways}},
+        "tasks": {"chat": {"primary": "rougeL", "human": {}, "ways": ways}},
         "differences": {"tuned-base": {"macro": gain, "tasks": {"chat": gain}}},
         "primary": "rougeL",
+        "higher_is_better": {"rougeL": True},
+        "best_in_context": None,
+        "min_effect": 0.02,
         "generation": {},
+        "phrasings": {},
     }
 
 
@@ -110,9 +114,11 @@ def pipeline(
     }  # fmt: skip
     counts = {"rows": 5, "read": 5, "rejected": 0, "duplicates": 0, "reasons": {}}
     write_stage(workspace, "ingest", {"summary.json": {"chat": counts}})
-    write_stage(workspace, "template", {"prompts/chat.json": stored})
+    rendered = {"summary.json": {"chat": {"rejected": 0}}, "prompts/chat.json": stored}
+    write_stage(workspace, "template", rendered)
     sides = {side: 3 for side in ("train", "validation", "test")}
-    write_stage(workspace, "split", {"summary.json": {}}, counts=sides)
+    divided = {"chat": {**sides, "left_out": 0}}
+    write_stage(workspace, "split", {"summary.json": divided}, counts=sides)
     for side in sides:
         rows = [
             {"id": id, "task": "chat", "prompt": "Gist", "completion": "c", "label": None}
@@ -127,13 +133,16 @@ def pipeline(
         {
             "model/config.json": {"is_encoder_decoder": True},
             "model/model.safetensors": f"weights {tuned}",
-            "summary.json": {"parameters": 10, "mixture": {}},
+            "summary.json": {
+                "parameters": 10, "trainable_parameters": 10, "tokens": 9, "mixture": {}
+            },
+            "speed.json": {"seconds": 1.0, "tokens_per_s": 9.0, "peak_memory_bytes": 1024},
             "epochs.csv": "epoch,step,train_loss,validation_loss\n1,10,2.0,2.1\n",
             "steps.jsonl": '{"step": 1, "loss": 3.0}\n',
             **(adapter or {}),
         },
         inputs={"base_model": "base-digest"},
-    )
+    )  # fmt: skip
     if model:  # nothing was learnt: it is its own base model
         shutil.copytree(model, workspace / "train" / "model", dirs_exist_ok=True)
         made = read_json(workspace / "train" / MANIFEST)
@@ -141,9 +150,13 @@ def pipeline(
         write_json(workspace / "train" / MANIFEST, made)
     scored = {"metrics.json": metrics_json(0.05, tuned)}
     write_stage(workspace, "validate", scored | {"predictions.jsonl": predictions(tuned, prompt)})
-    write_stage(workspace, "test", scored | {"predictions.jsonl": predictions(tuned, prompt)})
+    overlap = {"chat": {"rows": NUM_TEST, "overlapping": 0}}
+    leakage = {"leakage.json": {"left_out": False, "tasks": overlap}}
+    answers = {"predictions.jsonl": predictions(tuned, prompt)}
+    write_stage(workspace, "test", scored | leakage | answers)
     probe = {"metric": "entity_f1", "before": 0.8, "after": 0.8 - drop, "delta": -drop, "n": 9}
-    probe |= {"low": -drop - 0.02, "high": -drop + 0.02}
+    probe |= {"low": -drop - 0.02, "high": -drop + 0.02, "verdict": "kept", "needed_n": 9}
+    probe |= {"flips": None, "leakage": {"rows": 20, "overlapping": 0, "left_out": False}}
     probes = {"max_drop": 0.05, "within_budget": True, "worst": "e", "probes": {"entities": probe}}
     write_stage(
         workspace,

@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.report.facts import WAYS, DataCounts
+from tasks.report.data_facts import TaskData
+from tasks.report.grids import Grid, as_markdown, forgetting_grid, test_grid
+from tasks.report.tables import records, sides
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,7 @@ class CardFacts:
         is_encoder_decoder: The architecture.
         method: How it was fine-tuned, such as `full`.
         prompts: Task -> its stored prompt file.
-        data: Counts of the ingest stage.
-        splits: Side -> examples.
+        data: What became of each task's data.
         test: Way -> metric -> figure, on the test split.
         forgetting: Probe -> before, after, delta, low, high.
         reasons: Of the decision.
@@ -44,8 +45,7 @@ class CardFacts:
     is_encoder_decoder: bool
     method: str
     prompts: Mapping[str, Mapping[str, Any]]
-    data: Sequence[DataCounts]
-    splits: Mapping[str, int]
+    data: Sequence[TaskData]
     test: Mapping[str, Mapping[str, Mapping[str, float]]]
     forgetting: Mapping[str, Mapping[str, float]]
     reasons: Sequence[str]
@@ -63,11 +63,12 @@ def card(facts: CardFacts) -> str:
         f"# {facts.model}\n\nAn instruct model: {facts.base_model}, fine-tuned "
         f"({facts.method}) on prompt-completion pairs by the recipe `{facts.recipe}`.",
         _tasks(facts.prompts),
-        _data(facts),
-        _test(facts.test),
+        as_markdown(records(facts.data)),
+        as_markdown(sides(facts.data)),
+        as_markdown(test_grid(facts.test)),
         _forgetting(facts.forgetting),
         "## Decision\n\n" + "\n".join(f"- {reason}" for reason in facts.reasons),
-        _table("Lineage", ["what", "value"], [[k, f"`{v}`"] for k, v in facts.lineage.items()]),
+        as_markdown(Grid("Lineage", ["what", "value"], list(facts.lineage.items()))),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -92,36 +93,7 @@ def _tasks(prompts: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n\n".join(lines)
 
 
-def _data(facts: CardFacts) -> str:
-    rows = [[c.task, str(c.rows), str(c.rejected), str(c.duplicates)] for c in facts.data]
-    splits = ", ".join(f"{side} {count}" for side, count in facts.splits.items())
-    table = _table("Data", ["task", "rows used", "rejected", "duplicates"], rows)
-    return f"{table}\n\nSplits: {splits}."
-
-
-def _test(test: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    ways = [way for way in WAYS if way in test]
-    metrics = dict.fromkeys(name for way in ways for name in test[way])
-    rows = [[name, *(_figure(test[way].get(name)) for way in ways)] for name in metrics]
-    return _table("Test", ["metric (95% interval)", *(WAYS[way] for way in ways)], rows)
-
-
 def _forgetting(probes: Mapping[str, Mapping[str, float]]) -> str:
     if not probes:
         return "## Forgetting\n\nNot measured."
-    rows = [
-        [name, f"{p['before']:.3f}", f"{p['after']:.3f}", f"{p['low']:+.3f} to {p['high']:+.3f}"]
-        for name, p in probes.items()
-    ]
-    return _table("Forgetting", ["probe", "before", "after", "change (95% interval)"], rows)
-
-
-def _figure(entry: Mapping[str, float] | None) -> str:
-    return f"{entry['value']:.3f} ({entry['low']:.3f}-{entry['high']:.3f})" if entry else ""
-
-
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
-    body = "\n".join(f"| {' | '.join(line)} |" for line in cells)
-    return f"## {title}\n\n{body}"
+    return as_markdown(forgetting_grid(probes))

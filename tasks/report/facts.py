@@ -1,66 +1,32 @@
 """Everything a report says, read from the artifacts of the stages.
 
-Example(task="support_summary", prompt="Summarize ...", references=("Tom asks ...",),
-        completions={"base": "Tom:", "tuned": "Tom asks ..."}, metric="rougeL", score=0.61)
+Facts(result={"recipe": "support-chat", "decision": {...}, ...}, metrics={...}, examples=[...],
+      stages=[MadeStage("ingest", "3", 1100, 0.8, "51ab...")], lineage={"retune.data_digest": ...})
 """
 
-import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.stage import read_json
-
-WAYS = {"base": "base model", "one_shot": "one-shot", "few_shot": "few-shot", "tuned": "tuned"}
-"""The ways to get an answer, in the order of a table, and their names."""
-
-NUM_EXAMPLES = 15
-NUM_POINTS = 400
-"""A curve with more steps than this is thinned out."""
+from tasks.report.curves import Curve, accuracy_curves, loss_curves
+from tasks.report.data_facts import TaskData, data_facts
+from tasks.report.examples import Example, choose_examples
+from tasks.report.frontier import FrontierPoint
+from tasks.stage import read_json, read_manifest
+from tasks.tracking.decision import ChampionEvidence
 
 
 @dataclass(frozen=True)
-class Example:
-    """One test record with the answers to it.
-
-    Attributes:
-        rank: `best`, `median` or `worst`, by the tuned model's score.
-        task: Its task.
-        prompt: What the models read.
-        references: Answers that count as right.
-        completions: Way -> answer.
-        metric: What the score is.
-        score: The tuned model's, in 0..1; None where the metric has none for a single record.
-    """
-
-    rank: str
-    task: str
-    prompt: str
-    references: Sequence[str]
-    completions: Mapping[str, str]
-    metric: str
-    score: float | None
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A line of a chart: (step, value) in the order of the steps."""
+class MadeStage:
+    """What a stage made, and how long it took."""
 
     name: str
-    points: Sequence[tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class DataCounts:
-    """What became of the rows of one task's source."""
-
-    task: str
+    version: str
     rows: int
-    rejected: int
-    duplicates: int
-    reasons: Mapping[str, int]
+    seconds: float
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -69,57 +35,73 @@ class Facts:
 
     Attributes:
         result: The document of `retune run --json`, without its stages.
-        base_model: Folder or hub name of the base model.
+        recipe: The resolved recipe.
+        champion: The comparison with the version in service; None where there is none.
         metrics: `metrics.json` of the test stage.
+        leakage: `leakage.json` of the test stage.
         forgetting: `probes.json` of the forgetting stage.
         training: `summary.json` of the train stage.
-        curves: Losses over steps.
-        data: Counts of the ingest stage.
-        splits: Side -> examples.
+        speed: `speed.json` of the train stage: seconds, tokens_per_s, peak_memory_bytes.
+        losses: Over steps.
+        accuracies: Over steps.
+        candidates: The models that the tuned one was chosen from, where there was a choice.
+        data: Of each task.
         examples: Answers side by side.
+        stages: In the order of the pipeline.
         lineage: The version's tags.
     """
 
     result: Mapping[str, Any]
-    base_model: str
+    recipe: Mapping[str, Any]
+    champion: ChampionEvidence | None
     metrics: Mapping[str, Any]
+    leakage: Mapping[str, Any]
     forgetting: Mapping[str, Any]
     training: Mapping[str, Any]
-    curves: Sequence[Curve]
-    data: Sequence[DataCounts]
-    splits: Mapping[str, int]
+    speed: Mapping[str, float]
+    losses: Sequence[Curve]
+    accuracies: Sequence[Curve]
+    candidates: Sequence[FrontierPoint]
+    data: Sequence[TaskData]
     examples: Sequence[Example]
+    stages: Sequence[MadeStage]
     lineage: Mapping[str, str]
 
 
 def read_facts(
     result: Mapping[str, Any],
-    base_model: str,
+    recipe: Mapping[str, Any],
+    champion: ChampionEvidence | None,
     lineage: Mapping[str, str],
     folders: Mapping[str, Path],
-    splits: Mapping[str, int],
 ) -> Facts:
     """Read what the stages wrote.
 
     Args:
         result: The document of `retune run --json`, without its stages.
-        base_model: Folder or hub name.
+        recipe: The resolved recipe.
+        champion: The comparison with the version in service; None where there is none.
         lineage: The version's tags.
         folders: Stage -> its folder.
-        splits: Side -> examples.
     """
-    metrics = read_json(folders["test"] / "metrics.json")
+    test, train = folders["test"], folders["train"]
+    metrics = read_json(test / "metrics.json")
     primaries = {task: entry["primary"] for task, entry in metrics["tasks"].items()}
     return Facts(
         result=result,
-        base_model=base_model,
+        recipe=recipe,
+        champion=champion,
         metrics=metrics,
+        leakage=read_json(test / "leakage.json"),
         forgetting=read_json(folders["forgetting"] / "probes.json"),
-        training=read_json(folders["train"] / "summary.json"),
-        curves=_curves(folders["train"]),
-        data=data_counts(read_json(folders["ingest"] / "summary.json")),
-        splits=splits,
-        examples=choose_examples(list(read_rows(folders["test"] / "predictions.jsonl")), primaries),
+        training=read_json(train / "summary.json"),
+        speed=read_json(train / "speed.json"),
+        losses=loss_curves(train),
+        accuracies=accuracy_curves(train),
+        candidates=(),
+        data=data_facts(folders),
+        examples=choose_examples(list(read_rows(test / "predictions.jsonl")), primaries),
+        stages=[_made(name, folder) for name, folder in folders.items()],
         lineage=lineage,
     )
 
@@ -131,83 +113,8 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def choose_examples(
-    rows: Sequence[Mapping[str, Any]], primaries: Mapping[str, str], count: int = NUM_EXAMPLES
-) -> list[Example]:
-    """The best, the median and the worst answers of the tuned model, a third each.
-
-    Args:
-        rows: Of the test stage's `predictions.jsonl`.
-        primaries: Task -> its deciding metric.
-        count: How many in all, at most.
-    """
-    ordered = sorted(rows, key=lambda row: (-(_score(row, primaries) or 0.0), row["id"]))
-    third = min(count, len(ordered)) // 3 or 1
-    middle = max(0, (len(ordered) - third) // 2)
-    places = {
-        "best": range(third),
-        "median": range(middle, middle + third),
-        "worst": range(len(ordered) - third, len(ordered)),
-    }
-    taken: set[int] = set()
-    examples = []
-    for rank, numbers in places.items():
-        for number in numbers:
-            if 0 <= number < len(ordered) and number not in taken:
-                taken.add(number)
-                examples.append(_example(rank, ordered[number], primaries))
-    return examples
-
-
-def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most `NUM_POINTS` points: each is the mean of its neighbours."""
-    size = -(-len(points) // NUM_POINTS) or 1
-    groups = [points[start : start + size] for start in range(0, len(points), size)]
-    return [
-        (group[-1][0], sum(value for _, value in group) / len(group)) for group in groups if group
-    ]
-
-
-def _score(row: Mapping[str, Any], primaries: Mapping[str, str]) -> float | None:
-    scores: Mapping[str, float] = row["scores"]["tuned"]
-    return scores.get(primaries[row["task"]], next(iter(scores.values()), None))
-
-
-def _example(rank: str, row: Mapping[str, Any], primaries: Mapping[str, str]) -> Example:
-    scores = row["scores"]["tuned"]
-    primary = primaries[row["task"]]
-    return Example(
-        rank=rank,
-        task=row["task"],
-        prompt=row["prompt"],
-        references=row["references"],
-        completions=row["completions"],
-        metric=primary if primary in scores else next(iter(scores), primary),
-        score=_score(row, primaries),
-    )
-
-
-def _curves(folder: Path) -> list[Curve]:
-    steps = folder / "steps.jsonl"
-    rows = list(read_rows(steps)) if steps.exists() else []
-    with (folder / "epochs.csv").open(encoding="utf-8", newline="") as file:
-        epochs = list(csv.DictReader(file))
-    curves = [
-        Curve("training", thinned([(row["step"], row["loss"]) for row in rows])),
-        Curve("validation", _column(epochs, "validation_loss")),
-    ]
-    return [curve for curve in curves if curve.points]
-
-
-def _column(epochs: Sequence[Mapping[str, str]], name: str) -> list[tuple[float, float]]:
-    return [(float(row["step"]), float(row[name])) for row in epochs if row.get(name)]
-
-
-def data_counts(summary: Mapping[str, Any]) -> list[DataCounts]:
-    """The counts in the ingest stage's `summary.json`."""
-    return [
-        DataCounts(
-            task, entry["rows"], entry["rejected"], entry["duplicates"], entry.get("reasons", {})
-        )
-        for task, entry in summary.items()
-    ]
+def _made(name: str, folder: Path) -> MadeStage:
+    manifest = read_manifest(folder)
+    assert manifest is not None, folder  # the stage has just been run or found valid
+    told = {field: manifest[field] for field in ("version", "rows", "seconds", "digest")}
+    return MadeStage(name, **told)

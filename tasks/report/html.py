@@ -2,40 +2,42 @@
 
     path.write_text(render(facts), encoding="utf-8")
 
-All text of data and models is escaped by Jinja; only the charts, made of numbers, are not.
+All text of data, models and recipes is escaped by Jinja; only plots, style and script are not. A
+Content-Security-Policy allows that one script and that one style, by their hashes, and nothing to
+be fetched: a text that did become markup could neither run nor call out.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import base64
+import hashlib
+import json
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from tasks.report import rows, tables
 from tasks.report.charts import interval_bar, line_chart
-from tasks.report.facts import WAYS, Facts
+from tasks.report.examples import FABRICATION
+from tasks.report.facts import Facts
+from tasks.report.frontier import frontier_rows, frontier_svg
+from tasks.report.grids import way_name
 
-TEMPLATE = "report.html.jinja"
+TEMPLATES = Path(__file__).parent / "templates"
+PAGE = "report.html.jinja"
 
-
-@dataclass(frozen=True)
-class Row:
-    """A metric on the test split: its figure for each way, and the range that they span."""
-
-    name: str
-    by_way: Mapping[str, Mapping[str, float]]
-    right: float
-
-
-@dataclass(frozen=True)
-class TaskRow:
-    """A task's deciding metric before and after, and the change with its interval."""
-
-    name: str
-    metric: str
-    base: float
-    tuned: float
-    gain: Mapping[str, float]
+SECTIONS = {
+    "verdict": "Verdict",
+    "metrics": "Test",
+    "training": "Training",
+    "forgetting": "Forgetting",
+    "candidates": "Candidates",
+    "phrasings": "Prompt sensitivity",
+    "data": "Data",
+    "examples": "Answers side by side",
+    "cost": "Cost",
+    "lineage": "Lineage",
+}
+"""File in `templates/sections`, and its title, in the order of the page."""
 
 
 def render(facts: Facts) -> str:
@@ -48,61 +50,61 @@ def render(facts: Facts) -> str:
         A complete HTML document.
     """
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    ways = [way for way in WAYS if way in facts.metrics["ways"]]
-    probes = facts.result["forgetting"]
-    tasks = task_rows(facts.metrics)
-    return environment.get_template(TEMPLATE).render(
+    environment.globals |= {"bar": interval_bar, "way_name": way_name, "tables": tables}
+    style, script = (_asset(name) for name in ("style.css", "search.js"))
+    blocks = rows.blocks(facts.metrics, facts.champion)
+    gains = rows.gains(facts.metrics, facts.champion)
+    task_gains = rows.task_gains(facts.metrics)
+    probes = rows.probe_changes(facts.forgetting)
+    budget = facts.forgetting["max_drop"]
+    base = facts.recipe["base_model"]
+    return environment.get_template(PAGE).render(
         facts=facts,
-        result=facts.result,
-        ways=ways,
-        way_names=WAYS,
-        rows=test_rows(facts.metrics["ways"], ways),
+        sections=SECTIONS,
+        style=style,
+        script=script,
+        policy=_policy(style, script),
+        base_model=base["hub"] or base["path"],
+        blocks=blocks,
+        has_human=any(figure.kind == "human" for block in blocks for figure in block.figures),
+        gains=gains,
+        gain_edges=rows.edges(gains),
+        task_gains=task_gains,
+        task_edges=rows.edges(change for change, _ in task_gains),
         probes=probes,
-        probe_range=change_range(probes.values()),
-        tasks=tasks,
-        task_range=change_range(task.gain for task in tasks),
-        loss_chart=line_chart(facts.curves, "Loss over training steps"),
-        bar=interval_bar,
+        probe_edges=rows.edges((change for change, _ in probes), -budget),
+        loss_chart=line_chart(facts.losses, "Loss over training steps"),
+        accuracy_chart=line_chart(facts.accuracies, "Accuracy over training steps"),
+        frontier=frontier_svg(facts.candidates, budget),
+        candidates=frontier_rows(facts.candidates),
+        is_marked=any(block.metric == FABRICATION for block in blocks),
+        recipe=json.dumps(facts.recipe, indent=2, ensure_ascii=False),
     )
 
 
-def test_rows(by_way: Mapping[str, Mapping[str, Any]], ways: Iterable[str]) -> list[Row]:
-    """The test metrics by name, each with the ways that have it."""
-    ways = list(ways)
-    names = dict.fromkeys(name for way in ways for name in by_way[way])
-    rows = []
-    for name in names:
-        having = {way: by_way[way][name] for way in ways if name in by_way[way]}
-        rows.append(Row(name, having, max(entry["high"] for entry in having.values()) or 1.0))
-    return rows
+def _asset(name: str) -> Markup:
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
-def task_rows(metrics: Mapping[str, Any]) -> list[TaskRow]:
-    """Each task by its deciding metric.
-
-    Args:
-        metrics: `metrics.json` of the test stage.
-    """
-    gains = metrics["differences"]["tuned-base"]["tasks"]
-    return [
-        TaskRow(
-            name=name,
-            metric=entry["primary"],
-            base=entry["ways"]["base"][entry["primary"]]["value"],
-            tuned=entry["ways"]["tuned"][entry["primary"]]["value"],
-            gain=gains[name],
-        )
-        for name, entry in metrics["tasks"].items()
-    ]
+def _policy(style: str, script: str) -> str:
+    """Nothing but this style and this script, and no base, form or fetch."""
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"style-src {_hash(style)}",
+            f"script-src {_hash(script)}",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
 
 
-def change_range(changes: Iterable[Mapping[str, float]]) -> tuple[float, float]:
-    """The range that holds all intervals of change, and zero."""
-    ends = [0.0, *(entry[end] for entry in changes for end in ("low", "high"))]
-    return min(ends), max(ends) if max(ends) > min(ends) else min(ends) + 1.0
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.scoring.answers import mean
 from tasks.scoring.metrics import METRICS
 from tasks.tracking.decision import ChampionEvidence, Interval
 
@@ -89,8 +90,10 @@ def compare(
         _differences(challenger, champion, _of_task(common, task), str(metric))
         for task, metric in metrics.items()
     ]
-    compared = " and ".join(sorted({str(metric) for metric in metrics.values()}))
-    return ChampionEvidence(version, compared, bootstrap(differences))
+    names = {task: str(metric) for task, metric in metrics.items()}
+    compared = " and ".join(sorted(set(names.values())))
+    own = _own(champion, common, names)
+    return ChampionEvidence(version, compared, bootstrap(differences), own=own)
 
 
 def compare_probes(
@@ -131,6 +134,19 @@ def compare_fabrication(challenger: Scored, champion: Scored) -> Interval | None
     )
 
 
+def _own(
+    champion: Scored, records: Sequence[RecordKey], metrics: Mapping[str, str]
+) -> Interval | None:
+    """The champion's own figure, where the mean of its records is what the metric says."""
+    if any(METRICS[metric].aggregate is not mean for metric in metrics.values()):
+        return None
+    scores = [
+        [champion.by_record[record][metric] for record in _of_task(records, task)]
+        for task, metric in metrics.items()
+    ]
+    return bootstrap(scores)
+
+
 def _of_task(records: Sequence[RecordKey], task: str) -> list[RecordKey]:
     return [record for record in records if record[0] == task]
 
@@ -169,21 +185,21 @@ def _shared_metric(
     return None
 
 
-def bootstrap(differences: list[list[float]], seed: int = 7) -> Interval:
-    """Mean over tasks of the mean difference, with its 95% percentile bootstrap interval.
+def bootstrap(values: list[list[float]], seed: int = 7) -> Interval:
+    """Mean over tasks of the mean value, with its 95% percentile bootstrap interval.
 
     Args:
-        differences: For each task, one paired difference for each record.
+        values: For each task, a paired difference, or a score, for each record.
         seed: Seed of the resampling.
     """
     import numpy as np
 
     generator = np.random.default_rng(seed)
     totals = np.zeros(RESAMPLES)
-    for values in (np.asarray(task) for task in differences):
+    for task in map(np.asarray, values):
         for start in range(0, RESAMPLES, CHUNK):
-            rows = generator.integers(0, len(values), size=(CHUNK, len(values)))
-            totals[start : start + CHUNK] += values[rows].mean(axis=1)
-    low, high = np.percentile(totals / len(differences), [2.5, 97.5])
-    means = [sum(task) / len(task) for task in differences]
+            rows = generator.integers(0, len(task), size=(CHUNK, len(task)))
+            totals[start : start + CHUNK] += task[rows].mean(axis=1)
+    low, high = np.percentile(totals / len(values), [2.5, 97.5])
+    means = [sum(task) / len(task) for task in values]
     return Interval(sum(means) / len(means), float(low), float(high))

@@ -46,6 +46,8 @@ class ChampionEvidence:
         probes: Probe -> difference of its metric.
         fabrication: Difference of the share of facts that the source does not have; None where
             it was not measured.
+        own: The champion's own figure on the test records; None where not comparable, or where the
+            metric is no mean over records.
     """
 
     version: str
@@ -54,6 +56,7 @@ class ChampionEvidence:
     why_not_comparable: str = ""
     probes: Mapping[str, Interval] = field(default_factory=dict)
     fabrication: Interval | None = None
+    own: Interval | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Judges a version against the champion on the same records, scoring the champion where needed.
 
-judge(case, rival(case.model, case.key), scratch) -> Decision(promote=True, reasons=(...))
+decide(completed(case, rival(case.model, case.key), scratch))
+-> Decision(promote=True, reasons=(...))
 """
 
 import logging
@@ -18,7 +19,7 @@ from tasks.scoring.job import Job, Way, score
 from tasks.stage import digest_of_json, read_json
 from tasks.tracking.case import ANSWERS, Case, fetch_case, folder_of, rows_of
 from tasks.tracking.champion import Scored, compare, compare_fabrication, compare_probes
-from tasks.tracking.decision import ChampionEvidence, Decision, decide
+from tasks.tracking.decision import ChampionEvidence, Decision, Evidence, decide
 from tasks.tracking.files import download
 from tasks.tracking.promotion import WITHDRAWN_TAG, rival
 from tasks.tracking.registry import KEY_TAG, Version
@@ -66,7 +67,8 @@ def judge_version(version: Version, scratch: Path) -> Judged:
     """
     case = fetch_case(version, scratch / "case")
     champion = rival(version.model, case.key)
-    return Judged(version, champion, judge(case, champion, scratch), approval_for(case, version))
+    decision = decide(completed(case, champion, scratch))
+    return Judged(version, champion, decision, approval_for(case, version))
 
 
 def approval_for(case: Case, version: Version | None) -> str:
@@ -81,8 +83,8 @@ def approval_for(case: Case, version: Version | None) -> str:
     return "It passed every gate" if case.needs_approval else ""
 
 
-def judge(case: Case, champion: Version | None, scratch: Path) -> Decision:
-    """Decide on a version.
+def completed(case: Case, champion: Version | None, scratch: Path) -> Evidence:
+    """The evidence on a version, with its comparison with the champion.
 
     Args:
         case: The version's evidence.
@@ -90,7 +92,7 @@ def judge(case: Case, champion: Version | None, scratch: Path) -> Decision:
         scratch: Folder for what has to be fetched or scored.
     """
     against = _against(case, champion, scratch) if champion else None
-    return decide(replace(case.evidence, champion=against))
+    return replace(case.evidence, champion=against)
 
 
 def _against(case: Case, champion: Version, scratch: Path) -> ChampionEvidence:

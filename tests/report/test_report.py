@@ -1,23 +1,18 @@
 """The report says what was measured, escapes what it shows, and needs nothing else."""
 
-import io
-import json
-import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from rich.console import Console
 
-from tasks.report import table
-from tasks.report.card import CardFacts, card
-from tasks.report.charts import interval_bar, line_chart
-from tasks.report.facts import Curve, Facts, choose_examples, read_facts, thinned
-from tasks.report.html import render
+from tasks.report.examples import choose_examples
+from tasks.report.facts import Facts
+from tasks.report.html import SECTIONS, TEMPLATES, render
+from tests.reporting import NUM_PREDICTIONS, prediction, toy_facts
 
 EVIL = (
     "<script>alert('x')</script> & \"quoted\" {{ 7 * 7 }} </td></table><img src=x onerror=alert(1)>"
@@ -27,85 +22,9 @@ EVIL = (
 """What would run, or break the page, if it were not escaped."""
 
 
-def figure(value: float) -> dict[str, float]:
-    return {"value": value, "low": value - 0.01, "high": value + 0.01, "n": 12}
-
-
-def prediction(number: int, score: float) -> dict[str, Any]:
-    return {
-        "id": f"{number:016x}",
-        "task": "chat",
-        "template": "gist",
-        "prompt": f"Gist {number}: {EVIL}",
-        "references": [f"Reference {number} {EVIL}"],
-        "completions": {"base": f"base {EVIL}", "tuned": f"tuned {number} {EVIL}"},
-        "scores": {"base": {"rougeL": 0.0}, "tuned": {"rougeL": score}},
-    }
-
-
 @pytest.fixture
-def result() -> dict[str, Any]:
-    return {
-        "recipe": "chat",
-        "model": "summarizer",
-        "version": "3",
-        "run_id": "5d41",
-        "validation": {"rougeL": figure(0.35)},
-        "test": {
-            "base": {"rougeL": figure(0.05)},
-            "few_shot": {"rougeL": figure(0.06)},
-            "tuned": {"rougeL": figure(0.34), "exact|match": figure(0.1)},
-        },
-        "forgetting": {
-            "entities": {"before": 0.81, "after": 0.6, "delta": -0.21, "low": -0.25, "high": -0.17}
-        },
-        "decision": {"promote": False, "reasons": [f"entities fell {EVIL} [bold]"]},
-        "report": "/home/report.html",
-    }
-
-
-@pytest.fixture
-def folders(tmp_path: Path, result: dict[str, Any]) -> dict[str, Path]:
-    folders = {name: tmp_path / name for name in ("ingest", "train", "test", "forgetting")}
-    for folder in folders.values():
-        folder.mkdir()
-    ways = result["test"]
-    tasks = {name: {"primary": "rougeL", "ways": ways} for name in ("chat", f"mail {EVIL}")}
-    gains = {name: {"value": 0.29, "low": 0.26, "high": 0.31, "n": 12} for name in tasks}
-    gains[f"mail {EVIL}"] = {"value": -0.07, "low": -0.09, "high": -0.05, "n": 12}
-    mixture = {"rows": 1234, "draws": 567, "share": 0.25, "passes": 0.459}
-    documents: dict[str, Any] = {
-        "test/metrics.json": {
-            "ways": ways,
-            "tasks": tasks,
-            "primary": "rougeL",
-            "differences": {"tuned-base": {"tasks": gains}},
-        },
-        "forgetting/probes.json": {"max_drop": 0.05, "probes": result["forgetting"]},
-        "train/summary.json": {
-            "parameters": 123456,
-            "method": EVIL,
-            "mixture": {"chat": mixture, EVIL: mixture},
-        },
-        "ingest/summary.json": {
-            "chat": {"rows": 12, "rejected": 2, "duplicates": 1, "reasons": {EVIL: 2}}
-        },
-    }
-    for name, content in documents.items():
-        (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
-    rows = "".join(json.dumps(prediction(n, n / 30)) + "\n" for n in range(30))
-    (folders["test"] / "predictions.jsonl").write_text(rows, encoding="utf-8")
-    steps = "".join(json.dumps({"step": n, "loss": 3 - n / 1000}) + "\n" for n in range(1, 1001))
-    (folders["train"] / "steps.jsonl").write_text(steps, encoding="utf-8")
-    epochs = "epoch,step,train_loss,validation_loss\n1,500,2.5,2.4\n2,1000,2.0,2.2\n"
-    (folders["train"] / "epochs.csv").write_text(epochs, encoding="utf-8")
-    return folders
-
-
-@pytest.fixture
-def facts(folders: dict[str, Path], result: dict[str, Any]) -> Facts:
-    splits = {"train": 10, "validation": 1, "test": 1}
-    return read_facts(result, f"base {EVIL}", {"retune.a": EVIL}, folders, splits)
+def facts(tmp_path: Path) -> Facts:
+    return toy_facts(tmp_path, EVIL)
 
 
 class Elements(HTMLParser):
@@ -117,13 +36,19 @@ class Elements(HTMLParser):
         self.open: list[str] = []
         self.text = ""
         self.links: list[str] = []
-        self.handlers: list[str] = []
+        self.names: list[str] = []
+        self.policy = ""
+        self.without_scope = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: str(value) for name, value in attrs}
         self.seen.append(tag)
-        self.handlers += [name for name, _ in attrs if name.startswith("on")]
-        self.links += [str(value) for name, value in attrs if name in ("src", "href")]
-        if tag not in ("meta", "br"):
+        self.names += given
+        self.links += [value for name, value in given.items() if name in ("src", "href")]
+        self.without_scope += tag == "th" and "scope" not in given
+        if "http-equiv" in given:
+            self.policy = given["content"]
+        if tag not in ("meta", "input"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -133,7 +58,8 @@ class Elements(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.open[-1:] not in (["script"], ["style"]):
+            self.text += data
 
 
 def parsed(html: str) -> Elements:
@@ -143,28 +69,149 @@ def parsed(html: str) -> Elements:
     return elements
 
 
+def section(html: str, name: str) -> str:
+    """The text of a section, in one line."""
+    start = html.index(f'<section id="{name}"')
+    part = html[start : html.index("</section>", start) + len("</section>")]
+    spaced = re.sub(r"</(th|td|dt|dd|title)>", r" </\1>", part)
+    return " ".join(parsed(spaced).text.split())
+
+
 def test_report_is_complete_and_escaped(facts: Facts) -> None:
     html = render(facts)
     elements = parsed(html)
-    assert {"script", "img", "iframe", "a"}.isdisjoint(elements.seen)
-    assert elements.handlers == []
-    assert elements.links == []  # nothing to fetch
-    assert "http" not in html
+    assert {"img", "iframe", "object", "form", "link"}.isdisjoint(elements.seen)
+    assert elements.seen.count("script") == elements.seen.count("style") == 1
+    assert not [name for name in elements.names if name.startswith("on") or name == "style"]
+    assert set(elements.links) == {f"#{name}" for name in SECTIONS}  # nothing to fetch
+    assert elements.without_scope == 0
+    assert "http:" not in html and "https:" not in html
     assert "{{ 7 * 7 }}" in elements.text  # shown as it is, not evaluated
-    assert elements.text.count(EVIL) > 30
-    for said in ("Not promoted.", "entities fell", "0.340", "0.330 to 0.350", "few-shot", "-0.210",
-                 "123456", "train: 10", "tuned 29", "tuned 0 "):  # fmt: skip
-        assert said in elements.text, said
-    assert elements.seen.count("svg") == 1 + 4 + 2 + 1  # losses, test, tasks, probes
-    assert elements.seen.count("details") == 15
-    assert html.index("Not promoted.") < html.index("<h2>Test</h2>")
+    assert elements.text.count(EVIL) > 100
+    assert elements.seen.count("svg") == sum(
+        [
+            5 + 2 * (5 + 4),
+            3,
+            2,
+            2,
+            2,
+            1,
+            2,
+        ]  # test, gains, tasks, curves, probes, frontier, phrasings
+    )
+    titles = re.findall(r'<h2 id="(\w+)-title">', html)
+    assert titles == list(SECTIONS) and titles[0] == "verdict"
 
 
-def test_report_without_probes(facts: Facts, result: dict[str, Any]) -> None:
-    result["forgetting"] = {}
-    result["decision"] = {"promote": True, "reasons": ["good"]}
-    elements = parsed(render(facts))
-    assert "it is not known what the model forgot" in elements.text
+def test_the_policy_names_the_script_and_the_style(facts: Facts) -> None:
+    directives = dict(part.split(" ", 1) for part in parsed(render(facts)).policy.split("; "))
+    assert directives["default-src"] == "'none'"
+    for name in ("script-src", "style-src"):
+        assert re.fullmatch(r"'sha256-[\w+/]{43}='", directives[name])
+    assert {"base-uri", "form-action"} <= set(directives)
+    assert "</" not in (TEMPLATES / "search.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("verdict", "Not promoted. entities fell"),
+        ("verdict", "mean of the tasks: gain over base model +0.300 +0.280 to +0.320"),
+        ("verdict", f"the probe that fell most: entities{EVIL} -0.210"),
+        ("metrics", "few-shot, 5 examples"),
+        ("metrics", "champion, version 2"),
+        ("metrics", "0.320 (0.310 to 0.330)"),
+        ("metrics", "human ceiling (5 records)"),
+        ("metrics", "fabrication, chat lower is better"),
+        ("metrics", "few-shot, 5 examples was best"),
+        ("metrics", "undecided; about 410 records would show 0.02"),
+        ("metrics", "-0.070 (-0.090 to -0.050) worse, p 0.020"),
+        ("training", "training: 3 at step 3, 2 at step 1000"),
+        ("training", "trainable parameters 1,234"),
+        ("training", "chat 1,234 567 25.0% 0.459"),
+        ("forgetting", "-0.210 (-0.250 to -0.170) forgotten"),
+        ("forgetting", "uncertain; about 310 rows would tell"),
+        ("forgetting", "Right before and wrong after: 9 (22.5%)."),
+        ("forgetting", f"before before {EVIL} after after {EVIL}"),
+        ("forgetting", "inverse_perplexity knows no right and wrong answers."),
+        ("candidates", "2. replay (kept) +0.200 (+0.180 to +0.220)"),
+        ("phrasings", "differs by 0.040"),
+        ("phrasings", "recap held out"),
+        ("data", "chat 16 12 2 1 1"),
+        ("data", f"rejected for {EVIL} (2)"),
+        ("data", "chat 10 1 1 0 3"),
+        ("data", "chat, prompt 6 11 11"),
+        ("data", "chat: 1 of 1 test records stand, nearly the same, in the training split"),
+        ("examples", "worst rougeL 0.000"),
+        ("cost", "base model 290 1.00 2.5 of 3 1 2"),
+        ("cost", "It changed 1,234 of 123,456 parameters."),
+        ("lineage", f"a {EVIL} b: c d"),
+        ("lineage", "train, version 1 d1735"),
+    ],
+)  # fmt: skip
+def test_sections_say(facts: Facts, name: str, said: str) -> None:
+    assert said in section(render(facts), name)
+
+
+UNPROBED = {"max_drop": 0.05, "probes": {}}
+
+
+def without(**changes: Any) -> Callable[[Facts], Facts]:
+    return lambda facts: replace(facts, **changes)
+
+
+def of_one_task(facts: Facts) -> Facts:
+    tasks = {"chat": {**facts.metrics["tasks"]["chat"], "human": {}}}
+    told = {"tasks": tasks, "primary": "rougeL", "best_in_context": None, "phrasings": {}}
+    training = {**facts.training, "mixture": {"chat": facts.training["mixture"]["chat"]}}
+    metrics = {**facts.metrics, **told, "differences": {"tuned-base": one_task_gain(facts)}}
+    return replace(facts, metrics=metrics, training=training)
+
+
+def one_task_gain(facts: Facts) -> dict[str, Any]:
+    found = facts.metrics["differences"]["tuned-base"]
+    return {**found, "tasks": {"chat": found["tasks"]["chat"]}}
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "said"),
+    [
+        (without(forgetting=UNPROBED), "forgetting", "not known what the model forgot"),
+        (without(candidates=()), "candidates", "there was nothing to choose from"),
+        (without(champion=None), "metrics", "There was no other champion"),
+        (without(accuracies=[]), "training", "accuracy on validation was not measured"),
+        (of_one_task, "phrasings", "It is not known how much hangs on the wording"),
+        (of_one_task, "metrics", "not known what people would score"),
+        (of_one_task, "metrics", "No prompt with worked examples was measured"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_said(
+    facts: Facts, change: Callable[[Facts], Facts], name: str, said: str
+) -> None:
+    assert said not in section(render(facts), name)
+    assert said in section(render(change(facts)), name)
+
+
+def test_a_single_task_has_no_table_of_tasks(facts: Facts) -> None:
+    assert {"Task by task", "draws an epoch"} <= set(
+        re.findall("Task by task|draws an epoch", render(facts))
+    )
+    html = render(of_one_task(facts))
+    assert "Task by task" not in html and "draws an epoch" not in html
+    assert "rougeL: gain over base model" in section(html, "verdict")
+
+
+def test_a_champion_that_cannot_be_compared(facts: Facts) -> None:
+    assert facts.champion
+    why = {"difference": None, "own": None, "why_not_comparable": "it can't read."}
+    said = section(render(replace(facts, champion=replace(facts.champion, **why))), "metrics")
+    assert "It can't be compared with the champion, version 2" in said
+    assert said.count("it can't read.") == 1 and "0.320 (0.310 to 0.330)" not in said
+
+
+def test_a_promotion_is_said(tmp_path: Path) -> None:
+    decision = {"promote": True, "reasons": ["good"]}
+    elements = parsed(render(toy_facts(tmp_path, decision=decision)))
     assert "Promoted: this version is champion." in elements.text
 
 
@@ -178,96 +225,13 @@ def test_examples_are_the_best_the_median_and_the_worst() -> None:
     assert len(choose_examples(rows[:1], {"chat": "rougeL"})) == 1
     assert len(choose_examples(rows[:2], {"chat": "rougeL"})) == 2
     assert choose_examples([], {}) == []
+    assert NUM_PREDICTIONS > 30
 
 
-def test_curves(facts: Facts) -> None:
-    training, validation = facts.curves
-    assert validation.points == [(500.0, 2.4), (1000.0, 2.2)]
-    assert len(training.points) <= 400
-    assert training.points[0] == (3, pytest.approx(2.998))  # mean of three steps
-    assert training.points[-1][0] == 1000
-    assert thinned([]) == []
-
-
-def test_line_chart_places_points() -> None:
-    svg = str(line_chart([Curve("a", [(0, 0), (10, 2), (5, math.nan)])], EVIL))
-    assert 'points="48.0,232.0 628.0,12.0"' in svg
-    assert "<script>" not in svg
-    assert line_chart([Curve("a", [(1, math.nan)])], "t") == ""
-    assert line_chart([], "t") == ""
-    parsed(str(line_chart([Curve("a", [(1, 2.0)])], "t")))
-
-
-def test_interval_bar_places_its_parts() -> None:
-    svg = str(interval_bar(0.5, 0.25, 0.75, 0.0, 1.0))
-    assert '<rect class="range" x="50.0" y="5" width="100.0"' in svg
-    assert '<circle class="mark" cx="100.0"' in svg
-    assert 'x1="0.0"' in svg
-    assert 'x1="100.0"' in str(interval_bar(0.5, 0.25, 0.75, -1.0, 1.0))
-    assert interval_bar(math.nan, 0.0, 1.0, 0.0, 1.0) == ""
-
-
-def test_table(result: dict[str, Any]) -> None:
-    console = Console(file=io.StringIO(), width=140)
-    console.print(table.render(result))
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
-    assert re.search(r"rougeL\W+0.050 \(0.040-0.060\)\W+0.060 .*\W+0.340 \(0.330-0.350\)", shown)
-    assert re.search(r"entities\W+0.810\W+0.600\W+-0.210\W+-0.250 to -0.170", shown)
-    assert "summarizer version 3 (@challenger): not promoted" in shown
-    assert "[bold]" in shown  # a reason is text, not markup
-    assert "report: /home/report.html" in shown
-
-
-def test_markdown(result: dict[str, Any]) -> None:
-    lines = table.markdown(result).splitlines()
-    assert lines[0] == "# summarizer version 3 (@challenger): not promoted"
-    assert "| metric | base model | few-shot | tuned |" in lines
-    row = "| rougeL | 0.050 (0.040-0.060) | 0.060 (0.050-0.070) | 0.340 (0.330-0.350) |"
-    assert row in lines
-    assert "| exact\\|match |  |  | 0.100 (0.090-0.110) |" in lines
-
-
-def test_card(facts: Facts, result: dict[str, Any]) -> None:
-    template = {"name": "gist", "heldout": False, "prompt": "Gist: {{ dialogue }}"}
-    text = card(
-        CardFacts(
-            model="summarizer",
-            recipe="chat",
-            base_model="google/flan-t5-small",
-            on_hub=True,
-            is_encoder_decoder=True,
-            method="full",
-            prompts={"chat": {"task": "question_answering", "templates": [template]}},
-            data=facts.data,
-            splits=facts.splits,
-            test=result["test"],
-            forgetting=result["forgetting"],
-            reasons=["entities fell"],
-            lineage={"retune.git_commit": "77e1"},
-        )
-    )
-    _, head, body = text.split("---\n", 2)
-    assert yaml.safe_load(head) == {
-        "library_name": "transformers",
-        "pipeline_tag": "text2text-generation",
-        "base_model": "google/flan-t5-small",
-        "tags": ["retune", "instruct"],
-    }
-    for said in ("# summarizer\n", "Gist: {{ dialogue }}", "| chat | 12 | 2 | 1 |", "train 10",
-                 "0.340 (0.330-0.350)", "| entities | 0.810 | 0.600 | -0.250 to -0.170 |",
-                 "- entities fell", "`77e1`"):  # fmt: skip
-        assert said in body, said
-
-
-def test_several_tasks_are_told_apart(facts: Facts) -> None:
-    cells = parsed(render(facts).replace("</td>", "|</td>")).text
-    assert "chat|rougeL|0.050|0.340|\n+0.290|+0.260 to +0.310|" in cells
-    assert f"mail {EVIL} (worse)|rougeL|0.050|0.340|\n-0.070|-0.090 to -0.050|" in cells
-    assert "chat|1234|567|25.0%|0.459|" in cells
-
-
-def test_a_single_task_has_no_table_of_tasks(facts: Facts) -> None:
-    metrics = {**facts.metrics, "tasks": {"chat": facts.metrics["tasks"]["chat"]}}
-    training = {**facts.training, "mixture": {"chat": facts.training["mixture"]["chat"]}}
-    html = render(replace(facts, metrics=metrics, training=training))
-    assert "<h2>Tasks</h2>" not in html and "Draws an epoch" not in html
+def test_made_up_facts_of_every_way_are_marked(tmp_path: Path) -> None:
+    html = render(toy_facts(tmp_path))
+    assert html.count("<mark>Zoe</mark>") == 30
+    unmeasured = prediction(1, 0.5)
+    del unmeasured["scores"]["tuned"]["fabrication"]
+    (example,) = choose_examples([unmeasured], {"chat": "rougeL"})
+    assert [piece.made_up for answer in example.answers for piece in answer.pieces][-1] is False

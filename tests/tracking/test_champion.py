@@ -30,6 +30,16 @@ def test_pairs_by_record() -> None:
     assert (result.version, result.metric) == ("3", "rougeL")
     assert result.difference.value == pytest.approx(0.05)
     assert result.difference.low == pytest.approx(0.05)
+    assert result.own is not None
+    assert result.own.value == pytest.approx(sum(number % 7 for number in range(200)) / 2000)
+    assert result.own.low < result.own.value < result.own.high
+
+
+def test_a_figure_of_the_whole_set_is_not_told_by_a_mean() -> None:
+    values = {name: int(name) % 2 for name in ids(20)}
+    both = scored(values, metric="bleu")
+    result = compare(both, both, {"chat": "bleu"}, "3")
+    assert result.difference is not None and result.own is None
 
 
 def test_interval_agrees_with_the_normal_approximation() -> None:
