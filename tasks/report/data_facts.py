@@ -102,7 +102,7 @@ def _task(
         near_duplicates=split.get("near_duplicates", 0),  # replayed tasks are not divided
         leaks=split.get("leaks", 0),
         lengths=lengths,
-        overlaps=leakage and leakage["overlapping"],
+        overlaps=leakage["overlapping"] if leakage else None,
         tested=leakage["rows"] if leakage else 0,
     )
 

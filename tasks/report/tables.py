@@ -108,9 +108,9 @@ def lineage(tags: Mapping[str, str]) -> Grid:
     return Grid("Made from", ["what", "value"], rows)
 
 
-def _counted(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> Grid:
+def _counted(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Grid:
     return Grid(title, columns, [list(map(_plain, row)) for row in rows])
 
 
-def _plain(value: float | str) -> str:
+def _plain(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
