@@ -4,6 +4,8 @@ support_summary.parquet  {"id": "5a0e...", "split": null, "references": ["Ana me
                           "dialogue": "Ana: Lunch at one?", "summary": "Ana meets Bo."}
 rejects.jsonl            {"task": "support_summary", "file": "chats.jsonl", "line": 8,
                           "reason": "summary is empty", "row": {"dialogue": "...", ...}}
+dvc.json                 {"support_summary": {"repo": "../registry", "path": "chats.jsonl",
+                          "commit": "77e1..."}}, of sources that DVC keeps
 """
 
 import json
@@ -29,6 +31,7 @@ from tasks.data.record_files import COLUMNS, RecordFile, choose
 from tasks.data.records import Layout, Needs, layout_of, record_of
 from tasks.data.shapes import BadRow
 from tasks.data.sources import Part, digest_of, parts_of
+from tasks.data.sources_dvc import commit
 from tasks.errors import BadData, BadPrompt, BadRecipe, Issue
 from tasks.prompts.library import PromptFile, load_prompts
 from tasks.prompts.promptsource import load_promptsource
@@ -37,6 +40,7 @@ from tasks.stage_main import main
 
 VERSION = "1"
 REJECTS = "rejects.jsonl"
+REVISIONS = "dvc.json"
 
 _PEEK_ROWS = 100
 _MAX_REASONS = 20
@@ -119,6 +123,8 @@ def write(section: IngestSection, inputs: Inputs, output: Output) -> Counted:
             summary[task.name] = intake.summary(output.path / f"{task.name}.parquet")
             logger.info("ingest: %s: %s", task.name, intake.told(summary[task.name]["rows"]))
     write_json(output.path / "summary.json", summary)
+    if revisions := _revisions(section):
+        write_json(output.path / REVISIONS, revisions)
     counts = {name: entry["rows"] for name, entry in summary.items()}
     totals = {key: sum(e[key] for e in summary.values()) for key in ("rejected", "duplicates")}
     return Counted(sum(counts.values()), counts | totals)
@@ -221,6 +227,15 @@ class _Intake:
         self.rejects.write("\n")
 
 
+def _revisions(section: IngestSection) -> dict[str, dict[str, str | None]]:
+    """Where each source that DVC keeps was read: a branch may have moved on since."""
+    files = {task.name: task.source.dvc for task in section.tasks if task.source.dvc}
+    return {
+        name: {"repo": file.repo, "path": file.path, "commit": commit(file)}
+        for name, file in files.items()
+    }
+
+
 def _resolved(task: TaskSection) -> IngestTask:
     if task.promptsource is not None:
         prompts = load_promptsource(task.promptsource)
@@ -286,7 +301,7 @@ STAGE = Stage(
     select=select,
     write=write,
     files=files,
-    volatile=frozenset({REJECTS}),
+    volatile=frozenset({REJECTS, REVISIONS}),
 )
 run = STAGE.run
 

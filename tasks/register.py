@@ -146,7 +146,6 @@ def _job(recipe: Recipe, inputs: Inputs, run_id: str) -> Job:
     from tasks.tracking.run import tags_of
 
     manifests = {name: _manifest(inputs[name]) for name in NEEDS}
-    resolved = recipe.model_dump(mode="json")
     identity = [
         VERSION,
         {name: manifests[name]["digest"] for name in ("template", "train", "test", "forgetting")},
@@ -159,8 +158,9 @@ def _job(recipe: Recipe, inputs: Inputs, run_id: str) -> Job:
         metrics=read_json(inputs["test"] / "metrics.json"),
         probes=read_json(inputs["forgetting"] / "probes.json")["probes"],
         tags=lineage(
-            digest_of_json(resolved),
+            digest_of_json(recipe.model_dump(mode="json")),
             {**manifests, "register": {"version": VERSION}},
+            inputs["ingest"],
             tags_of(run_id).get(FLOW_RUN_TAG),
         ),
         key=digest_of_json(identity),

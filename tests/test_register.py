@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks import register
-from tasks.stage import digest_of_file
+from tasks.stage import digest_of_file, write_json
 from tests.registering import pipeline, recipe, registered
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLflow's own code
@@ -33,6 +33,8 @@ def test_first_version_becomes_champion_and_carries_its_lineage(workspace: Path)
     from tasks.tracking.run import read_run
 
     inputs = pipeline(workspace)
+    read_at = {"chat": {"repo": "../registry", "path": "c.jsonl", "commit": "77e1"}}
+    write_json(workspace / "ingest" / "dvc.json", read_at)
     artifact, result = registered(inputs)
     run_id = read_run(workspace).run_id
     assert aliases() == {"challenger": "1", "champion": "1"}
@@ -49,6 +51,7 @@ def test_first_version_becomes_champion_and_carries_its_lineage(workspace: Path)
     tags = version.tags
     assert tags["retune.data_digest"] == inputs.artifacts["ingest"].digest
     assert tags["retune.base_model_digest"] == "base-digest"
+    assert json.loads(tags["retune.dvc_revisions"]) == read_at
     assert tags["retune.prefect_flow_run_id"] == "flow-7"
     assert json.loads(tags["retune.stage_versions"])["train"] == "1"
     assert "torch" in json.loads(tags["retune.packages"])

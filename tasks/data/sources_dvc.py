@@ -37,6 +37,19 @@ def digest(file: DvcFile) -> str:
     raise BadData(_where(file), "a file that DVC tracks", "one that it does not", "dvc add it")
 
 
+def commit(file: DvcFile) -> str | None:
+    """The Git commit that a file is read at; None for what lies in a working tree.
+
+    Raises:
+        BadData: No such repository, revision or file.
+    """
+    file, _ = _split(file)
+    if _in_working_tree(file) is not None:
+        return None
+    file_system, _ = _look_up(file)
+    return str(file_system.repo.get_rev())
+
+
 def fetch(file: DvcFile, folder: Path) -> str:
     """A local path with the content: the one in the working tree, or a copy in `folder`.
 

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tasks.stage import digest_of_file, digest_of_json
+from tasks.stage import digest_of_file, digest_of_json, read_json
 
 PACKAGES = ("torch", "transformers", "mlflow", "prefect", "dvc")
 GIT_TIMEOUT_S = 30
@@ -20,13 +20,17 @@ DIGEST_OF_STAGE = {"data": "ingest", "template": "template", "split": "split", "
 
 
 def lineage(
-    recipe_digest: str, manifests: Mapping[str, Mapping[str, Any]], flow_run_id: str | None
+    recipe_digest: str,
+    manifests: Mapping[str, Mapping[str, Any]],
+    ingested: Path,
+    flow_run_id: str | None,
 ) -> dict[str, str]:
     """The tags that say what a version was made from.
 
     Args:
         recipe_digest: sha256 of the resolved recipe.
         manifests: Stage -> its manifest.
+        ingested: Folder of the ingest stage.
         flow_run_id: Of the Prefect flow; taken from a deployment's environment where not given.
 
     Returns:
@@ -39,6 +43,7 @@ def lineage(
         "source_digests": json.dumps(manifests["ingest"]["inputs"], sort_keys=True),
         "stage_versions": json.dumps({name: made["version"] for name, made in manifests.items()}),
         "packages": json.dumps(_packages()),
+        "dvc_revisions": _dvc_revisions(ingested),
         "prefect_flow_run_id": flow_run_id or os.environ.get("PREFECT__FLOW_RUN_ID"),
         "dvc_lock_sha256": _dvc_lock(),
         **_git(),
@@ -77,6 +82,12 @@ def _git_output(*arguments: str) -> str | None:
     except (FileNotFoundError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def _dvc_revisions(ingested: Path) -> str | None:
+    """Task -> repository, path and commit of its data, where DVC keeps them."""
+    path = ingested / "dvc.json"
+    return json.dumps(read_json(path), sort_keys=True) if path.exists() else None
 
 
 def _dvc_lock() -> str | None:

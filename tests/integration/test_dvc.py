@@ -5,13 +5,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tasks.stage import STAGES, read_json
+from tasks.stage import STAGES, digests_of_files, read_json
 from tests.integration.conftest import COMMAND, REPOSITORY, Company, environment
 
 pytestmark = [
@@ -55,6 +56,17 @@ class Project:
         (folder / "configs" / "forgetting" / "general.yaml").write_text(SUITE)
         (folder / ".gitignore").write_text(".retune/\n.venv\n")
         self.run("git", "init", "--quiet")
+
+    def at(self, folder: Path) -> "Project":
+        """The same project in another folder."""
+        other = copy(self)
+        other.folder = folder
+        return other
+
+    def commit(self) -> None:
+        self.run("git", "add", ".")
+        identity = ("-c", "user.name=Ana", "-c", "user.email=ana@example.org")
+        self.run("git", *identity, "commit", "--quiet", "--allow-empty", "--message", "as it is")
 
     def run(self, *command: str) -> str:
         done = subprocess.run(
@@ -120,3 +132,29 @@ def test_stages_run_by_dvc_share_one_mlflow_run(by_dvc: Project) -> None:
     assert len(steps) > 1
     [version] = client.search_model_versions("name='support-summarizer'")
     assert version.run_id == run.info.run_id
+
+
+def test_a_clone_pulls_what_was_made(by_dvc: Project, tmp_path: Path) -> None:
+    by_dvc.dvc("remote", "add", "--default", "store", str(tmp_path / "store"))
+    by_dvc.commit()
+    by_dvc.dvc("push", "--quiet")
+    by_dvc.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
+    pulled = by_dvc.at(tmp_path / "clone")
+    pulled.dvc("pull", "--quiet")
+    assert pulled.digests == by_dvc.digests
+    workspace = pulled.folder / ".retune" / "workspaces" / "support-chat"
+    for stage in STAGES:
+        made = read_json(workspace / stage / "manifest.json")
+        assert digests_of_files(workspace / stage) == made["outputs"] | made["volatile"]
+
+
+def test_an_experiment_of_dvc_lands_in_mlflow(by_dvc: Project) -> None:
+    by_dvc.commit()
+    changed = "configs/recipes/support_chat.yaml:train.epochs=2"
+    by_dvc.dvc("exp", "run", "--quiet", "--name", "longer", "--set-param", changed)
+    assert "longer" in by_dvc.dvc("exp", "list", "--name-only")
+    client = MlflowClient(f"sqlite:///{by_dvc.folder / '.retune' / 'mlflow.db'}")
+    [version] = client.search_model_versions("name='support-summarizer'", max_results=1)
+    run = client.get_run(version.run_id)
+    assert (version.version, run.data.params["train.epochs"]) == (2, "2")
+    assert run.info.status == "FINISHED"
