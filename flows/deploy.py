@@ -9,21 +9,20 @@ import os
 import subprocess
 import sys
 import tempfile
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from ruamel.yaml import YAML
 
+from flows.accelerators import LIMIT, num_accelerators
 from flows.pools import CONTAINER_FOLDER, CONTAINER_HOME, CONTAINERS, Kind, job_template
 from flows.temporary_server import is_configured
 from tasks.errors import BadInput, RetuneError
 from tasks.home import prepare_environment, state_home, without_password
-
-TAG = "accelerator"
-"""On the tasks that compute with a model."""
 
 FILE = "prefect.yaml"
 ROOT = Path(__file__).parents[1]
@@ -117,6 +116,14 @@ def _move_to(content: dict[str, Any], pool: str) -> None:
 def _check_server(client: SyncPrefectClient) -> None:
     if error := client.api_healthcheck():
         raise _no_server(str(client.api_url), str(error))
+    try:
+        client.hello()
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != HTTPStatus.UNAUTHORIZED:
+            raise
+        mend = "set PREFECT_API_AUTH_STRING=USER:PASSWORD"
+        where = str(client.api_url)
+        raise BadInput(where, "the server's password", "none, or another one", mend) from None
 
 
 def _no_server(where: str, found: str) -> BadInput:
@@ -137,11 +144,7 @@ def _ensure_pool(client: SyncPrefectClient, name: str, kind: Kind) -> None:
 
 
 def _limit(client: SyncPrefectClient, accelerators: int | None) -> None:
-    """Have at most so many tasks with the tag at once."""
+    """Have at most so many accelerators in use at once."""
     if accelerators is None:
-        try:
-            client.read_concurrency_limit_by_tag(TAG)
-            return
-        except ObjectNotFound:
-            accelerators = 1
-    client.create_concurrency_limit(TAG, accelerators)
+        accelerators = num_accelerators(client) or 1
+    client.upsert_global_concurrency_limit_by_name(LIMIT, accelerators)

@@ -18,8 +18,8 @@ from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
+from flows.accelerators import accelerator
 from flows.stage_task import child_crashed, retry_condition
-from flows.stages import ACCELERATOR
 from tasks.errors import BadModel
 from tasks.home import prepare_environment, scratch_folder
 from tasks.tracking import promotion, registry
@@ -113,14 +113,14 @@ def _challenger(model: str) -> Version:
 @task(
     name="judge",
     task_run_name="judge {version.model}/{version.version}",
-    tags={"retune", *ACCELERATOR},
+    tags={"retune"},
     retries=2,
     retry_condition_fn=retry_condition("judge", child_crashed),
     persist_result=False,
 )
 def _judge(version: Version, without_evidence: bool) -> Judged:
     """Judge on the evidence; a version without any is one that failed, to be overridden."""
-    with scratch_folder() as scratch:
+    with scratch_folder() as scratch, accelerator():
         try:
             return judge_version(version, scratch)
         except BadModel as error:

@@ -32,6 +32,7 @@ from tasks.home import state_home
 from tasks.running import announce, announced
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
+LEASES_ON_DISK = "prefect.server.concurrency.lease_storage.filesystem"
 WATCH_S = 1.0
 POLLS_PER_HEALTH_CHECK = 10
 
@@ -125,6 +126,8 @@ def _prefect(home: Path, wanted: int | None, started: ExitStack) -> Service:
     address = f"http://{HOST}:{port}/api"
     environment = {
         "PREFECT_API_URL": address,
+        # Who holds which slot; kept in memory, a restart would end runs and leave slots taken.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES_ON_DISK,
         # The package's own folder may belong to somebody else.
         "PREFECT_UI_STATIC_DIRECTORY": str(home / "prefect" / "ui"),
     }

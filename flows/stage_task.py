@@ -8,6 +8,7 @@ Prefect caches nothing here: a stage knows by its manifest whether what it made 
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def as_task(
     timeout_s: float,
     retries: int = 0,
     is_transient: IsTransient = child_crashed,
-    tags: frozenset[str] = frozenset(),
+    holding: Callable[[], AbstractContextManager[None]] = nullcontext,
     backoff_s: float = BACKOFF_S,
 ) -> StageTask:
     """Wrap a stage as a Prefect task.
@@ -58,7 +59,7 @@ def as_task(
         timeout_s: Longest time that one attempt may take, in seconds.
         retries: Attempts after the first one.
         is_transient: Which errors another attempt may mend; no other error is retried.
-        tags: Tags of the task run; a Prefect concurrency limit on one limits all runs with it.
+        holding: What is held while the stage runs, such as an accelerator.
         backoff_s: Wait before the first retry, in seconds; doubled for each further one, and
             spread by up to half, so that many runs do not come back at the same moment.
 
@@ -69,7 +70,7 @@ def as_task(
         name=stage.name,
         version=stage.version,
         task_run_name="{recipe.name}: " + stage.name,
-        tags={"retune", *tags},
+        tags={"retune"},
         timeout_seconds=timeout_s,
         retries=retries,
         retry_delay_seconds=exponential_backoff(backoff_s),
@@ -77,7 +78,7 @@ def as_task(
         retry_condition_fn=retry_condition(stage.name, is_transient),
         persist_result=False,
     )
-    made = as_prefect_task(_runner(stage))
+    made = as_prefect_task(_runner(stage, holding))
 
     def call(recipe: Recipe, workspace: Path, *needed: Artifact) -> Artifact:
         state = made(recipe, workspace, needed, return_state=True)
@@ -107,10 +108,13 @@ def retry_condition(
     return should_retry
 
 
-def _runner(stage: Stage[S]) -> Callable[..., State[Artifact]]:
+def _runner(
+    stage: Stage[S], holding: Callable[[], AbstractContextManager[None]]
+) -> Callable[..., State[Artifact]]:
     def run_stage(recipe: Recipe, workspace: Path, needed: tuple[Artifact, ...]) -> State[Artifact]:
         artifacts = {artifact.stage: artifact for artifact in needed}
-        artifact = stage.run(stage.select(recipe), Inputs(workspace, artifacts))
+        with holding():
+            artifact = stage.run(stage.select(recipe), Inputs(workspace, artifacts))
         name = "Reused" if artifact.state == "reused" else "Completed"
         return Completed(name=name, message=f"digest {artifact.digest[:12]}", data=artifact)
 

@@ -2,10 +2,10 @@
 
     records = stages.ingest(recipe, workspace)      # inside a flow
 
-The tag `accelerator` is on what computes with the model: a Prefect concurrency limit of 1 on it
-keeps two runs from sharing a GPU.
+What computes with the model holds one of the site's accelerators, so that no two runs share a GPU.
 """
 
+from flows.accelerators import accelerator
 from flows.stage_task import as_task, server_away
 from tasks import forgetting as forgetting_stage
 from tasks import holdout as holdout_stage
@@ -20,8 +20,6 @@ from tasks.errors import Overtaken
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 
-ACCELERATOR = frozenset({"accelerator"})
-
 
 def may_register_yet(error: BaseException) -> bool:
     """Whether another attempt may mend it: a server is away, or the champion has just changed."""
@@ -31,10 +29,10 @@ def may_register_yet(error: BaseException) -> bool:
 ingest = as_task(ingest_stage.STAGE, timeout_s=DAY_S, retries=2, is_transient=server_away)
 template = as_task(template_stage.STAGE, timeout_s=DAY_S)
 split = as_task(split_stage.STAGE, timeout_s=DAY_S)
-train = as_task(train_stage.STAGE, timeout_s=14 * DAY_S, retries=2, tags=ACCELERATOR)
-validate = as_task(validate_stage.STAGE, timeout_s=2 * DAY_S, retries=2, tags=ACCELERATOR)
-test = as_task(holdout_stage.STAGE, timeout_s=2 * DAY_S, retries=2, tags=ACCELERATOR)
-forgetting = as_task(forgetting_stage.STAGE, timeout_s=2 * DAY_S, retries=2, tags=ACCELERATOR)
+train = as_task(train_stage.STAGE, timeout_s=14 * DAY_S, retries=2, holding=accelerator)
+validate = as_task(validate_stage.STAGE, timeout_s=2 * DAY_S, retries=2, holding=accelerator)
+test = as_task(holdout_stage.STAGE, timeout_s=2 * DAY_S, retries=2, holding=accelerator)
+forgetting = as_task(forgetting_stage.STAGE, timeout_s=2 * DAY_S, retries=2, holding=accelerator)
 register = as_task(
     register_stage.STAGE, timeout_s=6 * HOUR_S, retries=3, is_transient=may_register_yet
 )
