@@ -3,6 +3,7 @@
 .retune/                    or RETUNE_HOME
 ├── workspaces/<recipe>/    the artifacts of each stage
 ├── scratch/  locks/        of commands under way
+├── layout                  version of all this
 ├── mlflow.db  mlartifacts/ MLflow, embedded
 ├── prefect/                Prefect, embedded
 └── services.json  logs/    of `retune up`
@@ -12,11 +13,14 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tasks.errors import BadWorkspace
 from tasks.running import running
+
+LAYOUT = 1
+"""Version of what lies in a state folder; a greater one has what this version could not read."""
 
 
 def state_home() -> Path:
@@ -63,13 +67,14 @@ def prepare_environment() -> None:
     once. What the user has set stays.
 
     Raises:
-        BadWorkspace: The state folder can't be made.
+        BadWorkspace: The state folder can't be made, or is of a newer version.
     """
     home = state_home()
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadWorkspace.not_writable(str(home), error) from None
+    _check_layout(home)
     defaults = {
         "PREFECT_HOME": str(home / "prefect"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
@@ -92,3 +97,17 @@ def prepare_environment() -> None:
         defaults["PREFECT_API_URL"] = server
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def _check_layout(home: Path) -> None:
+    """Refuse what a newer version has written to, and mark what has no mark or an older one."""
+    mark, found = home / "layout", ""
+    with suppress(OSError):
+        found = mark.read_text(encoding="utf-8").strip()
+    if found.isdecimal() and int(found) > LAYOUT:
+        expected = f"a state folder of layout {LAYOUT} or older"
+        mend = "update Retune, or have RETUNE_HOME name another folder"
+        raise BadWorkspace(str(home), expected, f"layout {found}, of a newer Retune", mend)
+    if found != str(LAYOUT):
+        with suppress(OSError):  # whoever may only read needs no mark
+            mark.write_text(f"{LAYOUT}\n", encoding="utf-8")

@@ -31,8 +31,9 @@ MODULES = (ingest, template, split, train, validate, holdout, forgetting)
 STAGES: dict[str, Stage[Any]] = {module.STAGE.name: module.STAGE for module in MODULES}
 
 PASSING = (".lock", ".scratch/", ".tokens/", ".journal", "run.json", "ingest-rejects.jsonl")
+PASSING += ("layout",)
 """What comes and goes in a workspace: its lock, work to resume, token ids, its MLflow run, and
-the rows that were rejected."""
+the rows that were rejected; and the mark of the state folder."""
 
 RANDOM = "text,said\n" + "".join(
     f"{hashlib.sha256(bytes([number % 256, number // 256])).hexdigest()},x\n"
