@@ -86,7 +86,9 @@ class Ended:
 class Command:
     """A `retune` command under way, with a state folder of its own."""
 
-    def __init__(self, home: Path, *arguments: str) -> None:
+    def __init__(
+        self, home: Path, *arguments: str, variables: Mapping[str, str] | None = None
+    ) -> None:
         home.mkdir(exist_ok=True)
         self.home = home
         self.started = time.monotonic()
@@ -95,8 +97,8 @@ class Command:
         with self.log_file.open("w") as log, self.output_file.open("w") as output:
             self.process = subprocess.Popen(
                 [*COMMAND, *arguments],
-                cwd=REPOSITORY, env=environment(home), stdin=subprocess.DEVNULL,
-                stdout=output, stderr=log,
+                cwd=REPOSITORY, env={**environment(home), **(variables or {})},
+                stdin=subprocess.DEVNULL, stdout=output, stderr=log,
             )  # fmt: skip
 
     def end(self) -> Ended:
