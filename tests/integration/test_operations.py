@@ -1,8 +1,11 @@
 """A site at work: `retune up`, `retune deploy`, and runs that others ask the worker for."""
 
 import json
+import os
 import subprocess
 import sys
+import sysconfig
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -142,14 +145,32 @@ def test_every_parameter_of_a_deployment_is_documented(deployed: Site) -> None:
             assert parameter["description"], f"{deployment['name']}: {name}"
 
 
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """A folder that everybody may use; pytest's own are for its user alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        yield Path(folder)
+
+
+def python_of_somebody_else() -> list[str]:
+    """Starts Python as another user, where this one may do that and there is a Python for all."""
+    python = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    if os.geteuid() != 0 or not Path(python).exists():
+        return [sys.executable]
+    packages = f"PYTHONPATH={sysconfig.get_path('purelib')}"
+    return ["runuser", "-u", "nobody", "--", "env", packages, python]
+
+
 def test_the_worker_runs_a_deployment_for_somebody_elsewhere(
-    deployed: Site, tmp_path: Path
+    deployed: Site, elsewhere: Path
 ) -> None:
     arguments = ("finetune/finetune", "--param", f"recipe={deployed.recipe}")
     changed = ("--param", 'overrides=["train.epochs=1","registry.min_gain=0.5"]')
+    theirs = {"HOME": str(elsewhere), "PREFECT_API_URL": deployed.prefect}
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", "deployment", "run", *arguments, *changed],
-        cwd=tmp_path, env={**environment(tmp_path), "PREFECT_API_URL": deployed.prefect},
+        [*python_of_somebody_else(), "-m", "prefect", "deployment", "run", *arguments, *changed],
+        cwd=elsewhere, env={**environment(elsewhere), **theirs},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
