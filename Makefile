@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 CORPORA := .retune/corpora
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lock bench schema corpora tokenizer clean
+.PHONY: help install demo test check format lock audit bench schema corpora tokenizer clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ lock: install  ## pin every package anew
 	$(BIN)/pip-compile --quiet --extra dev --extra s3 --extra servers --strip-extras --allow-unsafe --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+cpu$$/\1/' requirements.lock  # whichever build the index has
+
+audit: install  ## look for known vulnerabilities in the locked packages
+	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 corpora: install  ## generate what the embedded base model is trained on
 	mkdir -p $(CORPORA)
