@@ -20,11 +20,12 @@ from tasks.config import Recipe, Section
 from tasks.config.base_model import ORIGIN
 from tasks.config.task import PLACES
 from tasks.home import without_password
-from tasks.report.card import CardFacts, card
+from tasks.report.card import CardFacts, card, license_in
 from tasks.report.data_facts import data_facts
 from tasks.report.facts import read_facts, read_rows
 from tasks.report.grids import WAYS
 from tasks.report.html import render
+from tasks.report.usage import shape_of
 from tasks.stage import (
     Artifact,
     Counted,
@@ -42,11 +43,10 @@ from tasks.tracking.decision import (
     Decision,
     Evidence,
     Gates,
-    Interval,
-    ProbeChange,
     awaiting_approval,
     decide,
 )
+from tasks.tracking.evidence import evidence_of
 from tasks.tracking.lineage import lineage
 
 if TYPE_CHECKING:  # MLflow takes seconds to import, and `plan` imports every stage
@@ -189,43 +189,14 @@ def _case(job: Job) -> "Case":
 
 
 def _evidence(job: Job) -> Evidence:
-    metrics, registry = job.metrics, job.recipe.registry
-    primary, differences = metrics["primary"], metrics["differences"]
-    name = primary if primary in metrics["ways"]["tuned"] else "macro/primary"
-    few_shots = [
-        _interval(entry["macro"])
-        for name, entry in differences.items()
-        if name.startswith("tuned-few_shot")
-    ]
-    return Evidence(
-        metric=primary,
-        base=_interval(metrics["ways"]["base"][name]),
-        tuned=_interval(metrics["ways"]["tuned"][name]),
-        gain=_interval(differences["tuned-base"]["macro"]),
-        tasks={
-            name: _interval(entry) for name, entry in differences["tuned-base"]["tasks"].items()
-        },
-        few_shot=min(few_shots, key=lambda ahead: ahead.low, default=None),  # the best of them
-        probes={
-            name: ProbeChange(
-                probe["before"],
-                probe["after"],
-                Interval(probe["delta"], probe["low"], probe["high"]),
-            )
-            for name, probe in job.probes.items()
-        },
-        gates=Gates(
-            min_gain=registry.min_gain,
-            max_drop=job.recipe.forgetting.max_drop,
-            beat_few_shot=registry.beat_few_shot,
-            fabrication_not_worse=registry.fabrication_not_worse,
-        ),
-        champion=None,
+    registry = job.recipe.registry
+    gates = Gates(
+        min_gain=registry.min_gain,
+        max_drop=job.recipe.forgetting.max_drop,
+        beat_few_shot=registry.beat_few_shot,
+        fabrication_not_worse=registry.fabrication_not_worse,
     )
-
-
-def _interval(entry: Mapping[str, float]) -> Interval:
-    return Interval(entry["value"], entry["low"], entry["high"])
+    return evidence_of(job.metrics, job.probes, gates)
 
 
 def _registered(job: Job, run_id: str, output: Output) -> "Version":
@@ -291,16 +262,19 @@ def _card_facts(job: Job, decision: Decision) -> CardFacts:
         task.name: read_json(inputs["template"] / "prompts" / f"{task.name}.json")
         for task in recipe.tasks
     }
-    config = read_json(inputs["train"] / "model" / "config.json")
+    base = recipe.base_model
     return CardFacts(
         model=recipe.registry.model,
         recipe=recipe.name,
         base_model=_base_model(recipe),
-        on_hub=recipe.base_model.hub is not None,
-        is_encoder_decoder=bool(config.get("is_encoder_decoder")),
+        on_hub=base.hub is not None,
+        license=license_in(Path(base.path)) if base.path else None,
+        shape=shape_of(inputs["train"] / "model"),
         method=recipe.train.method,
+        generation=_generation(recipe),
         prompts=prompts,
         data=data_facts({name: inputs[name] for name in NEEDS}),
+        metrics=job.metrics,
         test=_test_figures(job),
         forgetting=_forgetting(job),
         reasons=decision.reasons,

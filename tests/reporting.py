@@ -135,7 +135,7 @@ def write_folders(folder: Path, text: str) -> dict[str, Path]:
     made = {"version": "1", "rows": 12, "seconds": 0.5, "digest": "d1735", "key": "k"}
     documents |= {f"{stage}/manifest.json": made for stage in STAGES}
     for name, content in documents.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
     _write_rows(folder / "test" / "predictions.jsonl", [
         prediction(number, number / NUM_PREDICTIONS, text) for number in range(NUM_PREDICTIONS)

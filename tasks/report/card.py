@@ -3,20 +3,33 @@
 ---
 base_model: google/flan-t5-small
 library_name: transformers
+model-index:
+- name: support-summarizer
+  results:
+  - task: {type: summarization}
+    dataset: {name: support_summary, type: support_summary, split: test}
+    metrics: [{type: rougeL, name: rougeL, value: 0.343}]
 pipeline_tag: text2text-generation
 tags: [retune, instruct]
 ---
 # support-summarizer ...
 """
 
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tasks.report.data_facts import TaskData
-from tasks.report.grids import Grid, as_markdown, forgetting_grid, test_grid
-from tasks.report.tables import records, sides
+from tasks.report.examples import FABRICATION
+from tasks.report.grids import Grid, as_markdown, cell, forgetting_grid, test_grid
+from tasks.report.tables import lengths, records, sides
+from tasks.report.usage import Shape, usage
+
+HEAD = re.compile(r"---\n(.*?)\n---\n", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -28,10 +41,13 @@ class CardFacts:
         recipe: Name of the recipe.
         base_model: Folder or hub name.
         on_hub: Whether `base_model` is a name on the Hugging Face hub.
-        is_encoder_decoder: The architecture.
+        license: Of the base model; None where it is not known.
+        shape: How a prompt is put to the model.
         method: How it was fine-tuned, such as `full`.
+        generation: The settings that it was tested with; and `max_prompt_tokens`.
         prompts: Task -> its stored prompt file.
         data: What became of each task's data.
+        metrics: `metrics.json` of the test stage.
         test: Way -> metric -> figure, on the test split.
         forgetting: Probe -> before, after, delta, low, high.
         reasons: Of the decision.
@@ -42,10 +58,13 @@ class CardFacts:
     recipe: str
     base_model: str
     on_hub: bool
-    is_encoder_decoder: bool
+    license: str | None
+    shape: Shape
     method: str
+    generation: Mapping[str, int | float]
     prompts: Mapping[str, Mapping[str, Any]]
     data: Sequence[TaskData]
+    metrics: Mapping[str, Any]
     test: Mapping[str, Mapping[str, Mapping[str, float]]]
     forgetting: Mapping[str, Mapping[str, float]]
     reasons: Sequence[str]
@@ -59,41 +78,113 @@ def card(facts: CardFacts) -> str:
         facts: What is known; nothing else is said.
     """
     parts = [
-        _head(facts),
-        f"# {facts.model}\n\nAn instruct model: {facts.base_model}, fine-tuned "
+        f"---\n{yaml.safe_dump(_head(facts), allow_unicode=True)}---",
+        f"# {facts.model}\n\nAn instruct model: {cell(facts.base_model)}, fine-tuned "
         f"({facts.method}) on prompt-completion pairs by the recipe `{facts.recipe}`.",
-        _tasks(facts.prompts),
-        as_markdown(records(facts.data)),
-        as_markdown(sides(facts.data)),
+        f"## How to use\n\n{_fenced(usage(facts.shape, facts.generation), 'python')}",
+        _prompts(facts.prompts),
         as_markdown(test_grid(facts.test)),
         _forgetting(facts.forgetting),
-        "## Decision\n\n" + "\n".join(f"- {reason}" for reason in facts.reasons),
+        _listed("Limits", _limits(facts)),
+        _listed("Decision", facts.reasons),
+        *(as_markdown(table(facts.data)) for table in (records, sides, lengths)),
         as_markdown(Grid("Lineage", ["what", "value"], list(facts.lineage.items()))),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _head(facts: CardFacts) -> str:
-    kind = "text2text-generation" if facts.is_encoder_decoder else "text-generation"
-    lines = ["---", "library_name: transformers", f"pipeline_tag: {kind}"]
-    if facts.on_hub:
-        lines.append(f"base_model: {json.dumps(facts.base_model)}")
-    return "\n".join([*lines, "tags: [retune, instruct]", "---"])
+def license_in(folder: Path) -> str | None:
+    """The license that a model folder's own card names; None where it has no such card."""
+    path = folder / "README.md"
+    head = HEAD.match(path.read_text(encoding="utf-8")) if path.is_file() else None
+    try:
+        told = yaml.safe_load(head[1]) if head else None
+    except yaml.YAMLError:
+        return None
+    found = told.get("license") if isinstance(told, dict) else None
+    return found if isinstance(found, str) else None
 
 
-def _tasks(prompts: Mapping[str, Mapping[str, Any]]) -> str:
-    lines = ["## Tasks and prompts"]
+def _head(facts: CardFacts) -> dict[str, Any]:
+    is_encoder_decoder = facts.shape == "encoder-decoder"
+    head = {
+        "library_name": "transformers",
+        "pipeline_tag": "text2text-generation" if is_encoder_decoder else "text-generation",
+        "tags": ["retune", "instruct"],
+        "model-index": [{"name": facts.model, "results": _results(facts)}],
+    }
+    if facts.license:
+        head["license"] = facts.license
+    return head | ({"base_model": facts.base_model} if facts.on_hub else {})
+
+
+def _results(facts: CardFacts) -> list[dict[str, Any]]:
+    """The tuned model's figures, task by task."""
+    return [
+        {
+            "task": {"type": facts.prompts[task]["task"]},
+            "dataset": {"name": task, "type": task, "split": "test"},
+            "metrics": [
+                {"type": name, "name": name, "value": figure["value"]}
+                for name, figure in entry["ways"]["tuned"].items()
+            ],
+        }
+        for task, entry in facts.metrics["tasks"].items()
+    ]
+
+
+def _prompts(prompts: Mapping[str, Mapping[str, Any]]) -> str:
+    parts = ["## Tasks and prompts"]
     for task, content in prompts.items():
         trained = [entry for entry in content["templates"] if not entry["heldout"]]
-        fence = "`" * 4
-        lines.append(
-            f"`{task}`: {content['task'].replace('_', ' ')}, {len(trained)} phrasings. "
-            f"The first:\n\n{fence}jinja\n{trained[0]['prompt'].strip()}\n{fence}"
-        )
-    return "\n\n".join(lines)
+        kind = content["task"].replace("_", " ")
+        phrasings = "phrasing" if len(trained) == 1 else "phrasings"
+        parts += [
+            f"`{task}`: {kind}, trained on {len(trained)} {phrasings}. The first:",
+            _fenced(trained[0]["prompt"].strip(), "jinja"),
+        ]
+    return "\n\n".join(parts)
 
 
 def _forgetting(probes: Mapping[str, Mapping[str, float]]) -> str:
-    if not probes:
-        return "## Forgetting\n\nNot measured."
-    return as_markdown(forgetting_grid(probes))
+    return as_markdown(forgetting_grid(probes)) if probes else "## Forgetting\n\nNot measured."
+
+
+def _limits(facts: CardFacts) -> list[str]:
+    """What follows from the figures; nothing is said that was not measured."""
+    limits = []
+    for task, entry in facts.metrics["tasks"].items():
+        tuned = entry["ways"]["tuned"]
+        limits.append(
+            f"{task}: tested on {tuned[entry['primary']]['n']} records of its own source. How it "
+            "does on others is not known."
+        )
+        if made_up := tuned.get(FABRICATION):
+            limits.append(
+                f"{task}: {made_up['value']:.1%} of the names, numbers and times in its answers "
+                "are not in the source."
+            )
+    limits += [
+        f"{task}: in phrasings that it was not trained on, {told['metric']} was "
+        f"{told['heldout']['value']:.3f}; in those that it was, {told['seen']['value']:.3f}."
+        for task, told in facts.metrics["phrasings"].items()
+        if "heldout" in told
+    ]
+    limits.append(
+        f"Prompts of more than {facts.generation['max_prompt_tokens']:,} tokens were cut in "
+        "training and in the test."
+    )
+    if not facts.forgetting:
+        limits.append("What it forgot of other tasks was not measured.")
+    return limits
+
+
+def _listed(title: str, points: Sequence[str]) -> str:
+    return "\n".join([f"## {title}\n", *(f"- {cell(point)}" for point in points)])
+
+
+def _fenced(text: str, language: str) -> str:
+    """A block of code; its fence is longer than any in the text."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
