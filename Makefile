@@ -35,7 +35,7 @@ format: install  ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 
 lock: install  ## pin every package anew
-	$(BIN)/pip-compile --quiet --extra dev --extra s3 --extra servers --strip-extras --allow-unsafe --no-emit-index-url \
+	$(BIN)/pip-compile --quiet --extra dev --extra harness --extra s3 --extra servers --strip-extras --allow-unsafe --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+cpu$$/\1/' requirements.lock  # whichever build the index has
 

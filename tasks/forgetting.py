@@ -16,9 +16,17 @@ from tasks.config.base_model import KeyedBaseModel
 from tasks.data.base_model import folder_of
 from tasks.report.facts import read_rows
 from tasks.scoring.flips import flips
+from tasks.scoring.harness import HarnessJob, changes, score_with_harness
 from tasks.scoring.job import Job, Way, base_way, score, write_no_result
 from tasks.scoring.leakage import counted, overlaps
-from tasks.scoring.probes import digests_of, examples_of, load_suite, write_examples
+from tasks.scoring.probes import (
+    digests_of,
+    examples_of,
+    harness_of,
+    load_suite,
+    write_examples,
+)
+from tasks.scoring.statistics import holm
 from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, write_json
 from tasks.stage_main import main
 
@@ -68,6 +76,7 @@ def select(recipe: Recipe) -> ForgettingSection:
     wanted: Forgetting = recipe.forgetting
     if wanted.probes is not None:
         load_suite(wanted.probes)
+        harness_of(wanted.probes)
     return ForgettingSection(
         base_model=recipe.base_model,
         probes=wanted.probes,
@@ -117,6 +126,11 @@ def write(section: ForgettingSection, inputs: Inputs, output: Output) -> Counted
     rows = list(read_rows(output.path / "predictions.jsonl"))
     probes = _probes(result, rows, section.max_drop)
     probes = {name: {**probe, "leakage": leakage[name]} for name, probe in probes.items()}
+    probes |= _harness_probes(section, section.probes, inputs, output)
+    for probe, p in zip(
+        probes.values(), holm([probe["p"] for probe in probes.values()]), strict=True
+    ):
+        probe["p_holm"] = p
     write_json(output.path / "probes.json", judged(probes, section.max_drop))
     return Counted(len(examples), {"probes": len(suite)})
 
@@ -172,10 +186,7 @@ def _job(
     return Job(
         examples=write_examples(scratch / "examples.parquet", examples),
         metrics=dict(metrics),
-        ways={
-            "base": base_way(section.base_model),
-            "tuned": Way(model=(inputs["train"] / "model").absolute()),
-        },
+        ways=_ways(section, inputs),
         compare=(("tuned", "base"),),
         generation=section.generation,
         max_prompt_tokens=section.max_prompt_tokens,
@@ -185,6 +196,41 @@ def _job(
         output=output.path.absolute(),
         events=scratch / "events.jsonl",
     )
+
+
+def _harness_probes(
+    section: ForgettingSection, suite: str, inputs: Inputs, output: Output
+) -> dict[str, dict[str, Any]]:
+    """What the lm-evaluation-harness measures, if the suite asks for it."""
+    harness = harness_of(suite)
+    if harness is None:
+        return {}
+    scratch = output.scratch.absolute()
+    job = HarnessJob(
+        harness=harness,
+        ways=_ways(section, inputs),
+        seed=section.seed,
+        output=output.path.absolute() / "harness.jsonl",
+        events=scratch / "harness_events.jsonl",
+    )
+    rows = score_with_harness(job, scratch)
+    compared = changes(rows, section.resamples, section.seed, section.max_drop)
+    return {
+        task: {
+            "metric": metric,
+            **change,
+            "verdict": verdict({"value": change["delta"], **change}, section.max_drop),
+            "flips": flips([row for row in rows if row["task"] == task], metric),
+        }
+        for task, metric, change in compared
+    }
+
+
+def _ways(section: ForgettingSection, inputs: Inputs) -> dict[str, Way]:
+    return {
+        "base": base_way(section.base_model),
+        "tuned": Way(model=(inputs["train"] / "model").absolute()),
+    }
 
 
 def verdict(change: Mapping[str, float], max_drop: float) -> str:

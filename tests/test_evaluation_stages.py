@@ -307,6 +307,58 @@ def test_neutral_text_is_a_probe(inputs: Inputs, tiny_models: dict[str, Path], s
     assert metrics_of(artifact.path)["generation"]["tuned"]["tokens_per_request"] == 0.0
 
 
+HARNESS = """
+harness: {{tasks: [{task}], include_path: {folder}, max_examples: 4}}
+"""
+HARNESS_TASK = """\
+task: sky
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {rows}}}}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{text}}}}"
+doc_to_choice: [sky, sea]
+doc_to_target: 0
+metric_list: [{{metric: acc}}]
+"""
+
+
+@pytest.fixture
+def harness_suite(suite: Path, tmp_path: Path) -> Path:
+    """The suite with a task of the lm-evaluation-harness, whose rows need no hub."""
+    folder = tmp_path / "harness"
+    folder.mkdir()
+    rows = tmp_path / "data" / "echo.jsonl"
+    (folder / "sky.yaml").write_text(HARNESS_TASK.format(rows=rows))
+    suite.write_text(suite.read_text() + HARNESS.format(task="sky", folder=folder))
+    return suite
+
+
+def test_tasks_of_the_harness_are_probes(
+    inputs: Inputs, models: dict[str, Path], harness_suite: Path
+) -> None:
+    pytest.importorskip("lm_eval")
+    section = forgetting_section(models, str(harness_suite))
+    artifact = forgetting.run(section, inputs)
+    probe = json.loads((artifact.path / "probes.json").read_text())["probes"]["sky"]
+    rows = [json.loads(line) for line in (artifact.path / "harness.jsonl").read_text().splitlines()]
+    assert (probe["metric"], probe["n"]) == ("acc", 4)
+    for way, figure in (("base", probe["before"]), ("tuned", probe["after"])):
+        assert figure == sum(row["scores"][way]["acc"] for row in rows) / 4
+        for row in rows:
+            assert row["scores"][way]["acc"] == float(row["completions"][way] == "sky")
+    assert probe["low"] <= probe["delta"] <= probe["high"]
+    assert probe["p_holm"] >= probe["p"]
+
+
+def test_the_harness_is_missed_before_anything_runs(
+    harness_suite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.scoring.harness.PACKAGE", "lm_eval_is_not_installed")
+    with pytest.raises(BadRecipe, match=r"retune\[harness\]"):
+        digests_of(str(harness_suite))
+
+
 def test_forgetting_without_probes(inputs: Inputs, models: dict[str, Path]) -> None:
     artifact = forgetting.run(forgetting_section(models, None), inputs)
     assert json.loads((artifact.path / "probes.json").read_text()) == {

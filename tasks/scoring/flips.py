@@ -26,7 +26,7 @@ def flips(rows: Sequence[Row], metric: str) -> dict[str, Any] | None:
         For each direction rows, their share and the row whose score changed most; None for a
         metric that knows no right and wrong.
     """
-    if METRICS[metric].reads == "likelihoods":
+    if metric in METRICS and METRICS[metric].reads == "likelihoods":
         return None
     lost = [
         row for row in rows if _score(row, "base", metric) >= RIGHT > _score(row, "tuned", metric)

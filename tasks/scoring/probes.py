@@ -32,6 +32,7 @@ from tasks.errors import BadData, BadPrompt, BadRecipe
 from tasks.prompts.document import Document
 from tasks.prompts.library import PromptFile, load_prompts
 from tasks.prompts.render import RenderError, choose_template, render
+from tasks.scoring.harness import Harness, check_installed, digests_of_harness
 from tasks.scoring.metrics import DEFAULT_METRICS, check_metrics
 from tasks.stage import digest_of_file
 
@@ -83,6 +84,9 @@ class Suite(Section):
     probes: Annotated[list[Probe], Field(min_length=1)]
     """The probes, each with a name of its own."""
 
+    harness: Harness | None = None
+    """Tasks of the lm-evaluation-harness that are measured beside the probes."""
+
 
 @dataclass(frozen=True)
 class LoadedProbe:
@@ -113,7 +117,25 @@ def load_suite(name_or_path: str) -> tuple[LoadedProbe, ...]:
     Raises:
         BadInput: The suite, a prompt file or a data file is not usable.
     """
-    path = suite_path(name_or_path)
+    suite, document = _read(suite_path(name_or_path))
+    return tuple(
+        _loaded(probe, document, ("probes", index)) for index, probe in enumerate(suite.probes)
+    )
+
+
+def harness_of(name_or_path: str) -> Harness | None:
+    """The tasks of the lm-evaluation-harness that a suite names beside its probes.
+
+    Raises:
+        BadInput: The suite is not usable, or the harness is not installed.
+    """
+    suite, document = _read(suite_path(name_or_path))
+    if suite.harness is not None:
+        check_installed(document.where(("harness",)))
+    return suite.harness
+
+
+def _read(path: Path) -> tuple[Suite, Document]:
     try:
         document = Document.read(path, yaml_tags=())
         suite, issues = document.validated(Suite, ())
@@ -128,9 +150,7 @@ def load_suite(name_or_path: str) -> tuple[LoadedProbe, ...]:
         issues.append(document.issue(("name",), f"the file's own name, {path.stem}", suite.name))
     if issues:
         raise BadRecipe.all_of(issues)
-    return tuple(
-        _loaded(probe, document, ("probes", index)) for index, probe in enumerate(suite.probes)
-    )
+    return suite, document
 
 
 def suite_path(name_or_path: str) -> Path:
@@ -153,6 +173,8 @@ def suite_path(name_or_path: str) -> Path:
 def digests_of(name_or_path: str) -> dict[str, str]:
     """Digests of all that a suite is made of: its file, prompt files and rows."""
     digests = {"suite": digest_of_file(suite_path(name_or_path))}
+    if harness := harness_of(name_or_path):
+        digests |= digests_of_harness(harness)
     for loaded in load_suite(name_or_path):
         digests[f"prompts of {loaded.name}"] = loaded.prompts.digest
         digests[f"rows of {loaded.name}"] = digest_of(loaded.source)
