@@ -221,6 +221,7 @@ def _harness_probes(
             **change,
             "verdict": verdict({"value": change["delta"], **change}, section.max_drop),
             "flips": flips([row for row in rows if row["task"] == task], metric),
+            "leakage": None,  # not looked for
         }
         for task, metric, change in compared
     }
