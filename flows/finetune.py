@@ -51,10 +51,6 @@ def finetune(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
     prepare_environment()
     logger.setLevel(logging.INFO)
     told = load_recipe(recipe, overrides or [])
-    if told.forgetting.remedies:
-        logger.warning(
-            "forgetting.remedies are not tried yet: set train.interpolate or train.replay"
-        )
     workspace = workspace_of(told.name)
     with workspace_lock(workspace), _tracked(told, workspace):
         records = stages.ingest(told, workspace)

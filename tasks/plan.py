@@ -319,7 +319,7 @@ def work_of_epoch(
             f"none: all {len(sample)} that were looked at are over the length limits",
             "raise train.max_prompt_tokens and train.max_completion_tokens",
         )
-    rehearsal = Rehearsal.of(train.replay)
+    rehearsal = Rehearsal.of(recipe)
     draws = draws_per_epoch(usable, recipe.mixture, rehearsal)
     total = sum(draws.values())
     mixture = [

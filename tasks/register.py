@@ -69,7 +69,8 @@ class RegisterSection(Section):
     def _without_places(self, recipe: Recipe) -> dict[str, Any]:
         """Leave out of the stage's key where data and model lie: their digests are in it."""
         tasks: Any = {"tasks": {"__all__": {"source": PLACES}}}
-        places = {**tasks, "base_model": ORIGIN, "train": {"replay": tasks}}
+        old = {"old_tasks": tasks["tasks"]}
+        places = {**tasks, "base_model": ORIGIN, "train": {"replay": tasks}, "forgetting": old}
         places["retrain"] = True  # when to make the next one says nothing of this one
         return recipe.model_dump(mode="json", exclude=places)
 

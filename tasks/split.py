@@ -49,12 +49,12 @@ class SplitSection(Split):
 
 def select(recipe: Recipe) -> SplitSection:
     """The part of the recipe that splitting depends on."""
-    told, replay = recipe.split.model_dump(), recipe.train.replay
-    if replay is None:
+    told = recipe.split.model_dump()
+    if not recipe.old_tasks:
         return SplitSection(**told)
     return SplitSection(
         **told,
-        rehearsed=tuple(task.name for task in replay.tasks),
+        rehearsed=tuple(task.name for task in recipe.old_tasks),
         probes=recipe.forgetting.probes,
         max_probe_rows=recipe.forgetting.max_examples,
     )

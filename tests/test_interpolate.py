@@ -10,7 +10,7 @@ import pytest
 from tasks import forgetting, train
 from tasks.config import Recipe
 from tasks.errors import BadModel
-from tasks.scoring.interpolation import Candidate, choose
+from tasks.scoring.candidates import Measured, choose
 from tasks.scoring.probes import examples_of, load_suite, side_of
 from tasks.stage import Artifact, Inputs
 from tests.test_replay import _without_mlflow
@@ -98,16 +98,31 @@ def test_the_adapter_goes_along(models: dict[str, Path], tmp_path: Path, dora: b
         assert (tuned - found).abs().max() > 0.01
 
 
-def candidate(alpha: float, validation: float, drop: float) -> Candidate:
-    return Candidate(alpha, validation, "dates", drop, drop <= 0.05)
+def measured(validation: float, drop: float) -> Measured:
+    return Measured(validation, 0.1, 0.0, 0.2, "dates", drop, drop, drop, drop <= 0.05)
 
 
-def test_the_best_within_the_budget_is_chosen() -> None:
-    tried = [candidate(0.2, 0.1, 0.0), candidate(0.6, 0.3, 0.05), candidate(1.0, 0.4, 0.2)]
-    assert choose(tried).alpha == 0.6
-    assert choose([candidate(0.2, 0.3, 0.0), candidate(0.6, 0.3, 0.0)]).alpha == 0.2
-    none = [candidate(0.2, 0.1, 0.2), candidate(0.6, 0.3, 0.1), candidate(1.0, 0.4, 0.3)]
-    assert choose(none).alpha == 0.6
+BEST, CHEAPER = (0.4, 0.04), (0.3, 0.0)
+BEYOND = (0.5, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("tried", "chosen"),
+    [
+        ([BEST, CHEAPER], 0),
+        ([BEYOND, CHEAPER], 1),  # none but one keeps the budget
+        ([BEYOND, CHEAPER, BEST], 2),  # several keep it: the best on validation
+        ([BEYOND, (0.3, 0.05), CHEAPER], 2),  # a tie: the one that forgot less
+        ([BEYOND, CHEAPER, CHEAPER], 1),  # a tie in both: the cheaper
+        ([(0.6, 0.3), BEYOND, (0.1, 0.1), (0.4, 0.11)], 2),  # none keeps it: the least forgotten
+        ([(0.6, 0.2), (0.7, 0.2), (0.7, 0.2)], 1),  # as much forgotten: the best, then the cheaper
+    ],
+)
+def test_the_best_within_the_budget_is_chosen(
+    tried: list[tuple[float, float]], chosen: int
+) -> None:
+    candidates = {str(number): measured(*figures) for number, figures in enumerate(tried)}
+    assert choose(candidates) == str(chosen)
 
 
 def test_a_probe_is_halved_by_its_rows(suite: str, tmp_path: Path) -> None:

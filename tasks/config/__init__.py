@@ -1,7 +1,8 @@
 """The recipe: one YAML file that describes one run, validated whole before anything starts."""
 
 from tasks.config.base_model import BaseModelSection
-from tasks.config.evaluation import Forgetting, Generation, Holdout
+from tasks.config.evaluation import Generation, Holdout
+from tasks.config.forgetting import Forgetting
 from tasks.config.load import load_recipe
 from tasks.config.mixture import Mixture
 from tasks.config.recipe import Recipe

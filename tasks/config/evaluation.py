@@ -1,15 +1,14 @@
-"""The sections `generation`, `test` and `forgetting`.
+"""The sections `generation` and `test`.
 
 generation: {max_new_tokens: 96, temperature: 0.0}
 test: {baselines: [zero_shot, one_shot, few_shot]}
-forgetting: {probes: general, max_drop: 0.05}
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.config.section import Section, Share
+from tasks.config.section import Section
 
 Positive = Annotated[int, Field(ge=1)]
 Shots = Annotated[int, Field(ge=2)]
@@ -65,24 +64,3 @@ class Holdout(Section):
 
     resamples: Annotated[int, Field(ge=1000)] = 10_000
     """Bootstrap resamples behind every 95% interval."""
-
-
-class Forgetting(Section):
-    """Which abilities the base model must not lose, and how much of them it may."""
-
-    probes: str | None = "general"
-    """Probe suite: a name in `configs/forgetting/` or the path of a YAML file; null switches the
-    stage's measurements off."""
-
-    max_drop: Share = 0.05
-    """The budget: the largest drop of a probe's metric (0 to 1) that promotion tolerates."""
-
-    max_examples: Positive | None = None
-    """At most this many rows of each probe; all when left out."""
-
-    leave_out_overlaps: bool = False
-    """Leave rows out of a probe that stand, nearly the same, in the training split."""
-
-    remedies: tuple[Literal["interpolate", "replay", "lora"], ...] = ()
-    """Ways to win back what was forgotten. They are not tried yet, and a run that
-    names some warns: set `train.interpolate`, `train.replay` or `train.method` instead."""

@@ -5,7 +5,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from tasks.config.base_model import BaseModelSection
-from tasks.config.evaluation import Forgetting, Generation, Holdout
+from tasks.config.evaluation import Generation, Holdout
+from tasks.config.forgetting import Forgetting
 from tasks.config.mixture import Mixture
 from tasks.config.registry import Registry
 from tasks.config.retrain import Retrain
@@ -43,7 +44,7 @@ class Recipe(Section):
     """What the tuned model is measured against."""
 
     forgetting: Forgetting = Forgetting()
-    """Which abilities must not be lost."""
+    """Which abilities must not be lost, and what to try where they were."""
 
     registry: Registry
     """Where the model version goes."""
@@ -52,14 +53,19 @@ class Recipe(Section):
     """What `retune retrain` does with new data."""
 
     @property
+    def old_tasks(self) -> tuple[TaskSection, ...]:
+        """Tasks that are rehearsed, or kept ready for a remedy."""
+        return self.train.replay.tasks if self.train.replay else self.forgetting.old_tasks
+
+    @property
     def trained_tasks(self) -> tuple[TaskSection, ...]:
-        """All tasks with examples to train on: the recipe's own and those it rehearses."""
-        return self.tasks + (self.train.replay.tasks if self.train.replay else ())
+        """All tasks with examples to train on: the recipe's own and the old ones."""
+        return self.tasks + self.old_tasks
 
     @property
     def chooses_by_probes(self) -> bool:
         """Whether a choice is made on half of the probes' rows, so that the others must judge."""
-        return self.train.interpolate is not None
+        return self.train.interpolate is not None or bool(self.forgetting.remedies)
 
     @model_validator(mode="after")
     def _weights_to_adapt(self) -> Self:
@@ -67,6 +73,18 @@ class Recipe(Section):
             raise ValueError("expected train.method `full` where base_model.from_scratch is true")
         if self.base_model.from_scratch and self.train.interpolate:
             raise ValueError("expected no train.interpolate where base_model.from_scratch is true")
+        if self.base_model.from_scratch and self.forgetting.remedies:
+            raise ValueError(
+                "expected no forgetting.remedies where base_model.from_scratch is true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> Self:
+        if self.train.interpolate and self.forgetting.remedies:
+            raise ValueError("expected train.interpolate or forgetting.remedies, not both")
+        if self.train.replay and self.forgetting.old_tasks:
+            raise ValueError("expected train.replay.tasks or forgetting.old_tasks, not both")
         return self
 
     @model_validator(mode="after")

@@ -6,25 +6,23 @@ with 2% replay of "entities"                       ->  {..., "entities": 119}
 
 from collections.abc import Mapping
 
-from tasks.config import Mixture, Section
-from tasks.config.methods import Replay
+from tasks.config import Mixture, Recipe, Section
 
 
 class Rehearsal(Section):
-    """What `train.replay` comes to, once its tasks are among the examples."""
+    """Old tasks among the examples, and what part of an epoch they are."""
 
     ratio: float
-    """Share of an epoch's examples, in (0, 1)."""
+    """Share of an epoch's examples, in [0, 1); 0 where they are only kept ready for a remedy."""
 
     tasks: tuple[str, ...]
     """Names of the old tasks."""
 
     @classmethod
-    def of(cls, replay: Replay | None) -> "Rehearsal | None":
-        """The rehearsal that a recipe asks for, if any."""
-        if replay is None:
-            return None
-        return cls(ratio=replay.ratio, tasks=tuple(task.name for task in replay.tasks))
+    def of(cls, recipe: Recipe) -> "Rehearsal | None":
+        """The rehearsal that a recipe asks for; None where it has no old tasks."""
+        tasks, replay = tuple(task.name for task in recipe.old_tasks), recipe.train.replay
+        return cls(ratio=replay.ratio if replay else 0.0, tasks=tasks) if tasks else None
 
 
 def draws_per_epoch(
@@ -57,7 +55,7 @@ def draws_per_epoch(
         for task, rate in rates.items()
     }
     there = [task for task in old if rows.get(task)]
-    if rehearsal and there:
+    if rehearsal and rehearsal.ratio and there:
         each = sum(draws.values()) * rehearsal.ratio / (1 - rehearsal.ratio) / len(there)
         draws |= dict.fromkeys(there, max(1, round(each)))
     return draws

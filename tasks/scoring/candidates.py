@@ -1,0 +1,222 @@
+"""What candidates learnt and forgot, on validation data, and which of them goes on.
+
+choose({"tuned": Measured(validation=0.34, gain=0.29, ..., worst="dates", drop=0.12, ...),
+        "replay": Measured(validation=0.33, gain=0.28, ..., worst="dates", drop=0.02, ...)})
+-> "replay"
+
+All figures are of the recipe's validation split, and of the half of each probe's rows that the
+stage forgetting leaves alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from tasks.config import Generation, Recipe, Section
+from tasks.scoring.job import Job, Way, metrics_of_tasks, score
+from tasks.scoring.probes import examples_of, load_suite, write_examples
+
+BASE = "base"
+
+
+class Measures(Section):
+    """What candidates are measured by."""
+
+    metrics: dict[str, tuple[str, ...]]
+    """Task -> its metrics, the deciding one first."""
+
+    generation: Generation
+    """How completions are generated."""
+
+    max_prompt_tokens: int
+    """Length limit of a prompt, as in training."""
+
+    resamples: int
+    """Bootstrap resamples."""
+
+    seed: int
+    """Seed of the bootstrap."""
+
+    probes: str | None
+    """Probe suite: name or path; null for none."""
+
+    max_drop: float
+    """The largest drop of a probe's metric, 0 to 1, that is within the budget."""
+
+    max_probe_rows: int | None
+    """At most this many rows of each probe, of which half are of the validation side."""
+
+    @property
+    def metric(self) -> str:
+        """The figure on the validation split that decides."""
+        return next(iter(self.metrics.values()))[0] if len(self.metrics) == 1 else "macro/primary"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One candidate on validation data.
+
+    Attributes:
+        validation: The deciding metric on the validation split, from 0 to 1.
+        gain: That, minus the base model's; `gain_low` to `gain_high` is its 95% interval.
+        worst: The probe that lost most; None without probes.
+        drop: What it lost of its metric, base minus candidate, below 0 where it gained;
+            `drop_low` to `drop_high` is its 95% interval.
+        within_budget: Whether that is at most the budget.
+    """
+
+    validation: float
+    gain: float
+    gain_low: float
+    gain_high: float
+    worst: str | None
+    drop: float
+    drop_low: float
+    drop_high: float
+    within_budget: bool
+
+
+def measures_of(recipe: Recipe) -> Measures:
+    """What a recipe's candidates are measured by.
+
+    Raises:
+        BadInput: A metric, a prompt file or the suite is not usable.
+    """
+    if recipe.forgetting.probes is not None:
+        load_suite(recipe.forgetting.probes)
+    return Measures(
+        metrics=metrics_of_tasks(recipe),
+        generation=recipe.generation,
+        max_prompt_tokens=recipe.train.max_prompt_tokens,
+        resamples=recipe.test.resamples,
+        seed=recipe.split.seed,
+        probes=recipe.forgetting.probes,
+        max_drop=recipe.forgetting.max_drop,
+        max_probe_rows=recipe.forgetting.max_examples,
+    )
+
+
+def measure(
+    measures: Measures, base: Way, ways: Mapping[str, Way], split: Path, scratch: Path
+) -> dict[str, Measured]:
+    """Score candidates and their base model in processes of their own.
+
+    Args:
+        measures: By what.
+        base: The base model.
+        ways: The candidates by name.
+        split: Folder of the stage split.
+        scratch: Folder for job files and scores; what is answered there already is not again.
+
+    Returns:
+        Name -> figures, in the order of `ways`.
+
+    Raises:
+        BadInput: A model or the examples are unusable.
+        ChildFailed: A process ended abnormally.
+    """
+    examples = (split / "validation.parquet").absolute()
+    everyone = {BASE: base, **ways}
+    scored = _score(measures, examples, measures.metrics, everyone, scratch / "validation")
+    changes = _probe_changes(measures, everyone, split, scratch / "probes")
+    return {
+        way: _measured(
+            scored["ways"][way][measures.metric]["value"],
+            scored["differences"][f"{way}-{BASE}"]["macro"],
+            {probe: of_ways[way] for probe, of_ways in changes.items()},
+            measures.max_drop,
+        )
+        for way in ways
+    }
+
+
+def choose(candidates: Mapping[str, Measured]) -> str:
+    """The best on validation of those within the budget; where none is, the one that lost least.
+
+    It is the drop itself that counts here, whatever its interval: a choice that took the want of
+    rows for the want of a drop would not hold on the probes' test side.
+
+    Args:
+        candidates: In order of cost: of equals in both figures, the first is taken.
+
+    Returns:
+        Its name.
+    """
+    within = [name for name, candidate in candidates.items() if candidate.within_budget]
+    if within:
+        return max(within, key=lambda name: (candidates[name].validation, -candidates[name].drop))
+    return min(candidates, key=lambda name: (candidates[name].drop, -candidates[name].validation))
+
+
+def _measured(
+    validation: float,
+    gain: Mapping[str, float],
+    changes: Mapping[str, Mapping[str, float]],
+    max_drop: float,
+) -> Measured:
+    worst = min(changes, key=lambda probe: changes[probe]["value"], default=None)
+    lost = changes[worst] if worst else {"value": 0.0, "low": 0.0, "high": 0.0}
+    drop = round(-lost["value"], 6) + 0.0  # no minus before 0
+    return Measured(
+        validation=validation,
+        gain=gain["value"],
+        gain_low=gain["low"],
+        gain_high=gain["high"],
+        worst=worst,
+        drop=drop,
+        drop_low=-lost["high"] + 0.0,
+        drop_high=-lost["low"] + 0.0,
+        within_budget=drop <= max_drop,
+    )
+
+
+def _probe_changes(
+    measures: Measures, ways: Mapping[str, Way], split: Path, folder: Path
+) -> dict[str, dict[str, Mapping[str, float]]]:
+    """Probe -> way -> change of its metric from the base model, on the probes' validation side."""
+    if measures.probes is None:
+        return {}
+    folder.mkdir(exist_ok=True)
+    trained = pq.read_table(split / "train.parquet", columns=["id", "prompt"])
+    ids, prompts = (set(column.to_pylist()) for column in trained.columns)
+    suite = load_suite(measures.probes)
+    examples = [
+        example
+        for loaded in suite
+        for example in examples_of(
+            loaded, measures.max_probe_rows, folder, ids, prompts, side="validation"
+        )
+    ]
+    path = write_examples(folder / "examples.parquet", examples)
+    metrics = {loaded.name: loaded.metrics for loaded in suite}
+    scored = _score(measures, path, metrics, ways, folder)["differences"]
+    return {
+        probe: {way: scored[f"{way}-{BASE}"]["tasks"][probe] for way in ways if way != BASE}
+        for probe in metrics
+    }
+
+
+def _score(
+    measures: Measures,
+    examples: Path,
+    metrics: Mapping[str, tuple[str, ...]],
+    ways: Mapping[str, Way],
+    folder: Path,
+) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    job = Job(
+        examples=examples,
+        metrics=dict(metrics),
+        ways=dict(ways),
+        compare=tuple((way, BASE) for way in ways if way != BASE),
+        generation=measures.generation,
+        max_prompt_tokens=measures.max_prompt_tokens,
+        resamples=measures.resamples,
+        seed=measures.seed,
+        output=folder,
+        events=folder / "events.jsonl",
+    )
+    return score(job, folder, "candidates")

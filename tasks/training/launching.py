@@ -1,0 +1,166 @@
+"""Starts a training and follows it: what it depends on, what it is told, what it reports.
+
+    {"step": 20, "loss": 2.31, "learning_rate": 0.0004, "tokens_per_s": 8123.0, "seconds": 9.8}
+
+The work is done by `tasks.training` in a process of its own, which frees its memory by ending,
+and resumes from its last checkpoint when it is started again.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tasks.config import BaseModelSection, Mixture, Recipe, Section
+from tasks.config.base_model import KeyedBaseModel
+from tasks.config.train import KeyedTrain
+from tasks.data.base_model import folder_of, start_of
+from tasks.data.mixing import Rehearsal
+from tasks.launch import Event, launch
+from tasks.progress import Bar
+from tasks.stage import Counted, Inputs, Output, digest_of_folder, logger, write_json
+
+VERSION = "2"
+VOLATILE = frozenset({"steps.jsonl", "speed.json"})
+
+STEP_VALUES = ("loss", "learning_rate", "tokens_per_s", "seconds")
+EPOCH_VALUES = ("train_loss", "validation_loss", "validation_token_accuracy")
+
+
+class Training(Section):
+    """What a training depends on, besides the examples."""
+
+    base_model: KeyedBaseModel
+    """The model to start from."""
+
+    train: KeyedTrain
+    """How the weights are updated."""
+
+    mixture: Mixture
+    """How several tasks share an epoch."""
+
+    rehearsal: Rehearsal | None
+    """Old tasks among the examples, and their share."""
+
+
+def training_of(recipe: Recipe) -> Training:
+    """The training that a recipe describes."""
+    return Training(
+        base_model=recipe.base_model,
+        # What they come to is said elsewhere; where old tasks lie concerns earlier stages.
+        train=recipe.train.model_copy(update={"replay": None, "interpolate": None}),
+        mixture=recipe.mixture,
+        rehearsal=Rehearsal.of(recipe),
+    )
+
+
+def files_of(training: Training) -> dict[str, str]:
+    """Digests of the base model, and of other weights to start from."""
+    digests = {"base_model": digest_of_folder(folder_of(training.base_model))}
+    if training.base_model.start_from:
+        digests["start_from"] = digest_of_folder(start_of(training.base_model))
+    return digests
+
+
+def train(training: Training, inputs: Inputs, output: Output, run_id: str | None) -> Counted:
+    """Launch the training process and follow it.
+
+    Args:
+        training: What to train, and how.
+        inputs: The stage split; token ids and metrics on their way are kept in its workspace.
+        output: Where the model goes, and the checkpoints.
+        run_id: MLflow run of what it reports; None drops that.
+
+    Raises:
+        BadInput: The model or the examples are unusable.
+        ChildFailed: The process ended abnormally.
+    """
+    scratch = output.scratch.absolute()
+    events = scratch / "events.jsonl"
+    job = {
+        **_start(training.base_model),
+        "from_scratch": training.base_model.from_scratch,
+        "allow_pickle": training.base_model.allow_pickle,
+        "chat_template": training.base_model.chat_template,
+        "train_file": str((inputs["split"] / "train.parquet").absolute()),
+        "validation_file": str((inputs["split"] / "validation.parquet").absolute()),
+        "train": training.train.model_dump(mode="json"),
+        "mixture": training.mixture.model_dump(mode="json"),
+        "rehearsal": training.rehearsal and training.rehearsal.model_dump(mode="json"),
+        "output": str(output.path.absolute()),
+        "scratch": str(scratch),
+        "tokens": str((inputs.workspace / ".tokens").absolute()),
+        "events": str(events),
+    }
+    write_json(scratch / "job.json", job)
+    with _listening(inputs.workspace, run_id, scratch / "steps.jsonl") as listen:
+        launch("tasks.training", scratch / "job.json", events, listen, training.train.launch)
+    os.replace(scratch / "steps.jsonl", output.path / "steps.jsonl")
+    summary = json.loads((output.path / "summary.json").read_text(encoding="utf-8"))
+    return Counted(summary["examples"], {name: summary[name] for name in ("steps", "tokens")})
+
+
+def _start(base_model: BaseModelSection) -> dict[str, str | None]:
+    """The weights to start from, and what an adapter is to call them on whatever machine."""
+    folder = start_of(base_model).absolute()
+    is_hub = base_model.hub is not None and base_model.start_from is None
+    return {
+        "base": str(folder),
+        "base_name": base_model.hub if is_hub else folder.name,
+        "base_revision": base_model.revision if is_hub else None,
+    }
+
+
+@contextmanager
+def _listening(
+    workspace: Path, run_id: str | None, steps_file: Path
+) -> Iterator[Callable[[Event], None]]:
+    """Passes on what the training process reports: to the bar, the log, a file and MLflow."""
+    # Not at the top: a plan imports every stage, and mlflow takes seconds.
+    from tasks.tracking.journal import follow
+    from tasks.tracking.system import system_metrics
+
+    with (
+        follow(workspace, run_id) as journal,
+        system_metrics(journal),
+        Bar("train") as bar,
+        steps_file.open("a", encoding="utf-8") as steps,
+    ):
+
+        def listen(event: Event) -> None:
+            if event["event"] == "step":
+                values = {name: event[name] for name in STEP_VALUES}
+                steps.write(json.dumps({"step": event["step"], **values}) + "\n")
+                journal.metrics({f"train/{name}": v for name, v in values.items()}, event["step"])
+                text = f"epoch {event['epoch']}  loss {event['loss']:.3f}"
+                rate = f"{event['tokens_per_s']:,.0f} tokens/s"
+                bar.update(event["step"], event["steps"], f"{text}  {rate}")
+            elif event["event"] == "epoch":
+                values = {name: event[name] for name in EPOCH_VALUES}
+                journal.metrics({f"train/epoch_{n}": v for n, v in values.items()}, event["step"])
+                logger.info("train: %s", _told(event))
+            elif event["event"] == "warning":
+                logger.warning("train: %s", event["text"])
+            elif event["event"] in ("start", "resumed"):
+                logger.info("train: %s %s", event["event"], _told(event))
+                for line in _mixture_told(event.get("mixture", {})):
+                    logger.info("train: %s", line)
+
+        yield listen
+
+
+def _told(event: Event) -> str:
+    hidden = ("event", "time", "mixture")
+    return ", ".join(f"{name} {value}" for name, value in event.items() if name not in hidden)
+
+
+def _mixture_told(mixture: Mapping[str, Any]) -> list[str]:
+    """What each of several tasks brings to an epoch."""
+    return [
+        f"{name}{' (replay)' if task['replay'] else ''}: {task['draws']:,} draws an epoch of "
+        f"{task['rows']:,} rows ({task['share']:.1%})"
+        for name, task in mixture.items()
+        if len(mixture) > 1
+    ]
