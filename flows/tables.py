@@ -66,6 +66,9 @@ def _figures(plan: Plan) -> Table:
         figures.add_row("memory available", _size(available), fits)
     duration = UNKNOWN if seconds is None else f"about {_duration(seconds)}"
     figures.add_row("time for training", duration, known["training_seconds"])
+    if plan.further_trainings:
+        why = f"where the budget is broken: {', '.join(plan.further_trainings)}"
+        figures.add_row("further trainings", f"up to {len(plan.further_trainings)}", why)
     return figures
 
 

@@ -45,6 +45,7 @@ from tasks.training.cost import (
     speed_of,
     training_memory_bytes,
 )
+from tasks.training.search import further_trainings
 
 NUM_DATA_STAGES = 3
 """Ingest, template and split: what a plan may run, in a temporary folder."""
@@ -75,7 +76,8 @@ class Plan:
         training_memory_bytes: Weights, gradients, optimizer and activations of one micro-batch; a
             rough figure that leaves out the libraries themselves.
         available_memory_bytes: Memory that this machine has left; None where training uses a GPU.
-        training_seconds: Rough time of the stage train.
+        training_seconds: Rough time of the stage train, remedies left out.
+        further_trainings: Remedies that train once more each, where the budget is broken.
         estimated_from: Figure (`rows`, `tokens_per_epoch`, `tokens`, `training_memory_bytes`,
             `training_seconds`) -> where it comes from, or why it is not known.
     """
@@ -94,6 +96,7 @@ class Plan:
     training_memory_bytes: int | None
     available_memory_bytes: int | None
     training_seconds: float | None
+    further_trainings: Sequence[str]
     estimated_from: Mapping[str, str]
 
 
@@ -132,6 +135,7 @@ def plan(recipe: Recipe) -> Plan:
         training_memory_bytes=memory,
         available_memory_bytes=None if on_gpu else psutil.virtual_memory().available,
         training_seconds=effort.seconds,
+        further_trainings=further_trainings(recipe),
         estimated_from={
             **data.known_from,
             "training_memory_bytes": memory_from(memory, micro_tokens),

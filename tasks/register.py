@@ -10,7 +10,7 @@ becomes two versions. Every version gets the alias `challenger`, a promoted one 
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from tasks.config import Recipe, Section
 from tasks.config.base_model import ORIGIN
 from tasks.config.task import PLACES
 from tasks.home import without_password
+from tasks.report.candidates import adopted, read_candidates, remarks
 from tasks.report.card import CardFacts, card, license_in
 from tasks.report.data_facts import data_facts
 from tasks.report.facts import read_facts, read_rows
@@ -197,7 +198,8 @@ def _evidence(job: Job) -> Evidence:
         beat_few_shot=registry.beat_few_shot,
         fabrication_not_worse=registry.fabrication_not_worse,
     )
-    return evidence_of(job.metrics, job.probes, gates)
+    evidence = evidence_of(job.metrics, job.probes, gates)
+    return replace(evidence, remarks=remarks(read_candidates(job.inputs["train"])))
 
 
 def _registered(job: Job, run_id: str, output: Output) -> "Version":
@@ -271,7 +273,7 @@ def _card_facts(job: Job, decision: Decision) -> CardFacts:
         on_hub=base.hub is not None,
         license=license_in(Path(base.path)) if base.path else None,
         shape=shape_of(inputs["train"] / "model"),
-        method=recipe.train.method,
+        method=adopted(read_candidates(inputs["train"])) or recipe.train.method,
         generation=_generation(recipe),
         prompts=prompts,
         data=data_facts({name: inputs[name] for name in NEEDS}),
@@ -315,6 +317,7 @@ def _write_results(
         "validation": read_json(job.inputs["validate"] / "metrics.json")["ways"]["tuned"],
         "test": _test_figures(job),
         "forgetting": _forgetting(job),
+        "candidates": read_candidates(job.inputs["train"])["candidates"],
         "decision": asdict(decision),
         "report": str(job.inputs.workspace / "register" / "report.html"),
     }

@@ -24,7 +24,15 @@ from tasks.scoring.probes import digests_of
 from tasks.stage import MANIFEST, Counted, Inputs, Output, Stage, logger, read_json, write_json
 from tasks.stage_main import main
 from tasks.training.cost import has_gpu
-from tasks.training.launching import VERSION, VOLATILE, Training, files_of, train, training_of
+from tasks.training.launching import (
+    VERSION,
+    VOLATILE,
+    Training,
+    files_of,
+    log_curves,
+    train,
+    training_of,
+)
 from tasks.training.search import Bench, Search, find, search_of
 
 
@@ -91,8 +99,11 @@ def _sweep(sweep: Sweep, training: Training, inputs: Inputs, output: Output) -> 
 
 
 def _search(search: Search, training: Training, inputs: Inputs, output: Output) -> Counted:
+    from tasks.tracking.run import current_run
+
     bench = Bench(search, training, inputs, output.scratch / "candidates")
     chosen, found = find(bench)
+    log_curves(chosen.folder, inputs.workspace, current_run(inputs.workspace))
     _adopt(chosen.folder, chosen.alpha, training, output)
     write_json(output.path / "candidates.json", found)
     summary = read_json(output.path / "summary.json")

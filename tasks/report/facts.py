@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.report.candidates import frontier_points, read_candidates
 from tasks.report.curves import Curve, accuracy_curves, loss_curves
 from tasks.report.data_facts import TaskData, data_facts
 from tasks.report.examples import Example, choose_examples
@@ -98,7 +99,7 @@ def read_facts(
         speed=read_json(train / "speed.json"),
         losses=loss_curves(train),
         accuracies=accuracy_curves(train),
-        candidates=(),
+        candidates=frontier_points(read_candidates(train)["candidates"]),
         data=data_facts(folders),
         examples=choose_examples(list(read_rows(test / "predictions.jsonl")), primaries),
         stages=[_made(name, folder) for name, folder in folders.items()],

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from tasks.report.candidates import candidates_grid
 from tasks.report.grids import Grid, as_markdown, cell, forgetting_grid, test_grid
 
 
@@ -44,9 +45,13 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def grids(result: Mapping[str, Any]) -> list[Grid]:
-    """The tables of a result: the test, and forgetting where there are probes."""
-    probes = result["forgetting"]
-    return [test_grid(result["test"]), *([forgetting_grid(probes)] if probes else [])]
+    """The tables of a result: the test; forgetting and candidates where there are any."""
+    probes, candidates = result["forgetting"], result.get("candidates")
+    return [
+        test_grid(result["test"]),
+        *([forgetting_grid(probes)] if probes else []),
+        *([candidates_grid(candidates)] if candidates else []),
+    ]
 
 
 def _headline(result: Mapping[str, Any]) -> str:

@@ -91,6 +91,7 @@ class Evidence:
         probes: Probe name -> what happened to it.
         gates: What the recipe demands.
         champion: The comparison with the version in service; None where there is no such version.
+        remarks: What else there is to say of the version, in sentences; they decide nothing.
     """
 
     metric: str
@@ -102,6 +103,7 @@ class Evidence:
     probes: Mapping[str, ProbeChange]
     gates: Gates
     champion: ChampionEvidence | None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def decide(evidence: Evidence) -> Decision:
         *_judge_few_shot(evidence),
         *_judge_probes(evidence.probes, evidence.gates.max_drop),
         *_judge_champion(evidence.champion, evidence.gates),
+        *((True, remark) for remark in evidence.remarks),
     ]
     return Decision(all(good for good, _ in verdicts), tuple(reason for _, reason in verdicts))
 

@@ -6,6 +6,7 @@ The work is done by `tasks.training` in a process of its own, which frees its me
 and resumes from its last checkpoint when it is started again.
 """
 
+import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -100,6 +101,29 @@ def train(training: Training, inputs: Inputs, output: Output, run_id: str | None
     os.replace(scratch / "steps.jsonl", output.path / "steps.jsonl")
     summary = json.loads((output.path / "summary.json").read_text(encoding="utf-8"))
     return Counted(summary["examples"], {name: summary[name] for name in ("steps", "tokens")})
+
+
+def log_curves(trained: Path, workspace: Path, run_id: str | None) -> None:
+    """Log what a training reported into another MLflow run as well.
+
+    Args:
+        trained: What the training left.
+        workspace: Where metrics are kept on their way.
+        run_id: The run; None drops them.
+    """
+    from tasks.tracking.journal import follow
+
+    with (
+        follow(workspace, run_id) as journal,
+        (trained / "steps.jsonl").open(encoding="utf-8") as steps,
+        (trained / "epochs.csv").open(encoding="utf-8", newline="") as epochs,
+    ):
+        for row in map(json.loads, steps):
+            values = {f"train/{name}": row[name] for name in STEP_VALUES}
+            journal.metrics(values, row["step"])
+        for row in csv.DictReader(epochs):
+            values = {f"train/epoch_{name}": float(row[name]) for name in EPOCH_VALUES}
+            journal.metrics(values, int(row["step"]))
 
 
 def _start(base_model: BaseModelSection) -> dict[str, str | None]:

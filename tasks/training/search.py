@@ -93,6 +93,15 @@ def search_of(recipe: Recipe) -> Search | None:
     return Search(remedies=remedies, try_all=wanted.try_all, measures=measures_of(recipe))
 
 
+def further_trainings(recipe: Recipe) -> tuple[Remedy, ...]:
+    """The remedies of a recipe that train once more, in order of cost."""
+    search, training = search_of(recipe), training_of(recipe)
+    remedies = search.remedies if search else ()
+    return tuple(
+        remedy for remedy in remedies if remedy != "interpolate" and not objection(training, remedy)
+    )
+
+
 def find(bench: Bench) -> tuple[Candidate, dict[str, Any]]:
     """Train and measure candidates until one is within the budget, or all of them.
 
