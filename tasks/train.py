@@ -23,6 +23,7 @@ from tasks.scoring.job import base_way
 from tasks.scoring.probes import digests_of
 from tasks.stage import MANIFEST, Counted, Inputs, Output, Stage, logger, read_json, write_json
 from tasks.stage_main import main
+from tasks.training.candidates import Bench
 from tasks.training.cost import has_gpu
 from tasks.training.launching import (
     VERSION,
@@ -33,7 +34,7 @@ from tasks.training.launching import (
     train,
     training_of,
 )
-from tasks.training.search import Bench, Search, find, search_of
+from tasks.training.search import Search, find, search_of
 
 
 class TrainSection(Training):
@@ -101,8 +102,8 @@ def _sweep(sweep: Sweep, training: Training, inputs: Inputs, output: Output) -> 
 def _search(search: Search, training: Training, inputs: Inputs, output: Output) -> Counted:
     from tasks.tracking.run import current_run
 
-    bench = Bench(search, training, inputs, output.scratch / "candidates")
-    chosen, found = find(bench)
+    bench = Bench(search.measures, training, inputs, output.scratch / "candidates")
+    chosen, found = find(search, bench)
     log_curves(chosen.folder, inputs.workspace, current_run(inputs.workspace))
     _adopt(chosen.folder, chosen.alpha, training, output)
     write_json(output.path / "candidates.json", found)

@@ -22,7 +22,7 @@ from tasks.report.table import grids
 from tasks.scoring.candidates import Measured
 from tasks.stage import Artifact, Counted, Inputs, read_json, write_json
 from tasks.stage_main import main
-from tasks.training import search
+from tasks.training import candidates, search
 from tasks.training.launching import training_of
 from tasks.training.remedies import objection, remedied
 from tests.toy import ECHO, save_model
@@ -183,8 +183,8 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
         done["measured"] += ways
         return {way: DROPS[way] for way in ways}
 
-    monkeypatch.setattr(search, "train", trained)
-    monkeypatch.setattr(search, "measure", measured)
+    monkeypatch.setattr(candidates, "train", trained)
+    monkeypatch.setattr(candidates, "measure", measured)
     return done
 
 
@@ -202,8 +202,10 @@ def searched(recipe_file: Path, drops: dict[str, Measured], *overrides: str) -> 
     inputs = made_by_data_stages(recipe)
     wanted = search.search_of(recipe)
     assert wanted
-    bench = search.Bench(wanted, training_of(recipe), inputs, inputs.workspace / "bench")
-    return search.find(bench)[1]
+    bench = candidates.Bench(
+        wanted.measures, training_of(recipe), inputs, inputs.workspace / "bench"
+    )
+    return search.find(wanted, bench)[1]
 
 
 ALL = "forgetting.remedies=[multi_task, lora, replay, interpolate]"
