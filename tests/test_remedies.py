@@ -1,18 +1,13 @@
 """`forgetting.remedies`: the search for a model that keeps what it knew."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks import forgetting, train
+from tasks import forgetting
 from tasks.config import Recipe, load_recipe
 from tasks.errors import BadRecipe
 from tasks.home import workspace_of
@@ -20,19 +15,18 @@ from tasks.pipeline import PIPELINE
 from tasks.report.candidates import remarks
 from tasks.report.table import grids
 from tasks.scoring.candidates import Measured
-from tasks.stage import Artifact, Counted, Inputs, read_json, write_json
-from tasks.stage_main import main
+from tasks.stage import Artifact, Counted, Inputs, write_json
 from tasks.training import candidates, search
 from tasks.training.launching import training_of
 from tasks.training.remedies import objection, remedied
-from tests.toy import ECHO, save_model
+from tests.toy import ECHO
 
 RECIPE = """\
 name: toy
 base_model: {path: base}
 tasks: [{name: new, source: {path: new.jsonl}, prompts: echo.yaml, metrics: [exact_match]}]
 split: {validation: 0.2, test: 0.2, near_duplicates: null}
-train: {epochs: 3, batch_tokens: 512, learning_rate: 1e-2}
+train: {epochs: 5, batch_tokens: 512, learning_rate: 5e-2}
 generation: {max_new_tokens: 4}
 test: {resamples: 1000}
 forgetting:
@@ -71,95 +65,12 @@ def recipe_file(tmp_path: Path, state_home: Path, monkeypatch: pytest.MonkeyPatc
     return tmp_path / "toy.yaml"
 
 
-def teach(folder: Path, answer: str) -> Path:
-    """A toy model that gives the same answer to whatever it is asked."""
-    import torch
-
-    from tasks.training.model import load_model, load_tokenizer
-
-    model: Any = load_model(save_model(folder, "t5")).train()
-    tokenizer = load_tokenizer(folder)
-    prompts = [f"Say the colour {n} again" for n in range(0, 3600, 60)]
-    asked = tokenizer(prompts, return_tensors="pt", padding=True)
-    labels = tokenizer([answer], return_tensors="pt").input_ids.repeat(len(prompts), 1)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for _ in range(60):
-        loss = model(**asked, labels=labels).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    assert loss < 0.05
-    model.save_pretrained(folder)
-    return folder
-
-
 def made_by_data_stages(recipe: Recipe) -> Inputs:
     made: dict[str, Artifact] = {}
     for stage in PIPELINE[:3]:
         inputs = Inputs(workspace_of(recipe.name), made)
         made[stage.name] = stage.run(stage.select(recipe), inputs)
     return Inputs(workspace_of(recipe.name), made)
-
-
-def test_a_killed_search_goes_on_and_leaves_one_model(
-    recipe_file: Path, home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from mlflow.tracking import MlflowClient
-
-    from tasks.tracking.run import current_run
-
-    (recipe_file.parent / "base").unlink()
-    teach(recipe_file.parent / "base", ANSWER)
-    inputs = made_by_data_stages(load_recipe(recipe_file))
-    killed_in_replay(recipe_file)
-    [scratch] = (inputs.workspace / ".train.scratch").iterdir()
-    before = (scratch / "candidates" / "tuned" / "manifest.json").read_text()
-    assert main(train.STAGE, ["--recipe", str(recipe_file)]) == 0
-    assert "replay: started" in (told := capsys.readouterr().err)
-    assert "tuned: reused" in told and "candidates: 40 of 40, 0.2" not in told
-
-    found = read_json(inputs.workspace / "train" / "candidates.json")
-    names = ["tuned", *(f"interpolate {alpha}" for alpha in (0.2, 0.4, 0.6, 0.8)), "replay"]
-    by_name = {candidate["name"]: candidate for candidate in found["candidates"]}
-    assert list(by_name) == names
-    assert by_name["tuned"]["drop"] > 0.5 and not by_name["tuned"]["within_budget"]
-    assert by_name["interpolate 0.2"]["drop"] < by_name["tuned"]["drop"]
-    assert by_name["replay"]["settings"]["shares"]["old"] == pytest.approx(0.02, abs=0.01)
-    assert [c["name"] for c in found["candidates"] if c["chosen"]] == [found["chosen"]]
-    assert json.loads(before)["seconds"] > by_name["tuned"]["seconds"] > 0.0
-
-    kept = {path.parent.name for path in inputs.workspace.rglob("model.safetensors")}
-    assert kept == {"model"} and len(list(inputs.workspace.rglob("model.safetensors"))) == 1
-    client, parent = MlflowClient(), str(current_run(inputs.workspace))
-    children = {
-        run.info.run_name: run
-        for run in client.search_runs([client.get_run(parent).info.experiment_id])
-        if run.data.tags.get("mlflow.parentRunId") == parent
-    }
-    assert sorted(children) == sorted(names)
-    assert {run.info.status for run in children.values()} == {"FINISHED"}
-    replayed = children["replay"].data
-    assert replayed.params["method"] == "full" and "train/loss" in replayed.metrics
-    assert replayed.metrics["candidate/drop"] == by_name["replay"]["drop"]
-    assert "train/loss" in client.get_run(parent).data.metrics  # of the chosen one
-    assert [
-        name for name, run in children.items() if run.data.tags.get("retune.chosen") == "true"
-    ] == [found["chosen"]]
-
-
-def killed_in_replay(recipe_file: Path) -> None:
-    """Start the stage as its own process, and kill it when it has begun the third training."""
-    command = [sys.executable, "-m", "tasks.train", "--recipe", str(recipe_file)]
-    with Path("killed.log").open("w") as log:
-        process = subprocess.Popen(
-            command, stderr=log, stdout=log, env={**os.environ, "PYTHONPATH": str(ROOT)}
-        )
-        scratch = workspace_of("toy") / ".train.scratch"
-        while not list(scratch.glob("*/candidates/.replay.scratch/*/job.json")):
-            assert process.poll() is None, Path("killed.log").read_text()
-            time.sleep(0.1)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
 
 
 KEPT, BROKEN = 0.0, 0.5
@@ -269,7 +180,7 @@ def test_what_each_remedy_trains(recipe_file: Path) -> None:
     assert remedied(training, "multi_task").rehearsal is None
     lora = remedied(training, "lora").train
     assert (lora.method, lora.optimizer, lora.peak_learning_rate) == ("lora", "adamw", 2e-3)
-    assert (lora.epochs, lora.batch_tokens) == (3, 512)
+    assert (lora.epochs, lora.batch_tokens) == (5, 512)
 
 
 @pytest.mark.parametrize(
