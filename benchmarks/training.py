@@ -5,9 +5,10 @@
 Fine-tunes one model on the support chats in several ways, each in a process of its own, in turn,
 so that what else the machine does hits all of them: `retune`, the training loop of the product;
 `defaults`, the transformers trainer with nothing set but data and epochs; `tuned_N`, the same
-trainer with bf16, batches of N examples grouped by length and the product's learning rate; for
-decoder-only models also `trl`, trl.SFTTrainer with packing, where it is installed. `--model llama`
-and `--model t5-small` make models of random weights of that shape.
+trainer with bf16, batches of N examples grouped by length and the product's learning rate;
+`tuned_N_fp32`, that without bf16, which is faster on some CPUs; for decoder-only models also `trl`,
+trl.SFTTrainer with packing, where it is installed. `--model llama` and `--model t5-small` make
+models of random weights of that shape.
 
 Useful tokens are those of prompt and completion without padding; the loss is that of the same
 validation examples after training, computed by the same code. Ratios are medians over the rounds.
@@ -44,7 +45,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 POCKET = ROOT / "models" / "pocket-flan"
 LEARNING_RATE = 1e-3
 BATCH_TOKENS = 2048
-TUNED = (8, 16, 32)
+TUNED = ("tuned_8", "tuned_16", "tuned_32", "tuned_8_fp32", "tuned_16_fp32")
 SEED = 7
 
 
@@ -89,7 +90,8 @@ def pairs(split: str, path: Path) -> Path:
 def measured(way: str, model: Path, epochs: int, rows: int, folder: Path) -> dict[str, float]:
     """Train in one way, in this process."""
     tf.utils.logging.set_verbosity_error()
-    tokenizer, network = load_tokenizer(model), load_model(model)
+    tokenizer = load_tokenizer(model)
+    network: Any = load_model(model) if way == "retune" else _as_others_load(model)
     is_encoder_decoder = bool(network.config.is_encoder_decoder)
     train = Train(epochs=epochs, learning_rate=LEARNING_RATE, batch_tokens=BATCH_TOKENS, seed=SEED)
     sides = {}
@@ -120,6 +122,12 @@ def measured(way: str, model: Path, epochs: int, rows: int, folder: Path) -> dic
         "loss": round(loss, 4),
         "peak_memory_bytes": peak,
     }
+
+
+def _as_others_load(model: Path) -> Any:
+    config = tf.AutoConfig.from_pretrained(model)
+    auto = tf.AutoModelForSeq2SeqLM if config.is_encoder_decoder else tf.AutoModelForCausalLM
+    return auto.from_pretrained(model, dtype=torch.float32)
 
 
 def _by_others(
@@ -172,9 +180,10 @@ def _by_others(
         return tokens * train.epochs
     collator = tf.DataCollatorForSeq2Seq(tokenizer, network if is_encoder_decoder else None)
     if way.startswith("tuned_"):
-        size = int(way.removeprefix("tuned_"))
+        size, _, fp32 = way.removeprefix("tuned_").partition("_")
         common |= tuned | {
-            "per_device_train_batch_size": size,
+            "bf16": not fp32,
+            "per_device_train_batch_size": int(size),
             "train_sampling_strategy": "group_by_length",
         }
     kinds: Any = (
@@ -206,7 +215,7 @@ def ways_of(model: Path) -> list[str]:
     is_encoder_decoder = bool(tf.AutoConfig.from_pretrained(model).is_encoder_decoder)
     has_trl = importlib.util.find_spec("trl") is not None
     extra = ["trl"] if has_trl and not is_encoder_decoder else []
-    return ["retune", "defaults", *(f"tuned_{size}" for size in TUNED), *extra]
+    return ["retune", "defaults", *TUNED, *extra]
 
 
 def compared(name: str, epochs: int, rows: int, rounds: int) -> dict[str, Any]:
