@@ -6,13 +6,20 @@ Exit codes: 0 done, 2 bad input, 3 judged and refused (`run --require-promotion`
 1 anything else. With `--json`, standard output has one JSON document and nothing else.
 """
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows import cli_operations, cli_registry
-from flows.command import Json, Overrides, RecipeFile, print_json, print_tables, reporting
+from flows import cli_compare, cli_operations, cli_registry
+from flows.command import (
+    Json,
+    Overrides,
+    RecipeFile,
+    check_free,
+    print_json,
+    print_tables,
+    reporting,
+)
 from tasks.errors import NotPromoted
 
 # What a command needs is imported when it runs: `retune --help` must not wait for torch.
@@ -25,6 +32,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(cli_compare.app)
 app.add_typer(cli_registry.app)
 app.add_typer(cli_operations.app)
 
@@ -55,7 +63,7 @@ def run(
     """
     from flows.temporary_server import temporary_server
 
-    _check(recipe, overrides or [])
+    check_free(recipe, overrides or [])
     with temporary_server() as wait_until_ready:
         from flows.finetune import finetune
 
@@ -109,13 +117,3 @@ def doctor(as_json: Json = False) -> None:
         print_tables(doctor_table(checks))
     if any(check.state == "bad" for check in checks):
         raise typer.Exit(1)
-
-
-def _check(recipe: Path, overrides: list[str]) -> None:
-    """Fail on what can be known at once, before a server is started for it."""
-    from tasks.config import load_recipe
-    from tasks.home import workspace_of
-    from tasks.lock import workspace_lock
-
-    with workspace_lock(workspace_of(load_recipe(recipe, overrides).name)):
-        pass  # free; the flow takes it for itself

@@ -61,6 +61,20 @@ def reporting(goes_on: bool = False) -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+def check_free(recipe: Path, overrides: list[str]) -> None:
+    """Fail on what can be known at once, before a server is started for it.
+
+    Raises:
+        BadInput: The recipe can't be used, or another run holds its workspace.
+    """
+    from tasks.config import load_recipe
+    from tasks.home import workspace_of
+    from tasks.lock import workspace_lock
+
+    with workspace_lock(workspace_of(load_recipe(recipe, overrides).name)):
+        pass  # free; the flow takes it for itself
+
+
 def print_json(document: Any) -> None:
     """Print a document for programs."""
     print_text(json.dumps(document, indent=2, ensure_ascii=False))

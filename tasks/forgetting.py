@@ -20,6 +20,7 @@ from tasks.scoring.harness import HarnessJob, changes, score_with_harness
 from tasks.scoring.job import Job, Way, base_way, score, write_no_result
 from tasks.scoring.leakage import counted, overlaps
 from tasks.scoring.probes import (
+    LoadedProbe,
     digests_of,
     examples_of,
     harness_of,
@@ -105,7 +106,26 @@ def write(section: ForgettingSection, inputs: Inputs, output: Output) -> Counted
         write_no_result(output)
         write_json(output.path / "probes.json", judged({}, section.max_drop))
         return Counted(0, {"probes": 0})
-    suite = load_suite(section.probes)
+    suite, examples, leakage = rows_to_score(section, inputs, output)
+    job = job_of(section, output, suite, examples, _ways(section, inputs), (("tuned", "base"),))
+    result = score(job, output.scratch, "forgetting")
+    rows = list(read_rows(output.path / "predictions.jsonl"))
+    probes = _probes(result, rows, section.max_drop)
+    probes = {name: {**probe, "leakage": leakage[name]} for name, probe in probes.items()}
+    probes |= _harness_probes(section, section.probes, inputs, output)
+    for probe, p in zip(
+        probes.values(), holm([probe["p"] for probe in probes.values()]), strict=True
+    ):
+        probe["p_holm"] = p
+    write_json(output.path / "probes.json", judged(probes, section.max_drop))
+    return Counted(len(examples), {"probes": len(suite)})
+
+
+def rows_to_score(
+    section: ForgettingSection, inputs: Inputs, output: Output
+) -> tuple[tuple[LoadedProbe, ...], list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The probes, their rows to score, and what of them is nearly the same in training rows."""
+    suite = load_suite(str(section.probes))
     trained = pq.read_table(inputs["split"] / "train.parquet", columns=["id", "prompt"])
     known_ids, known_prompts = (set(column.to_pylist()) for column in trained.columns)
     examples = [
@@ -121,18 +141,7 @@ def write(section: ForgettingSection, inputs: Inputs, output: Output) -> Counted
         )
     ]
     leakage, examples = _without_overlaps(section, examples, inputs)
-    metrics = {loaded.name: loaded.metrics for loaded in suite}
-    result = score(_job(section, examples, metrics, inputs, output), output.scratch, "forgetting")
-    rows = list(read_rows(output.path / "predictions.jsonl"))
-    probes = _probes(result, rows, section.max_drop)
-    probes = {name: {**probe, "leakage": leakage[name]} for name, probe in probes.items()}
-    probes |= _harness_probes(section, section.probes, inputs, output)
-    for probe, p in zip(
-        probes.values(), holm([probe["p"] for probe in probes.values()]), strict=True
-    ):
-        probe["p_holm"] = p
-    write_json(output.path / "probes.json", judged(probes, section.max_drop))
-    return Counted(len(examples), {"probes": len(suite)})
+    return suite, examples, leakage
 
 
 def _without_overlaps(
@@ -175,19 +184,21 @@ def judged(probes: Mapping[str, Mapping[str, Any]], max_drop: float) -> dict[str
     }
 
 
-def _job(
+def job_of(
     section: ForgettingSection,
-    examples: Sequence[Mapping[str, Any]],
-    metrics: Mapping[str, tuple[str, ...]],
-    inputs: Inputs,
     output: Output,
+    suite: Sequence[LoadedProbe],
+    examples: Sequence[Mapping[str, Any]],
+    ways: Mapping[str, Way],
+    compare: tuple[tuple[str, str], ...],
 ) -> Job:
+    """The job that scores some ways on probes."""
     scratch = output.scratch.absolute()
     return Job(
         examples=write_examples(scratch / "examples.parquet", examples),
-        metrics=dict(metrics),
-        ways=_ways(section, inputs),
-        compare=(("tuned", "base"),),
+        metrics={loaded.name: loaded.metrics for loaded in suite},
+        ways=dict(ways),
+        compare=compare,
         generation=section.generation,
         max_prompt_tokens=section.max_prompt_tokens,
         min_effect=section.max_drop,

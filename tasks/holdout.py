@@ -22,7 +22,7 @@ from tasks.scoring.job import (
     Job,
     TaskPrompts,
     Way,
-    base_way,
+    base_ways,
     metrics_of_tasks,
     prompts_of_tasks,
     score,
@@ -93,16 +93,33 @@ def write(section: TestSection, inputs: Inputs, output: Output) -> Counted:
     Raises:
         BadData: All rows of a task overlap with the training split and are to be left out.
     """
-    baselines = _baselines(section)
+    baselines = base_ways(section.base_model, section.test)
     ways = baselines | {"tuned": Way(model=(inputs["train"] / "model").absolute())}
-    examples = _examples(section, inputs, output).absolute()
-    job = Job(
+    examples = rows_to_score(section, inputs, output)
+    phrasings = _phrasings(section, inputs, examples, output.scratch.absolute())
+    compare = tuple(("tuned", name) for name in baselines)
+    job = job_of(section, inputs, output, examples, ways, compare)
+    result = score(job.model_copy(update={"phrasings": phrasings}), output.scratch, "test")
+    tell_what_did_not_fit(result, section.max_prompt_tokens)
+    num_examples = result["differences"]["tuned-base"]["macro"]["n"]
+    return Counted(num_examples, {"examples": num_examples, "ways": len(ways)})
+
+
+def job_of(
+    section: TestSection,
+    inputs: Inputs,
+    output: Output,
+    examples: Path,
+    ways: Mapping[str, Way],
+    compare: tuple[tuple[str, str], ...],
+) -> Job:
+    """The job that scores some ways on test rows, worked examples drawn from the training split."""
+    return Job(
         examples=examples,
-        phrasings=_phrasings(section, inputs, examples, output.scratch.absolute()),
         metrics=section.metrics,
-        ways=ways,
+        ways=dict(ways),
         shots_from=(inputs["split"] / "train.parquet").absolute(),
-        compare=tuple(("tuned", name) for name in baselines),
+        compare=compare,
         generation=section.generation,
         max_prompt_tokens=section.max_prompt_tokens,
         max_examples=section.test.max_examples,
@@ -113,15 +130,11 @@ def write(section: TestSection, inputs: Inputs, output: Output) -> Counted:
         output=output.path.absolute(),
         events=output.scratch.absolute() / "events.jsonl",
     )
-    result = score(job, output.scratch, "test")
-    _tell_what_did_not_fit(result, section.max_prompt_tokens)
-    num_examples = result["differences"]["tuned-base"]["macro"]["n"]
-    return Counted(num_examples, {"examples": num_examples, "ways": len(ways)})
 
 
-def _examples(section: TestSection, inputs: Inputs, output: Output) -> Path:
+def rows_to_score(section: TestSection, inputs: Inputs, output: Output) -> Path:
     """The test rows to score; which of them overlap with the training split is written down."""
-    path = inputs["split"] / "test.parquet"
+    path = (inputs["split"] / "test.parquet").absolute()
     rows = pq.read_table(path)
     ids, tasks = rows["id"].to_pylist(), rows["task"].to_pylist()
     examples = inputs["template"] / "examples.parquet"
@@ -141,7 +154,7 @@ def _examples(section: TestSection, inputs: Inputs, output: Output) -> Path:
             logger.warning(message, entry["overlapping"], entry["rows"], task, ending)
     if not left_out or not found:
         return path
-    kept = output.scratch / "test.parquet"
+    kept = output.scratch.absolute() / "test.parquet"
     pq.write_table(rows.filter([row not in found for row in ids]), kept)
     return kept
 
@@ -162,23 +175,13 @@ def _phrasings(section: TestSection, inputs: Inputs, examples: Path, scratch: Pa
     return path
 
 
-def _baselines(section: TestSection) -> dict[str, Way]:
-    asked = section.test.few_shot_examples
-    first, *others = dict.fromkeys([asked] if isinstance(asked, int) else asked)
-    shots = {
-        "zero_shot": {"base": 0},
-        "one_shot": {"one_shot": 1},
-        "few_shot": {"few_shot": first} | {f"few_shot_{number}": number for number in others},
-    }
-    names = dict.fromkeys(("zero_shot", *section.test.baselines))  # base is always measured
-    return {
-        way: base_way(section.base_model, number)
-        for name in names
-        for way, number in shots[name].items()
-    }
+def tell_what_did_not_fit(result: Mapping[str, Any], limit: int) -> None:
+    """Warn of prompts that were cut, and of worked examples that found no room.
 
-
-def _tell_what_did_not_fit(result: Mapping[str, Any], limit: int) -> None:
+    Args:
+        result: The content of `metrics.json`.
+        limit: Of a prompt's length, in tokens.
+    """
     for way, told in result["generation"].items():
         shots = told["shots"]
         missing = sum(

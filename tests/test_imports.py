@@ -39,7 +39,7 @@ def layer(module: str) -> int:
     """0 foundation, 1 parts, 2 stages, 3 what sees all stages, 4 flows."""
     if module.startswith("flows"):
         return 4
-    if module in RUNNERS:
+    if module in RUNNERS or module.startswith("tasks.compare"):
         return 3
     if module in STAGE_MODULES or module == "tasks.stage_main":
         return 2

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.config import BaseModelSection, Generation, Recipe, Section
+from tasks.config import BaseModelSection, Generation, Holdout, Recipe, Section
 from tasks.data.base_model import folder_of
 from tasks.launch import Event, launch
 from tasks.progress import Bar
@@ -146,6 +146,19 @@ def base_way(section: BaseModelSection, shots: int = 0) -> Way:
         from_scratch=section.from_scratch,
         chat_template=section.chat_template,
     )
+
+
+def base_ways(section: BaseModelSection, test: Holdout) -> dict[str, Way]:
+    """The base model in every way that `test.baselines` names: `base`, `one_shot`, `few_shot`."""
+    asked = test.few_shot_examples
+    first, *others = dict.fromkeys([asked] if isinstance(asked, int) else asked)
+    shots = {
+        "zero_shot": {"base": 0},
+        "one_shot": {"one_shot": 1},
+        "few_shot": {"few_shot": first} | {f"few_shot_{number}": number for number in others},
+    }
+    names = dict.fromkeys(("zero_shot", *test.baselines))  # base is always measured
+    return {way: base_way(section, number) for name in names for way, number in shots[name].items()}
 
 
 class TaskPrompts(Section):

@@ -5,7 +5,7 @@
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.prompts.library import PromptFile, PromptTemplate
-from tasks.prompts.render import RenderError, render
+from tasks.prompts.render import RenderError, choose_template, render
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
@@ -46,15 +46,44 @@ def phrased(
     templates = chosen(prompts, number)
     if len(templates) < 2:
         return []
-    rows = pq.read_table(records, filters=[("id", "in", list(ids))]).to_pylist()
+    return _rendered(task, prompts, lambda record: templates, records, ids)
+
+
+def in_one_phrasing(
+    task: str, prompts: PromptFile, seed: int, records: Path, ids: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Examples of some records, each in one of the file's phrasings, drawn by its id.
+
+    Args:
+        task: Name of the task.
+        prompts: Its prompt file, with the phrasings to draw from.
+        seed: Of the draw.
+        records: The task's file of the ingest stage.
+        ids: The records; one that does not fit its phrasing is left out.
+    """
+
+    def drawn(record: str) -> tuple[PromptTemplate, ...]:
+        return (choose_template(record, prompts.templates, seed),)
+
+    return _rendered(task, prompts, drawn, records, ids)
+
+
+def _rendered(
+    task: str,
+    prompts: PromptFile,
+    templates_of: Callable[[str], Sequence[PromptTemplate]],
+    records: Path,
+    ids: Sequence[str],
+) -> list[dict[str, Any]]:
     examples = []
-    for record in rows:
+    for record in pq.read_table(records, filters=[("id", "in", list(ids))]).to_pylist():
+        templates = templates_of(record["id"])
         try:
             pairs = [(template, render(prompts, record, template)) for template in templates]
         except RenderError:
             continue
+        is_label = prompts.task == "classification"
         for template, pair in pairs:
-            is_label = prompts.task == "classification"
             examples.append(
                 {
                     "id": record["id"],

@@ -97,6 +97,7 @@ class LoadedProbe:
         source: Its rows, with a path that holds from the current folder.
         max_examples: At most this many of them.
         prompts: Its phrasings.
+        prompts_from: Their file, as the suite names it.
         metrics: The deciding one first.
     """
 
@@ -104,6 +105,7 @@ class LoadedProbe:
     source: Source
     max_examples: int
     prompts: PromptFile
+    prompts_from: str
     metrics: tuple[str, ...]
 
 
@@ -267,6 +269,7 @@ def _loaded(probe: Probe, document: Document, loc: tuple[str | int, ...]) -> Loa
         source=_located(probe.source, document.path),
         max_examples=probe.max_examples,
         prompts=prompts,
+        prompts_from=probe.prompts,
         metrics=tuple(metrics),
     )
 

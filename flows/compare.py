@@ -1,0 +1,112 @@
+"""The flow that sets the ways to adapt a model side by side, on the same data and budget.
+
+compare("configs/recipes/support_chat.yaml")
+-> {"recipe": "support-chat", "ways": {"few_shot": {"gain": -0.01, ...}, "lora": {...}, ...},
+    "claims": [{"claim": "...", "verdict": "confirmed", "evidence": "..."}, ...],
+    "report": ".../compare/comparison.html", "run_id": "5d41...", ...}
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import flow, runtime, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.tasks import exponential_backoff
+
+from flows.stage_task import BACKOFF_S, JITTER, child_crashed, retry_condition
+from flows.stages import ACCELERATOR, DAY_S
+from tasks.compare import run as steps
+from tasks.compare import ways
+from tasks.compare.page import markdown, page
+from tasks.compare.recording import comparison_run, record
+from tasks.compare.results import Scored, document
+from tasks.config import Recipe, load_recipe
+from tasks.home import prepare_environment, workspace_of
+from tasks.lock import workspace_lock
+from tasks.stage import write_json
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+logger = logging.getLogger("retune")
+
+
+def _as_task(do: Callable[P, T], name: str) -> Callable[P, T]:
+    """A step as a Prefect task: what computes with the model, tried again where it crashed."""
+    decorate = task(
+        name=do.__name__,
+        task_run_name=name,
+        tags={"retune", *ACCELERATOR},
+        timeout_seconds=14 * DAY_S,
+        retries=2,
+        retry_delay_seconds=exponential_backoff(BACKOFF_S),
+        retry_jitter_factor=JITTER,
+        retry_condition_fn=retry_condition(do.__name__, child_crashed),
+        persist_result=False,
+    )
+    return decorate(do)
+
+
+train_way = _as_task(steps.train_way, "{way.name}")
+interpolate = _as_task(steps.interpolate, "interpolated")
+measure = _as_task(steps.measure_all, "measure all ways")
+
+
+def _run_name() -> str:
+    return Path(runtime.flow_run.parameters["recipe"]).stem
+
+
+@flow(name="compare", flow_run_name=_run_name, persist_result=False)
+def compare(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
+    """Adapt the base model of a recipe in every way that there is, and measure all of them.
+
+    Args:
+        recipe: Path of the recipe.
+        overrides: `dotted.key=value` each, in place of what the recipe says.
+
+    Returns:
+        What `retune compare --json` prints.
+
+    Raises:
+        BadInput: Recipe, data, prompts or model can't be used, or another run holds the workspace.
+        ChildFailed: Training or scoring ended abnormally, its retries included.
+    """
+    prepare_environment()
+    logger.setLevel(logging.INFO)
+    told = load_recipe(recipe, overrides or [])
+    workspace, started = workspace_of(told.name), time.monotonic()
+    folder = steps.folder_of(workspace)
+    tags = {"prefect.flow_run_id": str(runtime.flow_run.id)}
+    with workspace_lock(workspace), comparison_run(told, folder, tags) as run_id:
+        scored = _scored(told, workspace, folder, run_id)
+        found = document(scored)
+        report = folder / "comparison.html"
+        seconds = round(time.monotonic() - started, 1)
+        found |= {"seconds": seconds, "run_id": run_id, "report": str(report)}
+        report.write_text(page(found), encoding="utf-8")
+        write_json(folder / "comparison.json", found)
+        record(found, told, folder, report)
+    key = f"comparison-{told.name.replace('_', '-')}"
+    create_markdown_artifact(markdown(found), key=key, description="The ways side by side")
+    return found
+
+
+def _scored(told: Recipe, workspace: Path, folder: Path, run_id: str) -> Scored:
+    """Train every way, then measure all of them at once."""
+    full = ways.full(told)
+    data = steps.data_of(full.recipe, told, workspace)
+    planned = steps.plan_of(told, data, workspace)
+    for name, reason in planned.left_out.items():
+        logger.warning("compare: %s is left out: %s", name, reason)
+    trained = {ways.FULL: train_way(full, data, folder, run_id)}
+    trained[ways.INTERPOLATED] = interpolate(told, data, folder, run_id)
+    num_steps = steps.budget(trained[ways.FULL])
+    # One after the other: each takes all cores, or the GPU, and two at once would only share them.
+    for number, (way, own) in enumerate(planned.ways, 1):
+        logger.info("compare: %s, way %d of %d after full", way.name, number, len(planned.ways))
+        trained[way.name] = train_way(ways.within(way, num_steps), own, folder, run_id)
+    measured = measure(told, trained, data, planned.old, folder)
+    return Scored(told, trained, planned.left_out, *measured)

@@ -1,0 +1,154 @@
+"""A comparison for people: one HTML page that needs nothing else, tables for terminal and Markdown.
+
+    path.write_text(page(document), encoding="utf-8")
+
+All text is escaped by Jinja; only the plots, made of numbers and escaped names, are not.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from tasks.report.charts import line_chart
+from tasks.report.facts import Curve
+from tasks.report.frontier import FrontierPoint, frontier_rows, frontier_svg
+from tasks.report.table import Grid
+
+TEMPLATE = "comparison.html.jinja"
+CLAIMS = "Claims, by measurement alone"
+COLOURS = {"confirmed": "green", "refuted": "red", "undecided": "yellow"}
+MIB = 2**20
+
+Json = Mapping[str, Any]
+
+
+def page(document: Json) -> str:
+    """The page of a comparison.
+
+    Args:
+        document: What `retune compare --json` prints.
+
+    Returns:
+        A complete HTML document.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    points = _points(document)
+    return environment.get_template(TEMPLATE).render(
+        told=document,
+        grids=[grid for grid in grids(document) if grid.rows and grid.title != CLAIMS],
+        frontier=frontier_svg(points, document["max_drop"]),
+        frontier_rows=frontier_rows(points),
+        curve=line_chart([_curve(document)], "Gain by training examples"),
+    )
+
+
+def tables(document: Json) -> RenderableType:
+    """The comparison for the terminal."""
+    parts: list[RenderableType] = []
+    for grid in grids(document):
+        table = Table(title=escape(grid.title), title_justify="left")
+        for number, column in enumerate(grid.columns):
+            is_text = number == 0 or grid.title == CLAIMS
+            table.add_column(escape(column), justify="left" if is_text else "right")
+        for row in grid.rows:
+            table.add_row(*(_coloured(cell) for cell in row))
+        if grid.rows:
+            parts.append(table)
+    parts.append(Text(f"report: {document['report']}"))
+    return Group(*parts)
+
+
+def markdown(document: Json) -> str:
+    """The comparison for Prefect's page of a run, in Markdown."""
+    lines = [f"# {document['recipe']}: ways to adapt the model"]
+    for grid in grids(document):
+        if grid.rows:
+            rows = (grid.columns, ["---"] * len(grid.columns), *grid.rows)
+            lines += ["", f"## {grid.title}", "", *map(_line, rows)]
+    return "\n".join([*lines, "", f"Report: `{document['report']}`", ""])
+
+
+def grids(document: Json) -> list[Grid]:
+    """The tables: ways, learning curve, what was left out, claims."""
+    metric = document["metric"]
+    columns = [
+        *("way", metric, "gain (95% interval)", "worst forgetting", "trained weights"),
+        *("steps", "tokens", "seconds", "peak memory", "tokens a request"),
+    ]
+    ways = [[name, *_figures(way)] for name, way in document["ways"].items()]
+    curve = [[f"{p['examples']:,}", _interval(p, "gain")] for p in document["learning_curve"]]
+    if phrasings := document["phrasings"]:
+        curve.append(["many phrasings against one, in new ones", _interval(phrasings, "gain")])
+    claims = [[c["claim"], c["verdict"], c["evidence"]] for c in document["claims"]]
+    return [
+        Grid("The ways, on the same rows and steps", columns, ways),
+        Grid("Full fine-tuning by training examples", ["examples", "gain (95% interval)"], curve),
+        Grid("Left out", ["way", "why"], [[*item] for item in document["left_out"].items()]),
+        Grid(CLAIMS, ["claim", "verdict", "evidence"], claims),
+    ]
+
+
+def _figures(way: Json) -> list[str]:
+    trains = bool(way["steps"])
+    forgetting = "-"
+    if way["worst_forgetting"] is not None and trains:
+        forgetting = f"{way['worst_forgetting']:+.3f} ({way['worst_probe']})"
+    costs = [
+        f"{way['trainable_parameters']:,}",
+        f"{way['steps']:,}",
+        f"{way['tokens']:,}",
+        f"{way['seconds']:,.0f}",
+        f"{way['peak_memory_bytes'] / MIB:,.0f} MiB",
+    ]
+    return [
+        f"{way['value']:.3f}",
+        _interval(way, "gain"),
+        forgetting,
+        *(costs if trains else ["-"] * len(costs)),
+        f"{way['tokens_per_request']:,.0f}",
+    ]
+
+
+def _interval(figure: Json, name: str) -> str:
+    return f"{figure[name]:+.3f} ({figure['low']:+.3f} to {figure['high']:+.3f})"
+
+
+def _points(document: Json) -> list[FrontierPoint]:
+    return [
+        FrontierPoint(
+            name=name,
+            gain=way["gain"],
+            gain_low=way["low"],
+            gain_high=way["high"],
+            forgetting=way["worst_forgetting"],
+            forgetting_low=way["forgetting_low"],
+            forgetting_high=way["forgetting_high"],
+        )
+        for name, way in document["ways"].items()
+        if way["worst_forgetting"] is not None
+    ]
+
+
+def _curve(document: Json) -> Curve:
+    points = [(float(p["examples"]), float(p["gain"])) for p in document["learning_curve"]]
+    return Curve("gain", points)
+
+
+def _coloured(cell: str) -> str:
+    return f"[{COLOURS[cell]}]{cell}[/]" if cell in COLOURS else escape(cell)
+
+
+def _line(cells: Any) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
