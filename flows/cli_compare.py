@@ -42,6 +42,6 @@ def compare(recipe: RecipeFile, overrides: Overrides = None, as_json: Json = Fal
     if as_json:
         print_json(found)
     else:
-        from tasks.compare.page import tables
+        from tasks.report.comparison import tables
 
         print_tables(tables(found))

@@ -9,6 +9,7 @@ compare("configs/recipes/support_chat.yaml")
 import logging
 import time
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,16 +17,17 @@ from prefect import flow, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.tasks import exponential_backoff
 
+from flows.accelerators import accelerator
 from flows.stage_task import BACKOFF_S, JITTER, child_crashed, retry_condition
-from flows.stages import ACCELERATOR, DAY_S
+from flows.stages import DAY_S
 from tasks.compare import run as steps
 from tasks.compare import ways
-from tasks.compare.page import markdown, page
 from tasks.compare.recording import comparison_run, record
 from tasks.compare.results import Scored, document
 from tasks.config import Recipe, load_recipe
 from tasks.home import prepare_environment, workspace_of
 from tasks.lock import workspace_lock
+from tasks.report.comparison import markdown, page
 from tasks.stage import write_json
 
 P = ParamSpec("P")
@@ -36,10 +38,16 @@ logger = logging.getLogger("retune")
 
 def _as_task(do: Callable[P, T], name: str) -> Callable[P, T]:
     """A step as a Prefect task: what computes with the model, tried again where it crashed."""
+
+    @wraps(do)
+    def holding(*args: P.args, **kwargs: P.kwargs) -> T:
+        with accelerator():
+            return do(*args, **kwargs)
+
     decorate = task(
         name=do.__name__,
         task_run_name=name,
-        tags={"retune", *ACCELERATOR},
+        tags={"retune"},
         timeout_seconds=14 * DAY_S,
         retries=2,
         retry_delay_seconds=exponential_backoff(BACKOFF_S),
@@ -47,7 +55,7 @@ def _as_task(do: Callable[P, T], name: str) -> Callable[P, T]:
         retry_condition_fn=retry_condition(do.__name__, child_crashed),
         persist_result=False,
     )
-    return decorate(do)
+    return decorate(holding)
 
 
 train_way = _as_task(steps.train_way, "{way.name}")

@@ -20,12 +20,13 @@ MAX_DOTS = 30
 BAR_WIDTH = 200.0
 
 
-def line_chart(curves: Sequence[Curve], title: str) -> Markup:
-    """Curves over training steps.
+def line_chart(curves: Sequence[Curve], title: str, unit: str = "step") -> Markup:
+    """Curves over training steps, or over training examples.
 
     Args:
         curves: Each at least one point; points that are not finite are left out.
         title: Of the picture.
+        unit: What is counted from left to right.
 
     Returns:
         An `svg` element; empty where there is nothing to draw.
@@ -39,12 +40,12 @@ def line_chart(curves: Sequence[Curve], title: str) -> Markup:
         values=ticks(min(0.0, *(value for _, value in points)), max(v for _, v in points)),
     )
     named = [(curve.name, line) for curve, line in zip(curves, lines, strict=True) if line]
-    told = "; ".join(f"{name}: {_told(line)}" for name, line in named)
+    told = "; ".join(f"{name}: {_told(line, unit)}" for name, line in named)
     head = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" role="img"><title>{}</title><desc>{}</desc>')
     drawn = [_line(number, frame, line) for number, line in enumerate(lines)]
     return (
         head.format(WIDTH, HEIGHT, title, told)
-        + _grid(frame)
+        + _grid(frame, unit)
         + Markup("").join(drawn)
         + Markup("</svg>")
     )
@@ -112,9 +113,9 @@ class _Frame:
         return round(x, 1), round(y, 1)
 
 
-def _told(line: Sequence[tuple[float, float]]) -> str:
+def _told(line: Sequence[tuple[float, float]], unit: str) -> str:
     (first, start), (last, end) = line[0], line[-1]
-    return f"{start:.3g} at step {first:g}, {end:.3g} at step {last:g}"
+    return f"{start:.3g} at {unit} {first:g}, {end:.3g} at {unit} {last:g}"
 
 
 def _line(number: int, frame: _Frame, line: Sequence[tuple[float, float]]) -> Markup:
@@ -127,7 +128,7 @@ def _line(number: int, frame: _Frame, line: Sequence[tuple[float, float]]) -> Ma
     return drawn + Markup("").join(dot.format(number, x, y) for x, y in placed)
 
 
-def _grid(frame: _Frame) -> Markup:
+def _grid(frame: _Frame, unit: str) -> Markup:
     rule = Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>')
     label = Markup('<text x="{}" y="{}" text-anchor="{}">{:g}</text>')
     parts = []
@@ -138,5 +139,5 @@ def _grid(frame: _Frame) -> Markup:
     for step in frame.steps:
         x, y = frame.place(step, frame.values[0])
         parts.append(label.format(x, y + 15, "middle", step))
-    name = Markup('<text x="{}" y="{}" text-anchor="end">training step</text>')
-    return Markup("").join(parts) + name.format(WIDTH - RIGHT, HEIGHT - 4)
+    name = Markup('<text x="{}" y="{}" text-anchor="end">training {}</text>')
+    return Markup("").join(parts) + name.format(WIDTH - RIGHT, HEIGHT - 4, unit)

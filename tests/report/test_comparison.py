@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tasks.compare.page import markdown, page, tables
+from tasks.report.comparison import markdown, page, tables
 
 EVIL = "<script>alert(1)</script> | [red]x"
 

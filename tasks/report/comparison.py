@@ -2,25 +2,26 @@
 
     path.write_text(page(document), encoding="utf-8")
 
-All text is escaped by Jinja; only the plots, made of numbers and escaped names, are not.
+All text is escaped by Jinja; only plots and style are not.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from tasks.report.charts import line_chart
-from tasks.report.facts import Curve
+from tasks.report.curves import Curve
 from tasks.report.frontier import FrontierPoint, frontier_rows, frontier_svg
-from tasks.report.table import Grid
+from tasks.report.grids import Grid, as_markdown
+from tasks.report.html import TEMPLATES
 
-TEMPLATE = "comparison.html.jinja"
+PAGE = "comparison.html.jinja"
 CLAIMS = "Claims, by measurement alone"
 COLOURS = {"confirmed": "green", "refuted": "red", "undecided": "yellow"}
 MIB = 2**20
@@ -38,19 +39,21 @@ def page(document: Json) -> str:
         A complete HTML document.
     """
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     points = _points(document)
-    return environment.get_template(TEMPLATE).render(
+    curve = line_chart([_curve(document)], "Gain by training examples", "example")
+    return environment.get_template(PAGE).render(
         told=document,
-        grids=[grid for grid in grids(document) if grid.rows and grid.title != CLAIMS],
+        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        grids=[grid for grid in grids(document) if grid.title != CLAIMS],
         frontier=frontier_svg(points, document["max_drop"]),
         frontier_rows=frontier_rows(points),
-        curve=line_chart([_curve(document)], "Gain by training examples"),
+        curve=curve,
     )
 
 
@@ -63,21 +66,16 @@ def tables(document: Json) -> RenderableType:
             is_text = number == 0 or grid.title == CLAIMS
             table.add_column(escape(column), justify="left" if is_text else "right")
         for row in grid.rows:
-            table.add_row(*(_coloured(cell) for cell in row))
-        if grid.rows:
-            parts.append(table)
-    parts.append(Text(f"report: {document['report']}"))
-    return Group(*parts)
+            table.add_row(*map(_coloured, row))
+        parts.append(table)
+    return Group(*parts, Text(f"report: {document['report']}"))
 
 
 def markdown(document: Json) -> str:
     """The comparison for Prefect's page of a run, in Markdown."""
-    lines = [f"# {document['recipe']}: ways to adapt the model"]
-    for grid in grids(document):
-        if grid.rows:
-            rows = (grid.columns, ["---"] * len(grid.columns), *grid.rows)
-            lines += ["", f"## {grid.title}", "", *map(_line, rows)]
-    return "\n".join([*lines, "", f"Report: `{document['report']}`", ""])
+    title = f"# {document['recipe']}: ways to adapt the model"
+    parts = [title, *map(as_markdown, grids(document)), f"Report: `{document['report']}`"]
+    return "\n\n".join(parts) + "\n"
 
 
 def grids(document: Json) -> list[Grid]:
@@ -92,12 +90,13 @@ def grids(document: Json) -> list[Grid]:
     if phrasings := document["phrasings"]:
         curve.append(["many phrasings against one, in new ones", _interval(phrasings, "gain")])
     claims = [[c["claim"], c["verdict"], c["evidence"]] for c in document["claims"]]
-    return [
+    found = [
         Grid("The ways, on the same rows and steps", columns, ways),
         Grid("Full fine-tuning by training examples", ["examples", "gain (95% interval)"], curve),
         Grid("Left out", ["way", "why"], [[*item] for item in document["left_out"].items()]),
         Grid(CLAIMS, ["claim", "verdict", "evidence"], claims),
     ]
+    return [grid for grid in found if grid.rows]
 
 
 def _figures(way: Json) -> list[str]:
@@ -148,7 +147,3 @@ def _curve(document: Json) -> Curve:
 
 def _coloured(cell: str) -> str:
     return f"[{COLOURS[cell]}]{cell}[/]" if cell in COLOURS else escape(cell)
-
-
-def _line(cells: Any) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
