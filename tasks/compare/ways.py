@@ -59,7 +59,8 @@ def full(recipe: Recipe) -> Way:
     own: dict[str, Any] = {"method": "full", "replay": None, "interpolate": None}
     if recipe.train.method != "full":
         own["learning_rate"] = None  # the recipe's is one for adapters
-    forgetting = recipe.forgetting.model_copy(update={"remedies": ()})
+    no_remedy = {"remedies": (), "old_tasks": (), "try_all": False}
+    forgetting = recipe.forgetting.model_copy(update=no_remedy)
     return Way(FULL, _changed(recipe, own).model_copy(update={"forgetting": forgetting}))
 
 
@@ -85,7 +86,7 @@ def rehearsing(recipe: Recipe) -> tuple[Way, ...] | str:
     """A small and a large share of old tasks among the new ones, or why not."""
     old = old_tasks(recipe)
     if not old:
-        return "the recipe names no old tasks (`train.replay.tasks`) and has no probes"
+        return "the recipe names no old tasks (`forgetting.old_tasks`) and has no probes"
     base, replay = full(recipe).recipe, recipe.train.replay or Replay(tasks=old)
     mixed = Replay(ratio=MULTI_TASK_RATIO, tasks=old)
     return (
@@ -99,10 +100,8 @@ def old_tasks(recipe: Recipe) -> tuple[TaskSection, ...]:
 
     The split leaves out every row that a probe measures on, whichever they are.
     """
-    if recipe.train.replay:
-        return recipe.train.replay.tasks
-    if recipe.forgetting.probes is None:
-        return ()
+    if recipe.old_tasks or recipe.forgetting.probes is None:
+        return recipe.old_tasks
     return tuple(
         TaskSection(name=f"old-{probe.name}", source=probe.source, prompts=probe.prompts_from)
         for probe in load_suite(recipe.forgetting.probes)

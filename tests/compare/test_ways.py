@@ -60,6 +60,9 @@ def test_old_tasks_are_those_named_or_those_of_the_probes() -> None:
     assert replay.recipe.train.replay == named.train.replay
     assert multi_task.recipe.train.replay is not None
     assert multi_task.recipe.train.replay.ratio == 0.5
+    kept = {"remedies": ["replay"], "old_tasks": [OLD]}
+    assert ways.old_tasks(recipe(forgetting=kept)) == ways.old_tasks(named)
+    assert not ways.full(recipe(forgetting=kept)).recipe.old_tasks
     probed = [task.name for task in ways.old_tasks(recipe())]
     assert {"old-dates", "old-sentiment"} <= set(probed)
     assert "no old tasks" in str(ways.rehearsing(recipe(forgetting={"probes": None})))

@@ -11,6 +11,7 @@ import pytest
 
 import tasks.scoring.job
 import tasks.train
+import tasks.training.launching
 from tasks.config.train import Launch
 from tasks.launch import Event
 from tasks.stage import read_json
@@ -94,6 +95,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             listen(json.loads(line))
 
     monkeypatch.setattr(tasks.train, "launch", launch)
+    monkeypatch.setattr(tasks.training.launching, "launch", launch)
     monkeypatch.setattr(tasks.scoring.job, "launch", launch)
     return modules
 
