@@ -22,6 +22,7 @@ from tasks.config import Recipe, load_recipe
 from tasks.home import prepare_environment, workspace_of
 from tasks.lock import workspace_lock
 from tasks.pipeline import foreseen, pipeline_key
+from tasks.report.grids import test_grid
 from tasks.report.table import markdown
 from tasks.stage import Artifact
 from tasks.tracking.run import read_run, tracked
@@ -104,5 +105,8 @@ def _show(result: dict[str, Any]) -> None:
     """Put the result where Prefect's pages show it."""
     name = str(result["recipe"]).replace("_", "-")
     create_markdown_artifact(markdown(result), key=f"result-{name}", description="Result of a run")
+    figures = test_grid(result["test"])
+    rows = [dict(zip(figures.columns, row, strict=True)) for row in figures.rows]
+    create_table_artifact(rows, key=f"test-{name}", description=figures.title)
     rows = [{"stage": stage, **values} for stage, values in result["stages"].items()]
     create_table_artifact(rows, key=f"stages-{name}", description="Stages of a run")

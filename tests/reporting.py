@@ -121,7 +121,7 @@ def write_folders(folder: Path, text: str) -> dict[str, Path]:
     }
     overlap = {"rows": 1, "overlapping": 1, "share": 1.0, "examples": []}
     share = {"rows": 1234, "draws": 567, "share": 0.25, "passes": 0.459, "replay": False}
-    sizes = {"parameters": 123456, "trainable_parameters": 1234, "tokens": 98765}
+    sizes = {"parameters": 123456, "trainable_parameters": 1234, "tokens": 98765, "packed": False}
     documents: dict[str, Any] = {
         "ingest/summary.json": dict.fromkeys(names, read),
         "template/summary.json": dict.fromkeys(names, {"rejected": 1}),

@@ -40,7 +40,7 @@ def mixture(tasks: Mapping[str, Mapping[str, Any]]) -> Grid:
 
 def records(data: Sequence[TaskData]) -> Grid:
     """What became of the rows of each source."""
-    columns = ["task", "rows read", "used", "rejected", "duplicates", "unfit for the prompt"]
+    columns = ["task", "rows read", "used", "rejected", "duplicates", "unfit"]
     counts = [(of.task, of.read, of.rows, of.rejected, of.duplicates, of.unfit) for of in data]
     return _counted("Records", columns, counts)
 
@@ -113,4 +113,6 @@ def _counted(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)

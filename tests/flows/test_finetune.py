@@ -98,7 +98,12 @@ def test_all_stages_run_in_order_and_are_reused(written, tmp_path):
     assert {values["state"] for values in again["stages"].values()} == {"reused"}
     experiment = connect().get_experiment_by_name(NAME)
     assert len(connect().search_runs([experiment.experiment_id])) == 1
-    assert shown_in_prefect("result-talk-toy") and shown_in_prefect("stages-talk-toy")
+    assert "talker version 1 (@challenger): not promoted" in shown_in_prefect("result-talk-toy")
+    assert "| rougeL | 0.400 (0.300-0.500) |" in shown_in_prefect("result-talk-toy")
+    figures = [{"metric": "rougeL", "tuned": "0.400 (0.300-0.500)"}]
+    assert json.loads(shown_in_prefect("test-talk-toy")) == figures
+    states = json.loads(shown_in_prefect("stages-talk-toy"))
+    assert [(row["stage"], row["state"]) for row in states] == [(s, "reused") for s in STAGES]
 
 
 def test_bad_input_fails_the_run_and_the_next_goes_on_with_it(written, tmp_path):
@@ -126,6 +131,8 @@ def test_what_cannot_run_is_told_before_anything_starts(written, tmp_path):
     assert written == []
 
 
-def shown_in_prefect(key: str) -> bool:
+def shown_in_prefect(key: str) -> str:
+    """What the newest artifact of this key says."""
     with get_client(sync_client=True) as client:
-        return any(artifact.key == key for artifact in client.read_artifacts())
+        found = [artifact for artifact in client.read_artifacts() if artifact.key == key]
+    return max(found, key=lambda artifact: artifact.created).data

@@ -48,7 +48,7 @@ class Elements(HTMLParser):
         self.without_scope += tag == "th" and "scope" not in given
         if "http-equiv" in given:
             self.policy = given["content"]
-        if tag not in ("meta", "input"):
+        if tag not in ("meta", "input", "wbr"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -128,6 +128,7 @@ def test_the_policy_names_the_script_and_the_style(facts: Facts) -> None:
         ("metrics", "-0.070 (-0.090 to -0.050) worse, p 0.020"),
         ("training", "training: 3 at step 3, 2 at step 1000"),
         ("training", "trainable parameters 1,234"),
+        ("training", "packed no"),
         ("training", "chat 1,234 567 25.0% 0.459"),
         ("forgetting", "-0.210 (-0.250 to -0.170) forgotten"),
         ("forgetting", "uncertain; about 310 rows would tell"),
