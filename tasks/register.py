@@ -20,7 +20,7 @@ from tasks.config import Recipe, Section
 from tasks.config.base_model import ORIGIN
 from tasks.config.task import PLACES
 from tasks.home import without_password
-from tasks.report.candidates import adopted, read_candidates, remarks
+from tasks.report.candidates import CANDIDATES, adopted, read_candidates, remarks
 from tasks.report.card import CardFacts, card, license_in
 from tasks.report.data_facts import data_facts
 from tasks.report.facts import read_facts, read_rows
@@ -356,6 +356,8 @@ def _log(job: Job, run_id: str, output: Output) -> None:
     for name in ("report.html", "README.md", "decision.json", "result.json"):
         log_file(run_id, output.path / name)
     log_file(run_id, recipe)
+    if (job.inputs["train"] / CANDIDATES).exists():
+        log_file(run_id, job.inputs["train"] / CANDIDATES)
     log_file(run_id, job.inputs["validate"] / ANSWERS, folder_of("validate", job.key))
     log_profile(run_id, job.inputs["ingest"], job.inputs.artifacts["split"], output.scratch)
     for stage in ("validate", "test", "forgetting"):

@@ -76,6 +76,25 @@ def test_first_version_becomes_champion_and_carries_its_lineage(workspace: Path)
     assert register.run(register.select(recipe()), inputs).state == "reused"
 
 
+def test_a_choice_among_candidates_is_told(workspace: Path) -> None:
+    figures = {"gain": 0.2, "gain_low": 0.1, "gain_high": 0.3, "drop": 0.2, "worst": "entities"}
+    figures |= {"drop_low": 0.1, "drop_high": 0.3, "seconds": 9.0, "within_budget": False}
+    better = {"drop": 0.01, "drop_low": 0.0, "drop_high": 0.02, "within_budget": True}
+    tried = [
+        {**figures, "name": "tuned", "chosen": False},
+        {**figures, **better, "name": "replay", "chosen": True},
+    ]
+    found = {"chosen": "replay", "max_drop": 0.05, "within_budget": True, "candidates": tried}
+    artifact, result = registered(
+        pipeline(workspace, adapter={"candidates.json": json.dumps(found)})
+    )
+    assert result["candidates"] == tried
+    assert "of 2 candidates, replay went on" in result["decision"]["reasons"][-1]
+    report = (artifact.path / "report.html").read_text(encoding="utf-8")
+    assert "2. replay (kept)" in report and "+0.010 (+0.000 to +0.020)" in report
+    assert "fine-tuned (replay)" in (artifact.path / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_crash_after_registering_makes_no_second_version(workspace: Path) -> None:
     inputs = pipeline(workspace)
     _, first = registered(inputs)

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from flows.tables import plan_tables
 from tasks import forgetting
 from tasks.config import Recipe, load_recipe
 from tasks.errors import BadRecipe
 from tasks.home import workspace_of
 from tasks.pipeline import PIPELINE
+from tasks.plan import as_json, plan
 from tasks.report.candidates import remarks
 from tasks.report.table import grids
 from tasks.scoring.candidates import Measured
@@ -43,6 +45,7 @@ probes: [{name: numbers, source: {path: old.jsonl}, prompts: echo.yaml, max_exam
 """
 ROOT = Path(__file__).parents[1]
 ANSWER = "black"
+NUMBERS = [n * n for n in range(120)]
 COLOURS = ("red", "green", "blue", "yellow")
 
 
@@ -58,7 +61,7 @@ def recipe_file(tmp_path: Path, state_home: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "configs" / "forgetting").mkdir(parents=True)
     colours = [{"text": f"{word} {n}", "said": word} for n in range(30) for word in COLOURS]
     write_rows(tmp_path / "new.jsonl", colours)
-    write_rows(tmp_path / "old.jsonl", [{"text": f"{n * n}", "said": ANSWER} for n in range(120)])
+    write_rows(tmp_path / "old.jsonl", [{"text": str(n), "said": ANSWER} for n in NUMBERS])
     (tmp_path / "echo.yaml").write_text(ECHO)
     (tmp_path / "configs" / "forgetting" / "tiny.yaml").write_text(SUITE)
     (tmp_path / "toy.yaml").write_text(RECIPE)
@@ -220,3 +223,12 @@ def test_recipes_that_contradict_themselves(
 
 def test_probes_judge_by_the_rows_that_no_choice_was_made_by(recipe_file: Path) -> None:
     assert forgetting.select(load_recipe(recipe_file)).side == "test"
+
+
+def test_the_plan_tells_of_further_trainings(recipe_file: Path) -> None:
+    planned = plan(load_recipe(recipe_file))
+    assert planned.rows == {"new": 120, "old": 120}
+    assert [task.task for task in planned.mixture] == ["new"]  # nothing of the old in the first
+    assert as_json(planned)["further_trainings"] == ("replay",)
+    texts = [str(cell) for column in plan_tables(planned)[-1].columns for cell in column.cells]
+    assert "where the budget is broken: replay" in texts

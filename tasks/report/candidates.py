@@ -12,12 +12,13 @@ from tasks.report.frontier import FrontierPoint, frontier_rows
 from tasks.report.grids import Grid
 from tasks.stage import read_json
 
+CANDIDATES = "candidates.json"
 NO_SEARCH: Mapping[str, Any] = {"chosen": None, "candidates": []}
 
 
 def read_candidates(train: Path) -> Mapping[str, Any]:
     """What a train stage wrote down of its search; no candidates where there was none."""
-    path = train / "candidates.json"
+    path = train / CANDIDATES
     return read_json(path) if path.exists() else NO_SEARCH
 
 
