@@ -59,7 +59,7 @@ def measured(value: float, half: float = 0.01) -> dict[str, float]:
 
 def metrics_json(base: float, tuned: float) -> dict[str, Any]:
     ways = {"base": {"rougeL": measured(base)}, "tuned": {"rougeL": measured(tuned)}}
-    gain = {**measured(tuned - base, 0.02), "metric": "rougeL", "needed_n": 5, "p_holm": 0.01}
+    gain = {**measured(tuned - base, 0.02), "metric": "rougeL", "needed_n": 5, "p": 0.01}
     return {
         "ways": ways,
         "tasks": {"chat": {"primary": "rougeL", "human": {}, "ways": ways}},

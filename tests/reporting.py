@@ -28,7 +28,7 @@ def figure(value: float, n: int = 12) -> dict[str, float]:
 def gap(value: float, half: float = 0.02) -> dict[str, Any]:
     ends = {"value": value, "low": value - half, "high": value + half, "n": 12, "metric": "rougeL"}
     is_decided = abs(value) > half
-    return {**ends, "p": 0.01, "p_holm": 0.02, "decided": is_decided, "needed_n": 410}
+    return {**ends, "p": 0.0002, "p_holm": 0.02, "decided": is_decided, "needed_n": 410}
 
 
 def prediction(number: int, score: float, text: str = "") -> dict[str, Any]:

@@ -132,6 +132,8 @@ def test_a_challenger_must_beat_the_champion(workspace: Path) -> None:
     _, better = registered(pipeline(workspace, tuned=0.40))
     assert better["decision"]["promote"] is True
     assert aliases() == {"challenger": "3", "champion": "3"}
+    report = Path(better["report"]).read_text(encoding="utf-8")
+    assert report.count("champion, version 1") == 4  # a reason, a figure, two times the gain
 
 
 def test_a_probe_that_the_champion_knows_better_prevents_promotion(workspace: Path) -> None:

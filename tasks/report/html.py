@@ -76,7 +76,7 @@ def render(facts: Facts) -> str:
         gains=gains,
         gain_edges=rows.edges(gains),
         task_gains=task_gains,
-        task_edges=rows.edges(change for change, _ in task_gains),
+        task_edges=rows.edges(task_gains),
         probes=probes,
         probe_edges=rows.edges((change for change, _ in probes), -budget),
         loss_chart=line_chart(facts.losses, "Loss over training steps"),

@@ -113,7 +113,7 @@ def gains(metrics: Entry, champion: ChampionEvidence | None) -> list[Change]:
         champion: The comparison with the version in service, if there is one.
     """
     found = [
-        _gain(way_name(name.removeprefix("tuned-")), entry["macro"], metrics["min_effect"])
+        _gain(way_name(name.removeprefix("tuned-")), entry["macro"], metrics["min_effect"], "p")
         for name, entry in metrics["differences"].items()
     ]
     if champion is not None and (ahead := champion.difference) is not None:
@@ -122,20 +122,19 @@ def gains(metrics: Entry, champion: ChampionEvidence | None) -> list[Change]:
     return found
 
 
-def task_gains(metrics: Entry) -> list[tuple[Change, Entry]]:
+def task_gains(metrics: Entry) -> list[Change]:
     """How far the tuned model is ahead of the base model on each of several tasks.
 
     Args:
         metrics: `metrics.json` of the test stage.
-
-    Returns:
-        Each change with its entry, which has the corrected p.
     """
     entries = metrics["differences"]["tuned-base"]["tasks"]
     if len(entries) < 2:
         return []
-    effect = metrics["min_effect"]
-    return [(_gain(name, entry, effect), entry) for name, entry in entries.items()]
+    return [
+        _gain(f"{name}, {entry['metric']}", entry, metrics["min_effect"], "p_holm")
+        for name, entry in entries.items()
+    ]
 
 
 def probe_changes(forgetting: Entry) -> list[tuple[Change, Entry]]:
@@ -184,13 +183,13 @@ def _ends(interval: Interval) -> tuple[float, float, float]:
     return interval.value, interval.low, interval.high
 
 
-def _gain(name: str, entry: Entry, effect: float) -> Change:
-    told = _sided(entry["low"], entry["high"])
-    needed = entry["needed_n"]
-    if told == UNDECIDED and needed:
+def _gain(name: str, entry: Entry, effect: float, p_name: str) -> Change:
+    told, p, needed = _sided(entry["low"], entry["high"]), entry[p_name], entry["needed_n"]
+    told += ", p < 0.001" if p < 0.001 else f", p {p:.3f}"
+    if told.startswith(UNDECIDED) and needed:
         more = f"about {needed:,} records would show {effect:g}"
         enough = f"a difference of {effect:g} would have shown"
-        told = f"{told}; {more if needed > entry['n'] else enough}"
+        told += f"; {more if needed > entry['n'] else enough}"
     return Change(name, entry["value"], entry["low"], entry["high"], told)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tasks.report.comparison import page as comparison
 from tasks.report.html import render
+from tests.report.test_comparison import document, way
 from tests.reporting import NUM_PREDICTIONS, toy_facts
 
 ARGUMENTS = [
@@ -120,6 +122,26 @@ def test_injections_do_not_run_and_are_shown_as_text(opened: Open) -> None:
     assert page.locator("iframe, img, base, link, main script, main style, main meta").count() == 0
     assert page.locator("main [autofocus], main [onfocus]").count() == 0
     assert page.locator("h1").is_visible()
+
+
+def test_a_comparison_shows_its_text_as_text(browser: Browser, tmp_path: Path) -> None:
+    text = " ".join(INJECTIONS.values())
+    claim = {"claim": text, "verdict": "refuted", "evidence": text}
+    ways = {"zero_shot": way(0.0, 0, 0.0), f"full {text}": way(0.1, 70, 0.4)}
+    html = comparison(document(recipe=text, ways=ways, left_out={text: text}, claims=[claim]))
+    path = tmp_path / "comparison.html"
+    path.write_text(html, encoding="utf-8")
+    page = browser.new_page(viewport={"width": 375, "height": 800})
+    told: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.goto(path.as_uri())
+    shown = page.locator("main").evaluate("(main) => main.textContent")
+    assert all(shown.count(text) >= 6 for text in INJECTIONS.values())
+    assert page.evaluate("window.injected") is None
+    assert page.locator("script, iframe, img, base, link").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    assert told == []
+    page.close()
 
 
 def test_a_script_that_got_in_would_be_stopped(browser: Browser, report: Path) -> None:
