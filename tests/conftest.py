@@ -74,8 +74,7 @@ def home(
 WORDS = ["red", "green", "blue", "black", "white", "pink", "brown", "grey"]
 
 
-@pytest.fixture(scope="session")
-def tiny_tokenizer() -> Any:
+def make_tiny_tokenizer() -> Any:
     """A byte-level tokenizer of 400 tokens."""
     from tasks.training.tokenizer import train_tokenizer
 
@@ -84,20 +83,20 @@ def tiny_tokenizer() -> Any:
 
 
 @pytest.fixture(scope="session")
-def tiny_models(tiny_tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of tiny randomly initialised models: `t5` (encoder-decoder), `llama`, `gpt2`."""
+def tiny_tokenizer() -> Any:
+    return make_tiny_tokenizer()
+
+
+ENDS = {"pad_token_id": 0, "eos_token_id": 1, "vocab_size": 400}
+
+
+def save_tiny_t5(folder: Path, tokenizer: Any) -> Path:
+    """A tiny randomly initialised encoder-decoder, always the same."""
     import torch
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForSeq2SeqLM,
-        GPT2Config,
-        LlamaConfig,
-        T5Config,
-    )
+    from transformers import AutoModelForSeq2SeqLM, T5Config
 
     torch.manual_seed(0)
-    ends = {"pad_token_id": 0, "eos_token_id": 1, "vocab_size": 400}
-    t5 = T5Config(
+    config = T5Config(
         d_model=32,
         d_kv=16,
         d_ff=64,
@@ -107,8 +106,19 @@ def tiny_models(tiny_tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -
         feed_forward_proj="gated-gelu",
         decoder_start_token_id=0,
         dropout_rate=0.1,
-        **ends,
+        **ENDS,
     )
+    AutoModelForSeq2SeqLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tiny_tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of tiny randomly initialised models: `t5` (encoder-decoder), `llama`, `gpt2`."""
+    from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
+
+    folders = {"t5": save_tiny_t5(tmp_path_factory.mktemp("t5"), tiny_tokenizer)}
     llama = LlamaConfig(
         hidden_size=32,
         intermediate_size=64,
@@ -116,14 +126,12 @@ def tiny_models(tiny_tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -
         num_attention_heads=2,
         num_key_value_heads=2,
         max_position_embeddings=256,
-        **ends,
+        **ENDS,
     )
-    gpt2 = GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=256, bos_token_id=1, **ends)
-    folders = {}
-    for name, config in (("t5", t5), ("llama", llama), ("gpt2", gpt2)):
+    gpt2 = GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=256, bos_token_id=1, **ENDS)
+    for name, config in (("llama", llama), ("gpt2", gpt2)):
         folder = tmp_path_factory.mktemp(name)
-        auto: Any = AutoModelForSeq2SeqLM if name == "t5" else AutoModelForCausalLM
-        auto.from_config(config).save_pretrained(folder)
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
         tiny_tokenizer.save_pretrained(folder)
         folders[name] = folder
     return folders

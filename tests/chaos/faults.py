@@ -1,0 +1,260 @@
+"""The faults: each disturbs a run at a drawn moment, and has it end.
+
+FAULTS["flow killed"].disturb(world)    # the run was killed, and the same command came to its end
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from tasks.stage import STAGES
+from tests.chaos.world import MODEL, World
+from tests.integration.conftest import REPOSITORY, Ended, environment
+from tests.servers import Service, mlflow_server, prefect_server
+
+FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+COMPUTING = STAGES[3:7]
+PATIENCE_S = 600.0
+DISK = "size=64m"
+JUMPS_S = (-86_400.0, -600.0, 600.0, 86_400.0)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind of fault.
+
+    Attributes:
+        disturb: Runs the recipe in a world, with the fault in it, to its end.
+        starts: Stages at which it may strike.
+        possible: Whether this machine lets it be tried.
+    """
+
+    disturb: Callable[[World], None]
+    starts: tuple[str, ...] = STAGES
+    possible: Callable[[], bool] = lambda: True
+
+
+def child_killed(world: World) -> None:
+    """Training or scoring is killed; the run starts it again by itself."""
+    module = "tasks.training" if world.start == "train" else "tasks.scoring"
+    world.fill()
+    command = world.command()
+    found = command.wait_for(lambda: world.children(module))
+    world.after_s = world.draw.uniform(0, world.reference.seconds_of(world.start))
+    time.sleep(world.after_s)
+    world.fault_at = time.monotonic()
+    for process in found:
+        if process.is_running():
+            process.kill()
+    succeed(command.end())
+
+
+def flow_killed(world: World) -> None:
+    """kill -9 of the command; the same command again."""
+    world.fill()
+    command = world.command()
+    world.reach(command)
+    command.kill()
+    world.wait_until_gone()
+    succeed(world.run())
+
+
+def worker_killed(world: World) -> None:
+    """The worker and all that it started are killed; another one takes the run up."""
+    world.fill()
+    prefect = prefect_of_its_own(world)
+    world.variables |= {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{world.home / 'mlflow.db'}",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+    }
+    assert world.called("deploy").returncode == 0
+    api = f"{prefect.url}/api"
+    name = "deployments/name/finetune/finetune"
+    deployment = requests.get(f"{api}/{name}", timeout=60).json()["id"]
+    start_worker(world)
+    told = {"parameters": {"recipe": str(world.reference.recipe)}}
+    asked = requests.post(f"{api}/deployments/{deployment}/create_flow_run", json=told, timeout=60)
+    run = f"{api}/flow_runs/{asked.json()['id']}"
+    log = world.folder / "worker.log"
+    wait_for(lambda: f"{world.start}: started" in log.read_text())
+    world.after_s = world.draw.uniform(0, world.reference.seconds_of(world.start))
+    time.sleep(world.after_s)
+    world.fault_at = time.monotonic()
+    for process in world.children(""):
+        process.kill()
+    start_worker(world)
+    again = {"state": {"type": "SCHEDULED"}, "force": True}
+    requests.post(f"{run}/set_state", json=again, timeout=60).raise_for_status()
+    ends = ("COMPLETED", "FAILED", "CRASHED")
+    wait_for(lambda: requests.get(run, timeout=60).json()["state_type"] in ends)
+    assert requests.get(run, timeout=60).json()["state_type"] == "COMPLETED", log.read_text()
+
+
+def prefect_of_its_own(world: World) -> Service:
+    """A Prefect server whose database has its tables already."""
+    shutil.copytree(world.reference.home / "prefect", world.folder / "prefect")
+    return world.serve(prefect_server(world.folder), "PREFECT_API_URL", "/api")
+
+
+def start_worker(world: World) -> None:
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "retune"]
+    with (world.folder / "worker.log").open("ab") as log:
+        subprocess.Popen(
+            [*command, "--type", "process", "--install-policy", "never"], stdout=log, stderr=log,
+            cwd=REPOSITORY, env={**environment(world.home), **world.variables},
+        )  # fmt: skip
+
+
+def prefect_restarted(world: World) -> None:
+    """Prefect's server is killed and started again; where that ends the run, the same command."""
+    world.fill()
+    prefect = prefect_of_its_own(world)
+    command = world.command()
+    world.reach(command)
+    prefect.kill()
+    time.sleep(world.draw.uniform(0, 3))
+    prefect.start()
+    prefect.wait()
+    if command.end().returncode != 0:
+        succeed(world.run())
+
+
+def mlflow_down(world: World) -> None:
+    """MLflow's server is away for some seconds; the run waits for it."""
+    world.fill()
+    (world.home / "mlflow.db").rename(world.folder / "mlflow.db")
+    database = f"sqlite:///{world.folder / 'mlflow.db'}"
+    artifacts = str(world.folder / "artifacts")
+    mlflow = world.serve(mlflow_server(world.folder, database, artifacts), "MLFLOW_TRACKING_URI")
+    command = world.command()
+    world.reach(command)
+    mlflow.kill()
+    time.sleep(world.draw.uniform(1, 30))
+    mlflow.start()
+    mlflow.wait()
+    succeed(command.end())
+
+
+def disk_full(world: World) -> None:
+    """The disk of the state folder is full; the command says so, and goes on when there is room."""
+    mounted = ["mount", "-t", "tmpfs", "-o", DISK, "retune-chaos", str(world.home)]
+    subprocess.run(mounted, check=True)
+    world.on_close.append(lambda: subprocess.run(["umount", "--lazy", str(world.home)], check=True))
+    world.fill()
+    command = world.command()
+    world.reach(command)
+    fill_disk(world.home / "filler")
+    ended = command.end()
+    assert "Traceback" not in ended.log, ended.log
+    (world.home / "filler").unlink()
+    if ended.returncode != 0:
+        succeed(world.run())
+
+
+def fill_disk(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(1 << 16))
+        except OSError:
+            return
+
+
+def clock_jumps(world: World) -> None:
+    """The clock jumps by minutes or a day, forwards or back, for all processes of the run."""
+    world.fill()
+    offset = world.folder / "offset"
+    offset.write_text("+0")
+    world.variables |= {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    command = world.command()
+    world.reach(command)
+    offset.write_text(f"{world.draw.choice(JUMPS_S):+.0f}")
+    if command.end().returncode != 0:
+        succeed(world.run())
+
+
+def two_at_once(world: World) -> None:
+    """Two retrainings of one recipe: one runs, the other is refused or finds nothing new."""
+    world.fill()
+    world.fault_at = time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(world.called, "retrain", str(world.reference.recipe), "--json")
+        time.sleep(world.draw.uniform(0, 3))
+        ended = world.command("retrain").end()
+    codes = {ended.returncode: ended.log, other.result().returncode: other.result().stderr}
+    assert set(codes) in ({0}, {0, 2}), codes
+    assert "held by process" in codes.get(2, "held by process"), codes
+
+
+def artifact_truncated(world: World) -> None:
+    """A file of a stage that was made before is cut off; the stage is made again."""
+    world.fill()
+    made = STAGES[: STAGES.index(world.start)]
+    files = sorted(
+        path
+        for stage in made
+        for path in (world.workspace / stage).rglob("*")
+        if path.is_file() and path.stat().st_size
+    )
+    file = world.draw.choice(files)
+    os.truncate(file, world.draw.randrange(file.stat().st_size))
+    world.fault_at = time.monotonic()
+    succeed(world.run())
+
+
+def alias_moved(world: World) -> None:
+    """Somebody makes another version the champion while the run is under way."""
+    world.fill()
+    client, foreign = world.client, world.folder / "foreign"
+    foreign.mkdir()
+    (foreign / "MLmodel").write_text("flavors: {}\n")
+    client.create_registered_model(MODEL)
+    other = client.create_model_version(MODEL, foreign.as_uri())
+    command = world.command()
+    world.reach(command)
+    client.set_registered_model_alias(MODEL, "champion", other.version)
+    world.moved.add("champion")  # whichever of the two is champion now, one is
+    succeed(command.end())
+    assert client.get_registered_model(MODEL).aliases["champion"]
+
+
+def succeed(ended: Ended) -> None:
+    assert ended.returncode == 0, ended.log
+
+
+def wait_for(happens: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def may_mount() -> bool:
+    return os.geteuid() == 0 and shutil.which("mount") is not None
+
+
+FAULTS = {
+    "child killed": Fault(child_killed, COMPUTING),
+    "flow killed": Fault(flow_killed),
+    "worker killed": Fault(worker_killed, STAGES[3:]),
+    "prefect restarted": Fault(prefect_restarted),
+    "mlflow down": Fault(mlflow_down, STAGES[3:]),
+    "disk full": Fault(disk_full, possible=may_mount),
+    "clock jumps": Fault(clock_jumps, STAGES[3:], possible=lambda: FAKETIME is not None),
+    "two at once": Fault(two_at_once, STAGES[3:]),
+    "artifact truncated": Fault(artifact_truncated, STAGES[1:]),
+    "alias moved": Fault(alias_moved, STAGES[5:]),
+}
