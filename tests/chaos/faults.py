@@ -20,11 +20,9 @@ from tests.chaos.world import MODEL, World
 from tests.integration.conftest import REPOSITORY, Ended, environment
 from tests.servers import Service, mlflow_server, prefect_server
 
-FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 COMPUTING = STAGES[3:7]
 PATIENCE_S = 600.0
 DISK = "size=64m"
-JUMPS_S = (-86_400.0, -600.0, 600.0, 86_400.0)
 
 
 @dataclass(frozen=True)
@@ -168,24 +166,6 @@ def fill_disk(path: Path) -> None:
             return
 
 
-def clock_jumps(world: World) -> None:
-    """The clock jumps by minutes or a day, forwards or back, for all processes of the run."""
-    world.fill()
-    offset = world.folder / "offset"
-    offset.write_text("+0")
-    world.variables |= {
-        "LD_PRELOAD": str(FAKETIME),
-        "FAKETIME_TIMESTAMP_FILE": str(offset),
-        "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
-    command = world.command()
-    world.reach(command)
-    offset.write_text(f"{world.draw.choice(JUMPS_S):+.0f}")
-    if command.end().returncode != 0:
-        succeed(world.run())
-
-
 def two_at_once(world: World) -> None:
     """Two retrainings of one recipe: one runs, the other is refused or finds nothing new."""
     world.fill()
@@ -253,7 +233,6 @@ FAULTS = {
     "prefect restarted": Fault(prefect_restarted),
     "mlflow down": Fault(mlflow_down, STAGES[3:]),
     "disk full": Fault(disk_full, possible=may_mount),
-    "clock jumps": Fault(clock_jumps, STAGES[3:], possible=lambda: FAKETIME is not None),
     "two at once": Fault(two_at_once, STAGES[3:]),
     "artifact truncated": Fault(artifact_truncated, STAGES[1:]),
     "alias moved": Fault(alias_moved, STAGES[5:]),
