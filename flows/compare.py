@@ -117,4 +117,4 @@ def _scored(told: Recipe, workspace: Path, folder: Path, run_id: str) -> Scored:
         logger.info("compare: %s, way %d of %d after full", way.name, number, len(planned.ways))
         trained[way.name] = train_way(ways.within(way, num_steps), own, folder, run_id)
     measured = measure(told, trained, data, planned.old, folder)
-    return Scored(told, trained, planned.left_out, *measured)
+    return Scored(told, trained, planned.rows, planned.left_out, *measured)

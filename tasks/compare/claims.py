@@ -149,8 +149,7 @@ def examples(evidence: Evidence) -> Judged:
 
 def full_forgets(evidence: Evidence) -> Judged:
     """Whether a probe fell past the budget."""
-    verdict, told = _forgets(evidence, "full")
-    return verdict, told
+    return _forgets(evidence, "full")
 
 
 def multi_task_keeps(evidence: Evidence) -> Judged:

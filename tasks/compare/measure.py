@@ -66,10 +66,13 @@ def phrasings_stage(recipe: Recipe) -> Stage[TestSection]:
     return Stage("phrasings", holdout.VERSION, needs, lambda _: section, _phrasings)
 
 
-def varied(recipe: Recipe) -> dict[str, PromptFile]:
-    """The prompt files of the tasks that have several phrasings to train on, and held-out ones."""
-    files = {task: own.load() for task, own in prompts_of_tasks(recipe).items()}
-    return {task: file for task, file in files.items() if file.heldout and len(file.training) > 1}
+def has_varied_task(recipe: Recipe) -> bool:
+    """Whether one of the tasks has several phrasings to train on, and held-out ones."""
+    return any(_is_varied(own.load()) for own in prompts_of_tasks(recipe).values())
+
+
+def _is_varied(prompts: PromptFile) -> bool:
+    return bool(prompts.heldout) and len(prompts.training) > 1
 
 
 def _test(section: TestSection, inputs: Inputs, output: Output) -> Counted:
@@ -100,7 +103,7 @@ def _phrasings(section: TestSection, inputs: Inputs, output: Output) -> Counted:
     rows, metrics = [], {}
     for task, own in section.prompts.items():
         prompts = own.load()
-        if not prompts.heldout:
+        if not _is_varied(prompts):
             continue
         metrics[task] = section.metrics[task]
         new = replace(prompts, templates=prompts.heldout)

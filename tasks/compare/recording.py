@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tasks.compare.ways import FULL
 from tasks.config import Recipe
+from tasks.pipeline import pipeline_key
 from tasks.stage import digest_of_json
 from tasks.tracking.run import log_file, log_metrics, read_run, tracked
 
@@ -18,13 +20,12 @@ PARENT_TAG, NAME_TAG = "mlflow.parentRunId", "mlflow.runName"
 
 @contextmanager
 def comparison_run(recipe: Recipe, folder: Path, tags: Mapping[str, str]) -> Iterator[str]:
-    """Have the run of a comparison under way in a block; the same recipe goes on with the same one.
+    """Have the run of a comparison under way in a block; the same recipe and data go on with it.
 
     Yields:
         Its id.
     """
-    key = digest_of_json(recipe.model_dump(mode="json"))
-    with tracked(recipe, folder, key, {NAME_TAG: "compare", **tags}):
+    with tracked(recipe, folder, pipeline_key(recipe), {NAME_TAG: "compare", **tags}):
         yield run_id_of(folder)
 
 
@@ -47,12 +48,18 @@ def record(document: Mapping[str, Any], recipe: Recipe, folder: Path, page: Path
     """Log the figures of each way into its run, and the page into that of the comparison."""
     parent = run_id_of(folder)
     for name, figures in document["ways"].items():
-        if read_run(folder / name) is None:  # it has trained nothing
+        if not figures["steps"]:  # a way that trains has its run already
             with way_run(name, recipe, folder, parent):
                 pass
-        numbers = {key: value for key, value in figures.items() if isinstance(value, int | float)}
-        log_metrics(run_id_of(folder / name), numbers)
+        _log(folder / name, figures)
+    for point in document["learning_curve"][:-1]:
+        _log(folder / f"{FULL}_{point['examples']}", point)
     log_file(parent, page)
+
+
+def _log(folder: Path, figures: Mapping[str, Any]) -> None:
+    numbers = {key: value for key, value in figures.items() if isinstance(value, int | float)}
+    log_metrics(run_id_of(folder), numbers)
 
 
 def run_id_of(folder: Path) -> str:

@@ -37,6 +37,7 @@ class Scored:
     Attributes:
         recipe: What was compared.
         trained: Way -> the artifact of its training.
+        rows: Training examples of the largest task.
         left_out: Way -> why it was not tried.
         test: The artifact of the test of all ways.
         probes: That of the probes; None without probes.
@@ -45,6 +46,7 @@ class Scored:
 
     recipe: Recipe
     trained: Mapping[str, Artifact]
+    rows: int
     left_out: Mapping[str, str]
     test: Artifact
     probes: Artifact | None
@@ -123,13 +125,11 @@ def _curve(scored: Scored, test: Json) -> list[Point]:
     parts = sorted(
         int(way.removeprefix(f"{FULL}_")) for way in scored.trained if way.startswith(f"{FULL}_")
     )
-    mixture = read_json(scored.trained[FULL].path / "summary.json")["mixture"]
     points = [
         Point(rows, _gap(test, f"{FULL}_{rows}", BASE), _gap(test, FULL, f"{FULL}_{rows}"))
         for rows in parts
     ]
-    num_all = max(task["rows"] for task in mixture.values())
-    return [*points, Point(num_all, _gap(test, FULL, BASE), None)]
+    return [*points, Point(scored.rows, _gap(test, FULL, BASE), None)]
 
 
 def _changes(scored: Scored) -> dict[str, list[Change]]:

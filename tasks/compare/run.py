@@ -68,11 +68,13 @@ class Plan:
 
     Attributes:
         ways: Each with what it trains on.
+        rows: Training examples of the largest task.
         left_out: Way -> why it can't be tried.
         old: The examples with old tasks among them, where there are any.
     """
 
     ways: Sequence[tuple[Way, Data]]
+    rows: int
     left_out: Mapping[str, str]
     old: Data | None
 
@@ -100,12 +102,13 @@ def plan_of(recipe: Recipe, data: Data, workspace: Path) -> Plan:
         left_out |= dict.fromkeys((ways.REPLAY, ways.MULTI_TASK), rehearsing)
     elif old:
         planned += [(way, old) for way in rehearsing]
-    planned += [(way, data) for way in ways.curve(recipe, _largest_task(data))]
-    if measure.varied(recipe):
+    rows = _largest_task(data)
+    planned += [(way, data) for way in ways.curve(recipe, rows)]
+    if measure.has_varied_task(recipe):
         planned.append((ways.one_phrasing(recipe), data))
     else:
         left_out[ways.ONE_PHRASING] = "no task has several phrasings and held-out ones"
-    return Plan(planned, left_out, old)
+    return Plan(planned, rows, left_out, old)
 
 
 def train_way(way: Way, data: Data, folder: Path, parent: str) -> Artifact:

@@ -147,6 +147,7 @@ def test_every_way_is_trained_once_and_all_are_measured(recipe: Path, launched: 
     by_name = {run.data.tags["mlflow.runName"]: run for run in children}
     assert set(by_name) == {*found["ways"], "full_125", "one_phrasing"}
     assert {run.info.status for run in (parent, *children)} == {"FINISHED"}
+    assert by_name["full_125"].data.metrics["gain"] == found["learning_curve"][0]["gain"]
     assert by_name["lora"].data.metrics["gain"] == found["ways"]["lora"]["gain"]
     assert [file.path for file in client.list_artifacts(found["run_id"])] == ["comparison.html"]
 
