@@ -87,12 +87,13 @@ def grids(document: Json) -> list[Grid]:
     ]
     ways = [[name, *_figures(way)] for name, way in document["ways"].items()]
     curve = [[f"{p['examples']:,}", _interval(p, "gain")] for p in document["learning_curve"]]
-    if phrasings := document["phrasings"]:
-        curve.append(["many phrasings against one, in new ones", _interval(phrasings, "gain")])
+    phrasings = document["phrasings"]
+    many = [["many instead of one", _interval(phrasings, "gain")]] if phrasings else []
     claims = [[c["claim"], c["verdict"], c["evidence"]] for c in document["claims"]]
     found = [
         Grid("The ways, on the same rows and steps", columns, ways),
         Grid("Full fine-tuning by training examples", ["examples", "gain (95% interval)"], curve),
+        Grid("In phrasings new to the model", ["trained on", "gain (95% interval)"], many),
         Grid("Left out", ["way", "why"], [[*item] for item in document["left_out"].items()]),
         Grid(CLAIMS, ["claim", "verdict", "evidence"], claims),
     ]
