@@ -166,8 +166,9 @@ def toy_facts(folder: Path, text: str = "", **changes: Any) -> Facts:
         "base_model": {"hub": None, "path": f"base {text}"},
     }
     champion = ChampionEvidence(
-        f"2{text}", "rougeL", Interval(0.02, -0.01, 0.05), own=Interval(0.32, 0.31, 0.33)
-    )
+        f"2{text}", "rougeL", Interval(0.02, -0.01, 0.05), own=Interval(0.32, 0.31, 0.33),
+        probes={f"entities{text}": Interval(-0.11, -0.15, -0.07)},
+    )  # fmt: skip
     folders = write_folders(folder, text)
     told = {**result(text), **changes}
     facts = read_facts(

@@ -62,6 +62,7 @@ def render(facts: Facts) -> str:
     gains = rows.gains(facts.metrics, facts.champion)
     task_gains = rows.task_gains(facts.metrics)
     probes = rows.probe_changes(facts.forgetting)
+    champion_probes = rows.champion_changes(facts.champion)
     budget = facts.forgetting["max_drop"]
     base = facts.recipe["base_model"]
     return environment.get_template(PAGE).render(
@@ -79,6 +80,8 @@ def render(facts: Facts) -> str:
         task_edges=rows.edges(task_gains),
         probes=probes,
         probe_edges=rows.edges((change for change, _ in probes), -budget),
+        champion_probes=champion_probes,
+        champion_edges=rows.edges(champion_probes, -budget),
         loss_chart=line_chart(facts.losses, "Loss over training steps"),
         accuracy_chart=line_chart(facts.accuracies, "Accuracy over training steps"),
         frontier=frontier_svg(facts.candidates, budget),

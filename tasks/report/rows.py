@@ -150,6 +150,20 @@ def probe_changes(forgetting: Entry) -> list[tuple[Change, Entry]]:
     ]
 
 
+def champion_changes(champion: ChampionEvidence | None) -> list[Change]:
+    """How far the tuned model is ahead of the champion on each probe, the worst first.
+
+    Args:
+        champion: The comparison with the version in service, if there is one.
+    """
+    if champion is None:
+        return []
+    return [
+        Change(name, *_ends(change), _sided(change.low, change.high))
+        for name, change in sorted(champion.probes.items(), key=lambda item: item[1].value)
+    ]
+
+
 def edges(changes: Iterable[Change], *others: float) -> tuple[float, float]:
     """The range that holds all intervals, zero and other figures."""
     ends = [0.0, *others, *(end for change in changes for end in (change.low, change.high))]

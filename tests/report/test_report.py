@@ -88,17 +88,9 @@ def test_report_is_complete_and_escaped(facts: Facts) -> None:
     assert "http:" not in html and "https:" not in html
     assert "{{ 7 * 7 }}" in elements.text  # shown as it is, not evaluated
     assert elements.text.count(EVIL) > 100
-    assert elements.seen.count("svg") == sum(
-        [
-            5 + 2 * (5 + 4),
-            3,
-            2,
-            2,
-            2,
-            1,
-            2,
-        ]  # test, gains, tasks, curves, probes, frontier, phrasings
-    )
+    test, gains, tasks, curves, probes, frontier, phrasings = 5 + 2 * (5 + 4), 3, 2, 2, 3, 1, 2
+    plots = test + gains + tasks + curves + probes + frontier + phrasings
+    assert elements.seen.count("svg") == plots
     titles = re.findall(r'<h2 id="(\w+)-title">', html)
     assert titles == list(SECTIONS) and titles[0] == "verdict"
 
@@ -133,6 +125,7 @@ def test_the_policy_names_the_script_and_the_style(facts: Facts) -> None:
         ("training", "chat 1,234 567 25.0% 0.459"),
         ("forgetting", "-0.210 (-0.250 to -0.170) forgotten"),
         ("forgetting", "uncertain; about 310 rows would tell"),
+        ("forgetting", "-0.110 (-0.150 to -0.070) worse"),
         ("forgetting", "Right before and wrong after: 9 (22.5%)."),
         ("forgetting", f"before before {EVIL} after after {EVIL}"),
         ("forgetting", "inverse_perplexity knows no right and wrong answers."),
