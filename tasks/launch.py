@@ -68,7 +68,7 @@ def launch(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_environment(processes.processes_per_node),
+            env=environment(processes.processes_per_node),
             preexec_fn=partial(end_with_parent, signal.SIGTERM),  # torchrun passes it on
         )
         try:
@@ -103,8 +103,8 @@ def _last_words(log: Path) -> str:
     return "\n".join(own.splitlines()[:-1][-TAIL_LINES:])
 
 
-def _environment(num_processes: int) -> dict[str, str]:
-    """The variables of each of some children on this machine."""
+def environment(num_processes: int) -> dict[str, str]:
+    """The variables of each of some children on this machine, which share its cores."""
     defaults = {
         # torchrun would otherwise leave it one thread.
         "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // num_processes)),

@@ -1,0 +1,173 @@
+"""The memory that training takes, forecast and measured.
+
+    python benchmarks/memory.py
+
+For each configuration, a model of random weights is trained for a few steps by the process that
+`retune run` starts, and the peak that it reports (of the GPU where there is one, else resident) is
+put beside what `retune plan` forecasts from the config alone. Results go to
+benchmarks/results/memory.json and memory.md.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import transformers as tf
+
+from tasks.config import Train
+from tasks.launch import launch
+from tasks.stage import read_json, write_json
+from tasks.training.cost import has_gpu
+from tasks.training.forecast import Forecast, forecast
+from tasks.training.model import load_tokenizer
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+POCKET = ROOT / "models" / "pocket-flan"
+WORDS = ("Tom", "asks", "whether", "the", "order", "arrives", "today")
+SEED = 7
+WIDTH = {False: 512, True: 2048}
+"""On a CPU, and on a GPU."""
+
+CONFIGURATIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("t5", {}),
+    ("t5", {"method": "lora"}),
+    ("t5", {"optimizer": "adafactor"}),
+    ("t5", {"gradient_checkpointing": True}),
+    ("t5", {"batch_tokens": 1024}),
+    ("t5-tied", {"precision": "fp32", "micro_batch_tokens": 1024}),
+    ("llama", {}),
+    ("llama", {"method": "lora", "gradient_checkpointing": True}),
+    ("llama", {"optimizer": "adafactor", "gradient_checkpointing": True}),
+    ("llama-tied", {"micro_batch_tokens": 4096}),
+)
+
+
+def write_model(name: str, width: int, folder: Path) -> Path:
+    """A model of random weights; those of a `-tied` one share input and output embeddings."""
+    tokenizer = load_tokenizer(POCKET)
+    kind, _, tied = name.partition("-")
+    ends: Any = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1}
+    ends["tie_word_embeddings"] = bool(tied)
+    torch.manual_seed(SEED)
+    model: Any
+    if kind == "t5":
+        sizes: Any = {"d_model": width, "d_kv": 64, "d_ff": 2 * width, "num_layers": 3}
+        sizes |= {"num_heads": width // 64, "feed_forward_proj": "gated-gelu"}
+        model = tf.T5ForConditionalGeneration(
+            tf.T5Config(**ends, **sizes, decoder_start_token_id=0)
+        )
+    else:
+        sizes = {"hidden_size": width, "intermediate_size": 3 * width, "num_hidden_layers": 5}
+        sizes |= {"num_attention_heads": width // 64, "num_key_value_heads": width // 128}
+        model = tf.LlamaForCausalLM(tf.LlamaConfig(**ends, **sizes, bos_token_id=None))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_pairs(path: Path, num_rows: int, longest: int) -> Path:
+    """Pairs of random lengths, the longest prompt of about `longest` words."""
+    random = np.random.default_rng(SEED)
+    rows = [
+        {
+            "id": f"{number:016x}",
+            "task": "words",
+            "prompt": _words(int(length)),
+            "completion": _words(int(length) // 4),
+        }
+        for number, length in enumerate(random.integers(longest // 4, longest, num_rows))
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def _words(count: int) -> str:
+    return " ".join(WORDS[number % len(WORDS)] for number in range(count))
+
+
+def measured(model: Path, train: Train, longest: int, folder: Path) -> tuple[int, tuple[int, int]]:
+    """Peak of a training process in bytes, and the lengths of its longest example in tokens."""
+    for part in ("output", "scratch"):
+        (folder / part).mkdir(parents=True)
+    num_rows = max(4, 3 * train.batch_tokens // longest)
+    pairs = write_pairs(folder / "train.parquet", num_rows, longest)
+    job = {
+        "base": str(model), "base_name": "random", "base_revision": None, "from_scratch": False,
+        "allow_pickle": False, "train_file": str(pairs),
+        "validation_file": str(write_pairs(folder / "validation.parquet", 4, longest)),
+        "train": train.model_dump(mode="json"), "mixture": {}, "output": str(folder / "output"),
+        "scratch": str(folder / "scratch"), "tokens": str(folder / "tokens"),
+        "events": str(folder / "events"),
+    }  # fmt: skip
+    write_json(folder / "job.json", job)
+    launch("tasks.training", folder / "job.json", folder / "events", lambda event: None)
+    lengths = [
+        np.fromfile(next(folder.rglob(f"{part}_lengths.bin")), "<i4").max()
+        for part in ("prompt", "completion")
+    ]
+    peak = read_json(folder / "output" / "speed.json")["peak_memory_bytes"]
+    return int(peak), (int(lengths[0]), int(lengths[1]))
+
+
+def compared(name: str, options: Mapping[str, Any], width: int, longest: int) -> dict[str, Any]:
+    """One configuration, forecast and measured."""
+    train = Train.model_validate({"epochs": 1} | dict(options))
+    with tempfile.TemporaryDirectory() as folder:
+        model = write_model(name, width, Path(folder, "model"))
+        peak, lengths = measured(model, train, longest, Path(folder, "run"))
+        found = forecast(model, train, lengths)
+    if not isinstance(found, Forecast):
+        raise SystemExit(f"{name} {options}: {found}")
+    return {
+        "model": name,
+        "train": dict(options),
+        "parameters": found.footprint.parameters,
+        "forecast_bytes": found.memory_bytes,
+        "measured_bytes": peak,
+        "error": round(found.memory_bytes / peak - 1, 4),
+        "libraries_bytes": found.libraries,
+        "footprint": found.footprint.model_dump(),
+    }
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """The results as a Markdown table."""
+    lines = ["| model | parameters | train | forecast | measured | error |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |"]
+    for row in results:
+        train = ", ".join(f"{key}: {value}" for key, value in row["train"].items())
+        sizes = (f"{row[key] / 2**20:,.0f} MiB" for key in ("forecast_bytes", "measured_bytes"))
+        lines.append(
+            f"| {row['model']} | {row['parameters'] / 1e6:.1f} M | {train or 'defaults'} | "
+            f"{' | '.join(sizes)} | {row['error']:+.1%} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Memory of training, forecast and measured.")
+    parser.add_argument("--width", type=int, default=WIDTH[has_gpu()], help="of the models")
+    parser.add_argument("--longest", type=int, default=200, help="words of the longest prompt")
+    told = parser.parse_args()
+    results = []
+    for name, options in CONFIGURATIONS:
+        results.append(compared(name, options, told.width, told.longest))
+        print(table(results[-1:]).splitlines()[-1], flush=True)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    document = {"device": device, "torch": torch.__version__, "results": results}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "memory.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    (RESULTS / "memory.md").write_text(table(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""The memory that training takes, by a rehearsal without content: `python -m ... JOB.json`.
+
+    {"parameters": 35144192, "trainable_parameters": 35144192, "weights": 140576768,
+     "gradients": 140576768, "optimizer": 281153536, "activations": 660000000,
+     "libraries": 470000000}
+
+Forward and backward pass of one micro-batch are run on tensors that have a shape and no content
+(`torch._subclasses.FakeTensorMode`), and what the real ones would hold at each moment is added up.
+So every architecture, adapter and form of attention is counted by the code that trains.
+"""
+
+import sys
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+from tasks.config import Train
+from tasks.training.adapters import num_parameters, with_adapters
+from tasks.training.forecast import (
+    CHANGES,
+    Change,
+    Footprint,
+    Forecast,
+    ForecastJob,
+    Shape,
+    alternatives,
+    shape_of,
+)
+from tasks.training.model import TRUSTED
+from tasks.training.optimizer import make_optimizer
+from tasks.training.precision import autocast, pick_device, uses_bf16
+
+FP32_BYTES = 4
+
+
+class LiveMemory(TorchDispatchMode):
+    """Counts the bytes of all tensors that are alive, and the most there ever were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Do the operation and count what it made."""
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self._count(leaf.untyped_storage())
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._known:  # views share one
+            self._known.add(key)
+            weakref.finalize(storage, self._forget, key, size)
+            self.live += size
+            self.peak = max(self.peak, self.live)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.live -= size
+
+
+def footprint(folder: Path, train: Train, shape: Shape, device: torch.device) -> Footprint:
+    """What training holds at its peak, without the libraries themselves.
+
+    Args:
+        folder: The model's; only its config is read.
+        train: The recipe's section.
+        shape: The largest micro-batch.
+        device: Where it is to train.
+    """
+    found = states(folder, train)
+    return found.model_copy(update={"activations": _activations(folder, train, shape, device)})
+
+
+def states(folder: Path, train: Train) -> Footprint:
+    """The same without activations, which is known at once."""
+    model = _without_content(folder, train)
+    held = {id(t): t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers())}
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    count, total = num_parameters(model)
+    shards = train.launch.num_processes if train.launch.accelerate == "fsdp" else 1
+    return Footprint(
+        parameters=total,
+        trainable_parameters=count,
+        weights=sum(held.values()) // shards,
+        gradients=FP32_BYTES * count // shards,
+        optimizer=sum(_moments(weight.shape, train) for weight in trained) // shards,
+        activations=0,
+    )
+
+
+def _activations(folder: Path, train: Train, shape: Shape, device: torch.device) -> int:
+    """Most bytes that a forward and backward pass needs besides weights and gradients."""
+    model = _without_content(folder, train)
+    memory = LiveMemory()
+    with FakeTensorMode(allow_non_fake_inputs=True), memory:
+        model.to_empty(device=device)
+        model.tie_weights()
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        if shape.accumulates:
+            for weight in trained:
+                weight.grad = torch.zeros_like(weight)
+        held = memory.live
+        _pass(model, train, shape, device)
+    gradients = 0 if shape.accumulates else FP32_BYTES * sum(map(torch.numel, trained))
+    return max(0, memory.peak - held - gradients)  # gradients come while activations go
+
+
+def _without_content(folder: Path, train: Train) -> Any:
+    with torch.device("meta"):
+        return with_adapters(_empty_model(folder), train)
+
+
+def _empty_model(folder: Path) -> Any:
+    config = AutoConfig.from_pretrained(folder, **TRUSTED)
+    auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    return auto.from_config(config, dtype=torch.float32, trust_remote_code=False)
+
+
+def _pass(model: Any, train: Train, shape: Shape, device: torch.device) -> None:
+    """Forward and backward pass, as in `loop.Trainer`, but for what depends on content."""
+    if train.gradient_checkpointing:
+        model.activation_checkpointing_enable()
+    model.train()
+    supervised = torch.zeros(shape.rows * shape.completion, dtype=torch.long, device=device)
+    inputs = _inputs(bool(model.config.is_encoder_decoder), shape, device)
+    with autocast(uses_bf16(train.precision, device), device):
+        logits = model(**inputs, use_cache=False).logits
+    picked = logits.flatten(0, 1)[supervised].float()
+    del logits
+    cross_entropy(picked, supervised, reduction="sum").backward()
+
+
+def _inputs(
+    is_encoder_decoder: bool, shape: Shape, device: torch.device
+) -> dict[str, torch.Tensor]:
+    def ids(length: int) -> torch.Tensor:
+        return torch.zeros(shape.rows, length, dtype=torch.long, device=device)
+
+    prompt, completion = shape.prompt, shape.completion
+    if is_encoder_decoder:
+        return {
+            "input_ids": ids(prompt),
+            "attention_mask": ids(prompt),
+            "decoder_input_ids": ids(completion),
+        }
+    return {"input_ids": ids(prompt + completion), "attention_mask": ids(prompt + completion)}
+
+
+def _moments(shape: torch.Size, train: Train) -> int:
+    """Bytes that the optimizer keeps of a weight."""
+    if train.optimizer == "adamw":
+        return 2 * FP32_BYTES * shape.numel()
+    if len(shape) < 2:
+        return FP32_BYTES * shape.numel()
+    return FP32_BYTES * (shape.numel() // shape[-1] + shape.numel() // shape[-2])
+
+
+def libraries_bytes() -> int:
+    """What this process holds once torch has trained something small; 0 where a GPU trains."""
+    if torch.cuda.is_available():
+        return 0
+    toy = torch.nn.Linear(64, 64)
+    optimizer = make_optimizer(toy, Train())
+    with autocast(uses_bf16("auto", torch.device("cpu")), torch.device("cpu")):
+        toy(torch.zeros(8, 64)).float().sum().backward()
+    optimizer.step()
+    return int(psutil.Process().memory_info().rss)
+
+
+def forecast(job: ForecastJob) -> Forecast:
+    """What a training takes, and where that is too much: what would make it fit."""
+    device = pick_device()
+    on_gpu = device.type == "cuda"
+    available = torch.cuda.mem_get_info()[0] if on_gpu else job.available
+    assert available is not None
+    libraries = libraries_bytes()
+
+    def shape(train: Train) -> Shape:
+        return shape_of(train, job.prompt, job.completion, on_gpu)
+
+    own = footprint(job.folder, job.train, shape(job.train), device)
+    changes: list[Change] = []
+    if own.total + libraries > available:
+        for change, train in alternatives(job.train, on_gpu):
+            is_enough = any(known.set.keys() <= change.keys() for known in changes)
+            if len(changes) == CHANGES or is_enough or not change:
+                continue
+            if states(job.folder, train).total + libraries > available:
+                continue
+            found = footprint(job.folder, train, shape(train), device).total + libraries
+            if found <= available:
+                changes.append(Change(set=change, memory_bytes=found))
+    return Forecast(footprint=own, libraries=libraries, available=available, changes=tuple(changes))
+
+
+def main(job_file: str) -> int:
+    """Print the forecast as JSON."""
+    job = ForecastJob.model_validate_json(Path(job_file).read_text(encoding="utf-8"))
+    print(forecast(job).model_dump_json())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,243 @@
+"""Whether training fits into memory, known before it starts; imports no torch.
+
+    {"footprint": {"weights": 140576768, ...}, "libraries": 470000000, "available": 900000000,
+     "changes": [{"set": {"gradient_checkpointing": true}, "memory_bytes": 860000000}, ...]}
+
+What does not fit is refused with the changes that would make it fit, those first that cost least.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasks.config import Train
+from tasks.errors import BadInput
+from tasks.launch import environment
+from tasks.room import available_memory_bytes
+from tasks.training.cost import has_gpu, micro_batch_tokens
+
+MIB = 2**20
+
+CHANGES = 3
+"""That are told of what does not fit."""
+
+
+class Footprint(BaseModel):
+    """What training holds at its peak besides the libraries.
+
+    Attributes:
+        parameters: Of the model, adapters included.
+        trainable_parameters: Those that are trained.
+        weights: Bytes of all weights.
+        gradients: Bytes of the gradients.
+        optimizer: Bytes of what the optimizer keeps of each weight.
+        activations: Bytes of all else: activations, logits and what operations need for a moment.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    parameters: int
+    trainable_parameters: int
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """All of it, in bytes."""
+        return self.weights + self.gradients + self.optimizer + self.activations
+
+
+class Change(BaseModel):
+    """A change of the recipe that would make training fit.
+
+    Attributes:
+        set: Keys below `train` and their values.
+        memory_bytes: What training would then take.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    set: dict[str, Any]
+    memory_bytes: int
+
+    def __str__(self) -> str:
+        options = " ".join(f"--set train.{key}={_yaml(value)}" for key, value in self.set.items())
+        return f"{options} (about {self.memory_bytes / MIB:,.0f} MiB)"
+
+
+class Forecast(BaseModel):
+    """What training takes, and what there is.
+
+    Attributes:
+        footprint: What training holds at its peak.
+        libraries: Bytes that Python and the libraries take; 0 on a GPU.
+        available: Bytes that training may take.
+        changes: Where it does not fit: up to three changes with which it would.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    footprint: Footprint
+    libraries: int
+    available: int
+    changes: tuple[Change, ...]
+
+    @property
+    def memory_bytes(self) -> int:
+        """Peak of each training process."""
+        return self.footprint.total + self.libraries
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is room for it."""
+        return self.memory_bytes <= self.available
+
+
+class ForecastJob(BaseModel):
+    """What the process that forecasts is told.
+
+    Attributes:
+        folder: The base model's; only its config is read.
+        train: The recipe's section.
+        prompt: Tokens of the longest example's prompt.
+        completion: Tokens of its completion.
+        available: Bytes that training may take; None where only a GPU's driver knows.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Path
+    train: Train
+    prompt: int
+    completion: int
+    available: int | None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A micro-batch.
+
+    Attributes:
+        rows: Examples.
+        prompt: Tokens of each prompt.
+        completion: Tokens of each completion.
+        accumulates: Whether a step has several of them, so that gradients are there before.
+    """
+
+    rows: int
+    prompt: int
+    completion: int
+    accumulates: bool
+
+
+def forecast(folder: Path, train: Train, longest: tuple[int, int] | None) -> Forecast | str:
+    """What training takes on this machine, found out in a process of its own within seconds.
+
+    Args:
+        folder: The base model's.
+        train: The recipe's section.
+        longest: Tokens of prompt and completion of the longest example; None where they are not
+            known, and the limits count.
+
+    Returns:
+        The forecast, or why there is none.
+    """
+    if train.method == "qlora":
+        return "not known: weights in 4 bits are not forecast"
+    prompt, completion = longest or (train.max_prompt_tokens, train.max_completion_tokens)
+    available = None if has_gpu() else available_memory_bytes() // train.launch.processes_per_node
+    job = ForecastJob(
+        folder=folder.absolute(), train=train, prompt=prompt, completion=completion,
+        available=available,
+    )  # fmt: skip
+    return _found(job.model_dump_json())
+
+
+@lru_cache(maxsize=8)
+def _found(job: str) -> Forecast | str:
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        file.write(job)
+        file.flush()
+        command = [sys.executable, "-m", "tasks.training.footprint", file.name]
+        done = subprocess.run(
+            command, env=environment(1), capture_output=True, text=True, check=False
+        )
+    if done.returncode != 0:
+        return f"not known: {(done.stderr.strip().splitlines() or ['it failed'])[-1]}"
+    return Forecast.model_validate_json(done.stdout.splitlines()[-1])
+
+
+def check_fits(folder: Path, train: Train, longest: tuple[int, int] | None) -> None:
+    """See that training fits, before anything of it is loaded.
+
+    Raises:
+        BadInput: It does not; says with which changes it would.
+    """
+    found = forecast(folder, train, longest)
+    if isinstance(found, Forecast) and not found.fits:
+        raise BadInput(
+            "train", f"at most the {found.available / MIB:,.0f} MiB of memory that are there",
+            told(found), mend(found),
+        )  # fmt: skip
+
+
+def told(found: Forecast) -> str:
+    """The parts of the memory, in words."""
+    parts = found.footprint
+    figures = {
+        "weights": parts.weights,
+        "gradients": parts.gradients,
+        "optimizer states": parts.optimizer,
+        "activations": parts.activations,
+        "libraries": found.libraries,
+    }
+    whole = ", ".join(f"{name} {size / MIB:,.0f}" for name, size in figures.items() if size)
+    return f"about {found.memory_bytes / MIB:,.0f} MiB: {whole}"
+
+
+def mend(found: Forecast) -> str:
+    """What to change where it does not fit, in words."""
+    if not found.changes:
+        return "take a smaller base model, or a machine with more memory"
+    return "it would fit with " + ", or ".join(map(str, found.changes))
+
+
+def shape_of(train: Train, prompt: int, completion: int, on_gpu: bool) -> Shape:
+    """The largest micro-batch, where the longest example has these lengths, in tokens."""
+    budget = micro_batch_tokens(train, on_gpu)
+    rows = max(1, budget // (prompt + completion))
+    return Shape(rows, prompt, completion, budget < train.batch_tokens)
+
+
+def alternatives(train: Train, on_gpu: bool) -> Iterator[tuple[dict[str, Any], Train]]:
+    """Changes of the recipe that save memory, and what it then is; those first that cost least.
+
+    More time for the same result, then another optimizer, then adapters instead of all weights.
+    """
+    micro = micro_batch_tokens(train, on_gpu)
+    methods = ({}, {"optimizer": "adafactor"}, {"method": "lora", "optimizer": "adamw"})
+    recomputed: tuple[dict[str, Any], ...] = ({}, {"gradient_checkpointing": True})
+    sizes = ({}, *({"micro_batch_tokens": max(1, micro // part)} for part in (2, 4, 8)))
+    now = train.model_dump(mode="json")
+    for parts in product(methods, recomputed, sizes):
+        wanted = {key: value for part in parts for key, value in part.items()}
+        change = {key: value for key, value in wanted.items() if now[key] != value}
+        try:
+            yield change, Train.model_validate_json(json.dumps(now | change))
+        except ValidationError:  # settings that exclude each other
+            continue
+
+
+def _yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
