@@ -67,6 +67,7 @@ bench: install  ## measure what is claimed about speed and memory
 	$(BIN)/python benchmarks/generation.py --rows 100 --rounds 3
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/training.py --rows 400
+	$(BIN)/python benchmarks/memory.py
 
 schema: install  ## write the recipe's JSON Schema and docs/recipes.md from the field docs
 	$(BIN)/python -m tasks.config.document

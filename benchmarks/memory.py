@@ -35,23 +35,27 @@ WORDS = ("Tom", "asks", "whether", "the", "order", "arrives", "today")
 SEED = 7
 WIDTH = {False: 512, True: 2048}
 """On a CPU, and on a GPU."""
+NUM_LAYERS = 4
 
 CONFIGURATIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("t5", {}),
     ("t5", {"method": "lora"}),
-    ("t5", {"optimizer": "adafactor"}),
+    ("t5", {"optimizer": "adafactor", "batch_tokens": 512}),
     ("t5", {"gradient_checkpointing": True}),
-    ("t5", {"batch_tokens": 1024}),
-    ("t5-tied", {"precision": "fp32", "micro_batch_tokens": 1024}),
-    ("llama", {}),
+    ("t5-tied", {"precision": "fp32", "micro_batch_tokens": 256}),
+    ("llama", {"micro_batch_tokens": 1024}),
     ("llama", {"method": "lora", "gradient_checkpointing": True}),
     ("llama", {"optimizer": "adafactor", "gradient_checkpointing": True}),
-    ("llama-tied", {"micro_batch_tokens": 4096}),
+    ("llama-tied", {"batch_tokens": 512}),
 )
+DEFAULTS: Mapping[str, Any] = {
+    "epochs": 1, "batch_tokens": 2048, "micro_batch_tokens": 1024, "precision": "bf16"
+}  # fmt: skip
+"""What a configuration does not say otherwise."""
 
 
-def write_model(name: str, width: int, folder: Path) -> Path:
-    """A model of random weights; those of a `-tied` one share input and output embeddings."""
+def write_model(name: str, width: int, num_layers: int, folder: Path) -> Path:
+    """A model of random weights; a `-tied` one shares its input and output embeddings."""
     tokenizer = load_tokenizer(POCKET)
     kind, _, tied = name.partition("-")
     ends: Any = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1}
@@ -59,13 +63,17 @@ def write_model(name: str, width: int, folder: Path) -> Path:
     torch.manual_seed(SEED)
     model: Any
     if kind == "t5":
-        sizes: Any = {"d_model": width, "d_kv": 64, "d_ff": 2 * width, "num_layers": 3}
+        sizes: Any = {"d_model": width, "d_kv": 64, "d_ff": 2 * width, "num_layers": num_layers}
         sizes |= {"num_heads": width // 64, "feed_forward_proj": "gated-gelu"}
         model = tf.T5ForConditionalGeneration(
             tf.T5Config(**ends, **sizes, decoder_start_token_id=0)
         )
     else:
-        sizes = {"hidden_size": width, "intermediate_size": 3 * width, "num_hidden_layers": 5}
+        sizes = {
+            "hidden_size": width,
+            "intermediate_size": 3 * width,
+            "num_hidden_layers": num_layers,
+        }
         sizes |= {"num_attention_heads": width // 64, "num_key_value_heads": width // 128}
         model = tf.LlamaForCausalLM(tf.LlamaConfig(**ends, **sizes, bos_token_id=None))
     model.save_pretrained(folder)
@@ -93,12 +101,11 @@ def _words(count: int) -> str:
     return " ".join(WORDS[number % len(WORDS)] for number in range(count))
 
 
-def measured(model: Path, train: Train, longest: int, folder: Path) -> tuple[int, tuple[int, int]]:
-    """Peak of a training process in bytes, and the lengths of its longest example in tokens."""
+def write_job(model: Path, train: Train, longest: int, folder: Path) -> Path:
+    """A training job of a few steps; returns its file."""
     for part in ("output", "scratch"):
         (folder / part).mkdir(parents=True)
-    num_rows = max(4, 3 * train.batch_tokens // longest)
-    pairs = write_pairs(folder / "train.parquet", num_rows, longest)
+    pairs = write_pairs(folder / "train.parquet", 2 * train.batch_tokens // longest, longest)
     job = {
         "base": str(model), "base_name": "random", "base_revision": None, "from_scratch": False,
         "allow_pickle": False, "train_file": str(pairs),
@@ -108,21 +115,30 @@ def measured(model: Path, train: Train, longest: int, folder: Path) -> tuple[int
         "events": str(folder / "events"),
     }  # fmt: skip
     write_json(folder / "job.json", job)
-    launch("tasks.training", folder / "job.json", folder / "events", lambda event: None)
-    lengths = [
-        np.fromfile(next(folder.rglob(f"{part}_lengths.bin")), "<i4").max()
+    return folder / "job.json"
+
+
+def measured(folder: Path) -> tuple[int, tuple[int, int]]:
+    """Peak of the training in a folder, in bytes, and tokens of its longest example."""
+    lengths = (
+        np.fromfile(path, "<i4")
         for part in ("prompt", "completion")
-    ]
+        for path in [max(folder.rglob(f"{part}_lengths.bin"), key=lambda path: path.stat().st_size)]
+    )
+    prompts, completions = lengths
+    longest = int((prompts + completions).argmax())
     peak = read_json(folder / "output" / "speed.json")["peak_memory_bytes"]
-    return int(peak), (int(lengths[0]), int(lengths[1]))
+    return int(peak), (int(prompts[longest]), int(completions[longest]))
 
 
 def compared(name: str, options: Mapping[str, Any], width: int, longest: int) -> dict[str, Any]:
     """One configuration, forecast and measured."""
-    train = Train.model_validate({"epochs": 1} | dict(options))
+    train = Train.model_validate(dict(DEFAULTS) | dict(options))
     with tempfile.TemporaryDirectory() as folder:
-        model = write_model(name, width, Path(folder, "model"))
-        peak, lengths = measured(model, train, longest, Path(folder, "run"))
+        model = write_model(name, width, NUM_LAYERS, Path(folder, "model"))
+        job = write_job(model, train, longest, Path(folder, "run"))
+        launch("tasks.training", job, job.parent / "events", lambda event: None)
+        peak, lengths = measured(job.parent)
         found = forecast(model, train, lengths)
     if not isinstance(found, Forecast):
         raise SystemExit(f"{name} {options}: {found}")

@@ -81,16 +81,23 @@ def run(
 
 @app.command()
 @reporting()
-def plan(recipe: RecipeFile, overrides: Overrides = None, as_json: Json = False) -> None:
+def plan(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Train for a few steps to tell the time.")
+    ] = False,
+) -> None:
     """Tell what `run` would do: which stages and why, how much data, memory and time.
 
-    `retune plan configs/recipes/support_chat.yaml`
+    `retune plan configs/recipes/support_chat.yaml --measure`
     """
     from tasks.config import load_recipe
     from tasks.plan import as_json as plan_as_json
     from tasks.plan import plan as make_plan
 
-    planned = make_plan(load_recipe(recipe, overrides or []))
+    planned = make_plan(load_recipe(recipe, overrides or []), measure)
     if as_json:
         print_json(plan_as_json(planned))
     else:

@@ -45,31 +45,48 @@ def plan_tables(plan: Plan) -> list[Table]:
 
 
 def _figures(plan: Plan) -> Table:
-    known, memory, seconds = plan.estimated_from, plan.training_memory_bytes, plan.training_seconds
+    known, seconds = plan.estimated_from, plan.training_seconds
     figures = Table("", Column("", justify="right"), "where it comes from")
     for task, rows in plan.rows.items():
         figures.add_row(f"rows of {task}", _count(rows), known["rows"])
     for side, rows in plan.splits.items():
         figures.add_row(f"{side} examples", _count(rows), known["rows"])
-    if plan.too_long_share:
-        share = f"{plan.too_long_share:.1%}"
-        figures.add_row("over a length limit", share, known["tokens_per_epoch"])
+    for name, share in _over_limits(plan).items():
+        figures.add_row(name, f"{share:.1%}", known["tokens_per_epoch"])
     figures.add_row("tokens per epoch", _count(plan.tokens_per_epoch), known["tokens_per_epoch"])
+    stop = {True: "the stop token is learnt", False: "the stop token is NOT learnt", None: ""}
+    supervised = _count(plan.supervised_tokens_per_epoch)
+    figures.add_row("of which carry loss", supervised, stop[plan.stop_token_trained])
     figures.add_row("tokens in all", _count(plan.tokens), known["tokens"])
     figures.add_row("optimizer steps", _count(plan.steps), known["tokens"])
-    figures.add_row("parameters", _count(plan.parameters), "the base model's files")
-    size = UNKNOWN if memory is None else f"about {_size(memory)}"
-    figures.add_row("memory for training", size, known["training_memory_bytes"])
-    available = plan.available_memory_bytes
-    if available is not None:
-        fits = "" if memory is None else "it fits" if memory <= available else "it does NOT fit"
-        figures.add_row("memory available", _size(available), fits)
+    figures.add_row("parameters", _count(plan.parameters), "the base model")
+    if plan.trainable_parameters != plan.parameters:
+        figures.add_row("trained parameters", _count(plan.trainable_parameters), "its method")
     duration = UNKNOWN if seconds is None else f"about {_duration(seconds)}"
     figures.add_row("time for training", duration, known["training_seconds"])
     if plan.further_trainings:
         why = f"where the budget is broken: {', '.join(plan.further_trainings)}"
         figures.add_row("further trainings", f"up to {len(plan.further_trainings)}", why)
+    _add_memory(figures, plan)
     return figures
+
+
+def _over_limits(plan: Plan) -> dict[str, float]:
+    """Shares of the examples over a length limit, where there are any."""
+    cut, over = plan.truncated_share or 0.0, plan.too_long_share or 0.0
+    return {name: share for name, share in (("cut", cut), ("left out", over - cut)) if share > 0}
+
+
+def _add_memory(figures: Table, plan: Plan) -> None:
+    memory, available = plan.training_memory_bytes, plan.available_memory_bytes
+    size = UNKNOWN if memory is None else f"about {_size(memory)}"
+    figures.add_row("memory for training", size, plan.estimated_from["training_memory_bytes"])
+    if available is None or plan.fits is None:
+        return
+    verdict = "it fits" if plan.fits else "it does NOT fit, and `retune run` refuses to train"
+    figures.add_row("memory available", _size(available), verdict)
+    for change in plan.changes:
+        figures.add_row("it would fit with", f"about {_size(change.memory_bytes)}", change.options)
 
 
 def model_document(version: Version) -> dict[str, Any]:

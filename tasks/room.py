@@ -18,7 +18,7 @@ def available_memory_bytes(root: Path = ROOT) -> int:
     Args:
         root: Where `proc` and `sys` are.
     """
-    limits = [psutil.virtual_memory().available, *_left_in_groups(root)]
+    limits: list[int] = [psutil.virtual_memory().available, *_left_in_groups(root)]
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     if most != resource.RLIM_INFINITY:
         used = psutil.Process().memory_info()

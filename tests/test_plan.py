@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -15,18 +16,20 @@ import pytest
 import tasks.plan
 import tasks.training.cost
 from flows.tables import plan_tables
-from tasks.config import Recipe, load_recipe
+from tasks.config import Recipe, Train, load_recipe
 from tasks.data.light_tokenizer import token_counts
 from tasks.data.mixing import draws_per_epoch
-from tasks.errors import BadData
+from tasks.errors import BadData, BadInput
 from tasks.home import workspace_of
 from tasks.pipeline import PIPELINE
 from tasks.plan import as_json, plan
 from tasks.stage import Artifact, Inputs, digest_of_folder, write_json
 from tasks.training.cost import flops_per_second
+from tasks.training.forecast import Change, Forecast, forecast
 from tests.toy import ECHO
 
 ROOT = Path(__file__).parents[1]
+KNOWN: dict[Any, Forecast | str] = {}
 RECIPE = """\
 name: toy
 base_model: {path: BASE}
@@ -75,6 +78,19 @@ def recipe_file(
 @pytest.fixture
 def recipe(recipe_file: Path) -> Recipe:
     return load_recipe(recipe_file)
+
+
+@pytest.fixture(autouse=True)
+def one_forecast_of_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forecast takes seconds, and many tests ask for the same one."""
+    monkeypatch.setattr(tasks.plan, "forecast", _forecast)
+
+
+def _forecast(folder: Path, train: Train, longest: tuple[int, int] | None) -> Forecast | str:
+    key = (str(folder), longest)  # no test here changes what else it depends on
+    if key not in KNOWN:
+        KNOWN[key] = forecast(folder, train, longest)
+    return KNOWN[key]
 
 
 only_t5 = pytest.mark.parametrize("recipe_file", ["t5"], indirect=True)
@@ -255,7 +271,6 @@ def test_on_a_gpu_only_a_measured_speed_counts(
     monkeypatch.setattr(tasks.plan, "has_gpu", lambda: True)
     planned = plan(recipe)
     assert planned.training_seconds is None
-    assert planned.available_memory_bytes is None
     assert "GPU" in planned.estimated_from["training_seconds"]
 
 
@@ -278,24 +293,69 @@ def test_a_reused_training_tells_what_it_took(
     assert planned.estimated_from["tokens"] == "measured by the training that is reused"
 
 
-@only_t5
-def test_weights_that_are_yet_to_be_made_have_no_figures(recipe: Recipe, tmp_path: Path) -> None:
-    folder = tmp_path / "anew"
+def from_scratch(recipe: Recipe, folder: Path, **changes: Any) -> Recipe:
+    """The same with weights that are yet to be made, from a config with changes."""
     folder.mkdir()
     for path in Path(str(recipe.base_model.path)).glob("*.json"):
         (folder / path.name).write_bytes(path.read_bytes())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    write_json(folder / "config.json", config | changes)
     base = recipe.base_model.model_copy(update={"path": str(folder), "from_scratch": True})
-    planned = plan(recipe.model_copy(update={"base_model": base}))
-    assert planned.parameters is None
-    assert planned.training_memory_bytes is None
-    assert planned.training_seconds is None
-    assert planned.tokens and planned.steps
+    return recipe.model_copy(update={"base_model": base})
+
+
+@only_t5
+def test_weights_that_are_yet_to_be_made_are_counted(recipe: Recipe, tmp_path: Path) -> None:
+    planned, made = plan(from_scratch(recipe, tmp_path / "anew")), plan(recipe)
+    assert planned.trainable_parameters == planned.parameters
+    for figure in ("parameters", "training_memory_bytes", "tokens", "steps"):
+        assert getattr(planned, figure) == pytest.approx(getattr(made, figure), rel=0.05), figure
+    assert planned.fits is True
+    assert sum(planned.memory.values()) == planned.training_memory_bytes
+
+
+@pytest.mark.parametrize("recipe_file", ["llama"], indirect=True)
+def test_what_can_not_fit_is_refused_before_it_trains(recipe: Recipe, tmp_path: Path) -> None:
+    huge = {"hidden_size": 65536, "intermediate_size": 65536, "head_dim": 32768}
+    recipe = from_scratch(recipe, tmp_path / "huge", **huge)
+    planned = plan(recipe)
+    assert planned.fits is False
+    assert planned.parameters and planned.parameters > 5e10
+    assert planned.memory["weights"] == pytest.approx(4 * planned.parameters, rel=1e-3)
+    made = run_data_stages(recipe)
+    stage = PIPELINE[3]
+    with pytest.raises(BadInput, match="weights .*, gradients .*, optimizer .*, activations") as no:
+        stage.run(stage.select(recipe), Inputs(workspace_of(recipe.name), made))
+    assert "take a smaller base model" in str(no.value)
+    assert not list(workspace_of(recipe.name).rglob("job.json"))
+
+
+@only_t5
+def test_the_time_can_be_measured(recipe: Recipe) -> None:
+    planned = plan(recipe, measure=True)
+    source = planned.estimated_from["training_seconds"]
+    found = re.match(r"measured now: ([\d,]+) tokens/s, the median of 6 optimizer steps", source)
+    assert found and planned.tokens and planned.training_seconds
+    rate = float(found[1].replace(",", ""))
+    assert planned.tokens / planned.training_seconds == pytest.approx(rate, rel=0.02)
+    assert not workspace_of(recipe.name).exists()
+
+
+@only_t5
+def test_what_carries_loss_is_counted(recipe: Recipe) -> None:
+    planned = plan(recipe)
+    assert planned.stop_token_trained is True
+    assert planned.truncated_share == 0.0  # they are left out
+    assert 0 < (planned.supervised_tokens_per_epoch or 0) < (planned.tokens_per_epoch or 0) / 2
+    cut = recipe.model_copy(
+        update={"train": recipe.train.model_copy(update={"too_long": "truncate"})}
+    )
+    assert plan(cut).truncated_share == planned.too_long_share
 
 
 def test_without_a_tokenizer_file_characters_count(tmp_path: Path) -> None:
-    counts, how = token_counts([{"prompt": "123456789", "completion": "1234"}], tmp_path)
-    assert counts == [(3, 1)]
-    assert how == "at 4 characters a token"
+    counts = token_counts([{"prompt": "123456789", "completion": "1234"}], tmp_path)
+    assert counts == ([(3, 1)], "at 4 characters a token", None)
 
 
 def test_a_tokenizer_without_an_end_counts_one(
@@ -305,8 +365,8 @@ def test_a_tokenizer_without_an_end_counts_one(
     (tmp_path / "tokenizer.json").write_bytes(source)
     (tmp_path / "config.json").write_text("{}")
     sample = [{"prompt": "red", "completion": "red"}]
-    known, _ = token_counts(sample, tiny_models["llama"])
-    counts, _ = token_counts(sample, tmp_path)
+    known, *_ = token_counts(sample, tiny_models["llama"])
+    counts, *_ = token_counts(sample, tmp_path)
     assert counts[0][1] == known[0][1]
 
 
@@ -324,15 +384,16 @@ def test_chat_templates_count(tiny_models: dict[str, Path], tmp_path: Path) -> N
     (tmp_path / "config.json").write_bytes((tiny_models["llama"] / "config.json").read_bytes())
     texts = ["Say the colour red again", "Say"]
     sample = [{"prompt": text, "completion": "red"} for text in texts]
-    counts, how = token_counts(sample, tmp_path)
+    counts, how, all_stop = token_counts(sample, tmp_path)
     prompts = encode_prompts(texts, tokenizer, is_encoder_decoder=False)
     completions = encode_completions(["red", "red"], tokenizer, is_encoder_decoder=False)
     assert counts == list(zip(map(len, prompts), map(len, completions), strict=True))
     assert counts[0][0] > len(tokenizer(texts[0])["input_ids"]) + 5
     assert how == "by the base model's tokenizer"
+    assert all_stop is True
 
     (tmp_path / "chat_template.jinja").write_text("{% generation %}{% endgeneration %}")
-    assert token_counts(sample, tmp_path)[1] == "at 4 characters a token"
+    assert token_counts(sample, tmp_path).how == "at 4 characters a token"
 
 
 def test_the_speed_of_matrix_products_is_plausible() -> None:
@@ -344,7 +405,11 @@ def test_the_speed_of_matrix_products_is_plausible() -> None:
 def test_the_tables_show_it_plainly(recipe: Recipe) -> None:
     from rich.console import Console
 
-    planned = replace(plan(recipe), available_memory_bytes=1000, training_memory_bytes=3 * 2**20)
+    change = Change(set={"gradient_checkpointing": True}, memory_bytes=2**20)
+    planned = replace(
+        plan(recipe), available_memory_bytes=2**21, training_memory_bytes=3 * 2**20, fits=False,
+        changes=[change],
+    )  # fmt: skip
     console = Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     for table in plan_tables(planned):
         console.print(table)
@@ -354,8 +419,9 @@ def test_the_tables_show_it_plainly(recipe: Recipe) -> None:
     assert "rows of short 150 counted now" in text
     assert f"train examples {planned.splits['train']} counted now" in text
     assert f"tokens in all {planned.tokens:,} estimate: 2 epochs" in text
-    assert "memory for training about 3 MiB estimate: 16 bytes a parameter" in text
-    assert "it does NOT fit" in text
+    assert "memory for training about 3 MiB forecast of the largest micro-batch: weights" in text
+    assert "memory available 2 MiB it does NOT fit" in text
+    assert "it would fit with about 1 MiB --set train.gradient_checkpointing=true" in text
     assert f"short {planned.mixture[1].rows} 50.0%" in text
 
 

@@ -1,20 +1,20 @@
 """Counts tokens without torch and transformers, for plans: from the tokenizer's own file.
 
 token_counts([{"prompt": "Summarize: ...", "completion": "Tom asks ..."}], folder)
--> [(212, 31)], "by the base model's tokenizer"
+-> TokenCounts([(212, 31)], "by the base model's tokenizer", all_stop=True)
 """
 
 import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tasks.data.base_model import read_config
-from tasks.data.tokenizing import encode_completions, encode_prompts
+from tasks.data.tokenizing import encode_completions, encode_prompts, stop_token_id
 from tasks.errors import BadModel
 from tasks.stage import read_json
 
@@ -84,12 +84,26 @@ class LightTokenizer:
         return str(token["content"] if isinstance(token, dict) else token)
 
 
+class TokenCounts(NamedTuple):
+    """Tokens of some examples.
+
+    Attributes:
+        lengths: Tokens of prompt and completion of each, uncut.
+        how: How they were counted, in words.
+        all_stop: Whether each completion ends with the stop token; None where that is not known.
+    """
+
+    lengths: list[tuple[int, int]]
+    how: str
+    all_stop: bool | None
+
+
 def token_counts(
     sample: Sequence[Mapping[str, str]],
     folder: Path,
     chat_template: Literal["auto", "none"] = "auto",
-) -> tuple[list[tuple[int, int]], str]:
-    """Tokens of prompt and completion of each example, and how they were counted.
+) -> TokenCounts:
+    """Tokens of prompt and completion of each example, as training is to see them.
 
     Args:
         sample: Examples with `prompt` and `completion`.
@@ -110,6 +124,9 @@ def token_counts(
             pass  # a chat template that only transformers understands
         else:
             counts = zip(map(len, prompts), map(len, completions), strict=True)
-            return list(counts), "by the base model's tokenizer"
+            stop = stop_token_id(tokenizer, is_encoder_decoder)
+            all_stop = all(ids[-1] == stop for ids in completions)
+            return TokenCounts(list(counts), "by the base model's tokenizer", all_stop)
     by_size = [[math.ceil(len(text) / CHARACTERS_PER_TOKEN) for text in part] for part in texts]
-    return list(zip(*by_size, strict=True)), f"at {CHARACTERS_PER_TOKEN} characters a token"
+    how = f"at {CHARACTERS_PER_TOKEN} characters a token"
+    return TokenCounts(list(zip(*by_size, strict=True)), how, None)

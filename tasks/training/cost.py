@@ -7,7 +7,7 @@ import importlib.metadata
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from tasks.config.train import CPU_MICRO_BATCH_TOKENS
 from tasks.data.base_model import tensors_of
 from tasks.home import state_home
 from tasks.stage import read_json, read_manifest
+from tasks.training.epoch_work import Work
 
 STATE_BYTES = 4 + 4 + 8
 """A parameter in training: weight, gradient and the two moments of AdamW, all in fp32."""
@@ -36,45 +37,6 @@ PADDING = 1.05
 
 EFFICIENCY = 0.5
 """Share of the speed of matrix products alone that a training step reaches on a CPU, assumed."""
-
-
-@dataclass(frozen=True)
-class TaskMix:
-    """What an epoch takes of one task.
-
-    Attributes:
-        task: Its name.
-        rows: Training examples.
-        share: Of the epoch's examples, in [0, 1].
-        draws_per_epoch: Examples an epoch draws.
-        epochs_over_rows: How often all epochs together go over its examples; those that are left
-            out as too long do not count.
-        replay: It is an old task, rehearsed.
-    """
-
-    task: str
-    rows: int
-    share: float
-    draws_per_epoch: int
-    epochs_over_rows: float
-    replay: bool = False
-
-
-@dataclass(frozen=True)
-class Work:
-    """What one epoch has to go through.
-
-    Attributes:
-        mixture: Each task's part.
-        draws: Examples.
-        tokens: Tokens without padding, estimated.
-        too_long_share: Share of the training examples over a length limit.
-    """
-
-    mixture: Sequence[TaskMix]
-    draws: int
-    tokens: float
-    too_long_share: float
 
 
 def has_gpu() -> bool:
@@ -166,7 +128,9 @@ def num_parameters(folder: Path) -> int | None:
 def training_memory_bytes(
     parameters: int | None, config: Mapping[str, Any], batch_tokens: int
 ) -> int | None:
-    """About the memory that training takes; None where the config does not say enough.
+    """A rough figure of what full training takes; None where the config does not say enough.
+
+    It tells at once whether a forecast (`tasks.training.forecast`), which takes seconds, is needed.
 
     Args:
         parameters: Number of parameters.
@@ -182,15 +146,6 @@ def training_memory_bytes(
     return int(parameters * STATE_BYTES + batch_tokens * per_token)
 
 
-def memory_from(memory: int | None, micro_tokens: int) -> str:
-    """Where a figure of memory is known from."""
-    if memory is None:
-        return "not known: the base model has no safetensors, or its config no layers"
-    return (
-        f"estimate: {STATE_BYTES} bytes a parameter, and the activations of {micro_tokens:,} tokens"
-    )
-
-
 def speed_of(parameters: int | None, base_digest: str, on_gpu: bool) -> tuple[float | None, str]:
     """Tokens per second that training may reach, and where that is known from.
 
@@ -204,7 +159,7 @@ def speed_of(parameters: int | None, base_digest: str, on_gpu: bool) -> tuple[fl
         source = f"{rate:,.0f} tokens/s in the last training of this base model ({name})"
         return rate, f"rough estimate: {source}"
     if on_gpu:
-        return None, "not known: on a GPU, it takes a first training to tell"
+        return None, "not known: on a GPU, it takes a first training to tell, or `--measure`"
     if parameters is None:
         return None, "not known: the number of parameters is not"
     speed = EFFICIENCY * flops_per_second()

@@ -21,7 +21,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from tasks.config import Train
 from tasks.training.adapters import num_parameters, with_adapters
@@ -41,12 +47,20 @@ from tasks.training.precision import autocast, pick_device, uses_bf16
 
 FP32_BYTES = 4
 
+TINY: Any = {
+    "vocab_size": 256, "d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4
+}  # fmt: skip
+"""The model that shows what libraries take."""
 
-class LiveMemory(TorchDispatchMode):
+TINY_LENGTHS = (64, 32, 96, 128)
+"""Tokens in the rows of its batches; kernels are made for each length."""
+
+
+class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors that are alive, and the most there ever were."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
         self._known: set[int] = set()
 
@@ -82,12 +96,12 @@ def footprint(folder: Path, train: Train, shape: Shape, device: torch.device) ->
         shape: The largest micro-batch.
         device: Where it is to train.
     """
-    found = states(folder, train)
-    return found.model_copy(update={"activations": _activations(folder, train, shape, device)})
+    activations = shape.fullness * _activations(folder, train, shape, device)
+    return states(folder, train).model_copy(update={"activations": round(activations)})
 
 
 def states(folder: Path, train: Train) -> Footprint:
-    """The same without activations, which is known at once."""
+    """The same without activations, known at once."""
     model = _without_content(folder, train)
     held = {id(t): t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers())}
     trained = [weight for weight in model.parameters() if weight.requires_grad]
@@ -106,6 +120,7 @@ def states(folder: Path, train: Train) -> Footprint:
 def _activations(folder: Path, train: Train, shape: Shape, device: torch.device) -> int:
     """Most bytes that a forward and backward pass needs besides weights and gradients."""
     model = _without_content(folder, train)
+    bf16 = uses_bf16(train.precision, device)  # which may have to measure, so not within the mode
     memory = LiveMemory()
     with FakeTensorMode(allow_non_fake_inputs=True), memory:
         model.to_empty(device=device)
@@ -115,7 +130,7 @@ def _activations(folder: Path, train: Train, shape: Shape, device: torch.device)
             for weight in trained:
                 weight.grad = torch.zeros_like(weight)
         held = memory.live
-        _pass(model, train, shape, device)
+        _pass(model, train, shape, device, bf16)
     gradients = 0 if shape.accumulates else FP32_BYTES * sum(map(torch.numel, trained))
     return max(0, memory.peak - held - gradients)  # gradients come while activations go
 
@@ -131,18 +146,18 @@ def _empty_model(folder: Path) -> Any:
     return auto.from_config(config, dtype=torch.float32, trust_remote_code=False)
 
 
-def _pass(model: Any, train: Train, shape: Shape, device: torch.device) -> None:
+def _pass(model: Any, train: Train, shape: Shape, device: torch.device, bf16: bool) -> None:
     """Forward and backward pass, as in `loop.Trainer`, but for what depends on content."""
     if train.gradient_checkpointing:
         model.activation_checkpointing_enable()
     model.train()
     supervised = torch.zeros(shape.rows * shape.completion, dtype=torch.long, device=device)
     inputs = _inputs(bool(model.config.is_encoder_decoder), shape, device)
-    with autocast(uses_bf16(train.precision, device), device):
+    with autocast(bf16, device):
         logits = model(**inputs, use_cache=False).logits
     picked = logits.flatten(0, 1)[supervised].float()
     del logits
-    cross_entropy(picked, supervised, reduction="sum").backward()
+    cross_entropy(picked, supervised, reduction="sum").backward()  # type: ignore[no-untyped-call]
 
 
 def _inputs(
@@ -171,14 +186,21 @@ def _moments(shape: torch.Size, train: Train) -> int:
 
 
 def libraries_bytes() -> int:
-    """What this process holds once torch has trained something small; 0 where a GPU trains."""
+    """What a process holds that trains a tiny model; 0 where a GPU trains.
+
+    The libraries, and what their kernels keep for themselves once they have run.
+    """
     if torch.cuda.is_available():
         return 0
-    toy = torch.nn.Linear(64, 64)
-    optimizer = make_optimizer(toy, Train())
-    with autocast(uses_bf16("auto", torch.device("cpu")), torch.device("cpu")):
-        toy(torch.zeros(8, 64)).float().sum().backward()
-    optimizer.step()
+    device = torch.device("cpu")
+    model: Any = T5ForConditionalGeneration(T5Config(**TINY)).train()
+    optimizer = make_optimizer(model, Train())
+    for length in TINY_LENGTHS:
+        ids = torch.zeros(8, length, dtype=torch.long)
+        with autocast(uses_bf16("auto", device), device):
+            logits = model(input_ids=ids, decoder_input_ids=ids, use_cache=False).logits
+        cross_entropy(logits.flatten(0, 1).float(), ids.flatten()).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
     return int(psutil.Process().memory_info().rss)
 
 

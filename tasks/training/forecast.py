@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -71,9 +70,14 @@ class Change(BaseModel):
     set: dict[str, Any]
     memory_bytes: int
 
+    @property
+    def options(self) -> str:
+        """The change as options of the command line."""
+        pairs = (f"--set train.{key}={json.dumps(value)}" for key, value in self.set.items())
+        return " ".join(pairs).replace('"', "")
+
     def __str__(self) -> str:
-        options = " ".join(f"--set train.{key}={_yaml(value)}" for key, value in self.set.items())
-        return f"{options} (about {self.memory_bytes / MIB:,.0f} MiB)"
+        return f"{self.options} (about {self.memory_bytes / MIB:,.0f} MiB)"
 
 
 class Forecast(BaseModel):
@@ -92,6 +96,13 @@ class Forecast(BaseModel):
     libraries: int
     available: int
     changes: tuple[Change, ...]
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """What the memory is made of, in bytes."""
+        parts = ("weights", "gradients", "optimizer", "activations")
+        held = {name: int(getattr(self.footprint, name)) for name in parts}
+        return held | {"libraries": self.libraries}
 
     @property
     def memory_bytes(self) -> int:
@@ -133,12 +144,15 @@ class Shape:
         prompt: Tokens of each prompt.
         completion: Tokens of each completion.
         accumulates: Whether a step has several of them, so that gradients are there before.
+        fullness: Tokens that a micro-batch may have, per token of this one: shorter examples than
+            the longest fill it better.
     """
 
     rows: int
     prompt: int
     completion: int
     accumulates: bool
+    fullness: float = 1.0
 
 
 def forecast(folder: Path, train: Train, longest: tuple[int, int] | None) -> Forecast | str:
@@ -161,13 +175,8 @@ def forecast(folder: Path, train: Train, longest: tuple[int, int] | None) -> For
         folder=folder.absolute(), train=train, prompt=prompt, completion=completion,
         available=available,
     )  # fmt: skip
-    return _found(job.model_dump_json())
-
-
-@lru_cache(maxsize=8)
-def _found(job: str) -> Forecast | str:
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
-        file.write(job)
+        file.write(job.model_dump_json())
         file.flush()
         command = [sys.executable, "-m", "tasks.training.footprint", file.name]
         done = subprocess.run(
@@ -188,22 +197,14 @@ def check_fits(folder: Path, train: Train, longest: tuple[int, int] | None) -> N
     if isinstance(found, Forecast) and not found.fits:
         raise BadInput(
             "train", f"at most the {found.available / MIB:,.0f} MiB of memory that are there",
-            told(found), mend(found),
+            f"a need of about {found.memory_bytes / MIB:,.0f} MiB: {told(found)}", mend(found),
         )  # fmt: skip
 
 
 def told(found: Forecast) -> str:
     """The parts of the memory, in words."""
-    parts = found.footprint
-    figures = {
-        "weights": parts.weights,
-        "gradients": parts.gradients,
-        "optimizer states": parts.optimizer,
-        "activations": parts.activations,
-        "libraries": found.libraries,
-    }
-    whole = ", ".join(f"{name} {size / MIB:,.0f}" for name, size in figures.items() if size)
-    return f"about {found.memory_bytes / MIB:,.0f} MiB: {whole}"
+    parts = (f"{name} {size / MIB:,.0f}" for name, size in found.parts.items() if size)
+    return f"{', '.join(parts)} MiB"
 
 
 def mend(found: Forecast) -> str:
@@ -217,7 +218,8 @@ def shape_of(train: Train, prompt: int, completion: int, on_gpu: bool) -> Shape:
     """The largest micro-batch, where the longest example has these lengths, in tokens."""
     budget = micro_batch_tokens(train, on_gpu)
     rows = max(1, budget // (prompt + completion))
-    return Shape(rows, prompt, completion, budget < train.batch_tokens)
+    fullness = max(1.0, budget / (rows * (prompt + completion)))
+    return Shape(rows, prompt, completion, budget < train.batch_tokens, fullness)
 
 
 def alternatives(train: Train, on_gpu: bool) -> Iterator[tuple[dict[str, Any], Train]]:
@@ -226,7 +228,11 @@ def alternatives(train: Train, on_gpu: bool) -> Iterator[tuple[dict[str, Any], T
     More time for the same result, then another optimizer, then adapters instead of all weights.
     """
     micro = micro_batch_tokens(train, on_gpu)
-    methods = ({}, {"optimizer": "adafactor"}, {"method": "lora", "optimizer": "adamw"})
+    methods: tuple[dict[str, Any], ...] = (
+        {},
+        {"optimizer": "adafactor"},
+        {"method": "lora", "optimizer": "adamw"},
+    )
     recomputed: tuple[dict[str, Any], ...] = ({}, {"gradient_checkpointing": True})
     sizes = ({}, *({"micro_batch_tokens": max(1, micro // part)} for part in (2, 4, 8)))
     now = train.model_dump(mode="json")
@@ -237,7 +243,3 @@ def alternatives(train: Train, on_gpu: bool) -> Iterator[tuple[dict[str, Any], T
             yield change, Train.model_validate_json(json.dumps(now | change))
         except ValidationError:  # settings that exclude each other
             continue
-
-
-def _yaml(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -17,17 +17,31 @@ from typing import Any
 from tasks.config import BaseModelSection, Mixture, Recipe, Section
 from tasks.config.base_model import KeyedBaseModel
 from tasks.config.train import KeyedTrain
-from tasks.data.base_model import folder_of, start_of
+from tasks.data.base_model import folder_of, read_config, start_of
+from tasks.data.light_tokenizer import token_counts
 from tasks.data.mixing import Rehearsal
+from tasks.data.sampling import sample_examples
 from tasks.launch import Event, launch
 from tasks.progress import Bar
+from tasks.room import available_memory_bytes
 from tasks.stage import Counted, Inputs, Output, digest_of_folder, logger, write_json
+from tasks.training.cost import (
+    has_gpu,
+    micro_batch_tokens,
+    num_parameters,
+    training_memory_bytes,
+)
+from tasks.training.epoch_work import longest_of
+from tasks.training.forecast import check_fits
 
 VERSION = "2"
 VOLATILE = frozenset({"steps.jsonl", "speed.json"})
 
 STEP_VALUES = ("loss", "learning_rate", "tokens_per_s", "seconds")
 EPOCH_VALUES = ("train_loss", "validation_loss", "validation_token_accuracy")
+
+WIDE_MARGIN = 3
+"""Times a rough figure that is certainly enough memory, so that no forecast is needed."""
 
 
 class Training(Section):
@@ -75,32 +89,65 @@ def train(training: Training, inputs: Inputs, output: Output, run_id: str | None
         run_id: MLflow run of what it reports; None drops that.
 
     Raises:
-        BadInput: The model or the examples are unusable.
+        BadInput: The model or the examples are unusable, or memory is too small.
         ChildFailed: The process ended abnormally.
     """
     scratch = output.scratch.absolute()
     events = scratch / "events.jsonl"
-    job = {
-        **_start(training.base_model),
-        "from_scratch": training.base_model.from_scratch,
-        "allow_pickle": training.base_model.allow_pickle,
-        "chat_template": training.base_model.chat_template,
-        "train_file": str((inputs["split"] / "train.parquet").absolute()),
-        "validation_file": str((inputs["split"] / "validation.parquet").absolute()),
-        "train": training.train.model_dump(mode="json"),
-        "mixture": training.mixture.model_dump(mode="json"),
-        "rehearsal": training.rehearsal and training.rehearsal.model_dump(mode="json"),
-        "output": str(output.path.absolute()),
-        "scratch": str(scratch),
-        "tokens": str((inputs.workspace / ".tokens").absolute()),
-        "events": str(events),
-    }
+    tokens = inputs.workspace / ".tokens"
+    job = job_of(training, inputs["split"], tokens, output.path, scratch)
+    _check_memory(training, inputs["split"])
     write_json(scratch / "job.json", job)
     with _listening(inputs.workspace, run_id, scratch / "steps.jsonl") as listen:
         launch("tasks.training", scratch / "job.json", events, listen, training.train.launch)
     os.replace(scratch / "steps.jsonl", output.path / "steps.jsonl")
     summary = json.loads((output.path / "summary.json").read_text(encoding="utf-8"))
     return Counted(summary["examples"], {name: summary[name] for name in ("steps", "tokens")})
+
+
+def job_of(
+    training: Training, split: Path, tokens: Path, output: Path, scratch: Path
+) -> dict[str, Any]:
+    """What the training process is told, as JSON (`tasks.training.job.TrainJob`).
+
+    Args:
+        training: What to train, and how.
+        split: Artifact of the stage split.
+        tokens: Where token ids are kept.
+        output: Where the model goes.
+        scratch: Where checkpoints and events go.
+    """
+    return {
+        **_start(training.base_model),
+        "from_scratch": training.base_model.from_scratch,
+        "allow_pickle": training.base_model.allow_pickle,
+        "chat_template": training.base_model.chat_template,
+        "train_file": str((split / "train.parquet").absolute()),
+        "validation_file": str((split / "validation.parquet").absolute()),
+        "train": training.train.model_dump(mode="json"),
+        "mixture": training.mixture.model_dump(mode="json"),
+        "rehearsal": training.rehearsal and training.rehearsal.model_dump(mode="json"),
+        "output": str(output.absolute()),
+        "scratch": str(scratch.absolute()),
+        "tokens": str(tokens.absolute()),
+        "events": str(scratch.absolute() / "events.jsonl"),
+    }
+
+
+def _check_memory(training: Training, split: Path) -> None:
+    """See that training fits into memory, before its process starts.
+
+    Raises:
+        BadInput: It does not; says with which changes it would.
+    """
+    base, train = start_of(training.base_model), training.train
+    micro_tokens = micro_batch_tokens(train, has_gpu())
+    rough = training_memory_bytes(num_parameters(base), read_config(base), micro_tokens)
+    if rough and not has_gpu() and WIDE_MARGIN * rough < available_memory_bytes():
+        return
+    _, sample = sample_examples(split / "train.parquet", train.seed)
+    lengths = token_counts(sample, base, training.base_model.chat_template).lengths
+    check_fits(base, train, longest_of(lengths, train))
 
 
 def log_curves(trained: Path, workspace: Path, run_id: str | None) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import psutil
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["tasks.training.__main__"])
+SERVER.set_forkserver_preload(["tasks.training.__main__", "torch._dynamo"])  # optimizers need it
 
 FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 

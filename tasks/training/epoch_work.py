@@ -1,0 +1,167 @@
+"""What one epoch has to go through, going by a sample of the training examples.
+
+Work(mixture=[TaskMix("chats", rows=1061, ...)], draws=1061, tokens=270_000.0, ...,
+     longest=(487, 61))
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tasks.config import Recipe, Train
+from tasks.data.mixing import Rehearsal, draws_per_epoch
+from tasks.errors import BadData
+
+
+@dataclass(frozen=True)
+class TaskMix:
+    """What an epoch takes of one task.
+
+    Attributes:
+        task: Its name.
+        rows: Training examples.
+        share: Of the epoch's examples, in [0, 1].
+        draws_per_epoch: Examples an epoch draws.
+        epochs_over_rows: How often all epochs together go over its examples; those that are left
+            out as too long do not count.
+        replay: It is an old task, rehearsed.
+    """
+
+    task: str
+    rows: int
+    share: float
+    draws_per_epoch: int
+    epochs_over_rows: float
+    replay: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one epoch has to go through.
+
+    Attributes:
+        mixture: Each task's part.
+        draws: Examples.
+        tokens: Tokens without padding, estimated.
+        supervised_tokens: Those of them that carry loss, stop tokens included, estimated.
+        too_long_share: Share of the training examples over a length limit.
+        truncated_share: Share of the training examples whose prompt is cut.
+        longest: Tokens of prompt and completion of the longest example that was looked at.
+    """
+
+    mixture: Sequence[TaskMix]
+    draws: int
+    tokens: float
+    supervised_tokens: float
+    too_long_share: float
+    truncated_share: float
+    longest: tuple[int, int]
+
+
+def work_of_epoch(
+    recipe: Recipe,
+    num_rows: Mapping[str, int],
+    sample: Sequence[Mapping[str, str]],
+    lengths: Sequence[tuple[int, int]],
+) -> Work:
+    """What an epoch goes through, going by a sample of the training examples.
+
+    Args:
+        recipe: The recipe.
+        num_rows: Task -> training examples.
+        sample: Some of them.
+        lengths: Tokens of prompt and completion of each of the sample.
+
+    Raises:
+        BadData: All of the sample is over the length limits and would be left out.
+    """
+    train = recipe.train
+    seen = {
+        section.name: _seen(
+            [
+                size
+                for size, row in zip(lengths, sample, strict=True)
+                if row["task"] == section.name
+            ],
+            num_rows.get(section.name, 0),
+            train,
+        )
+        for section in recipe.trained_tasks
+    }
+    if not any(task.usable for task in seen.values()):
+        raise BadData(
+            "train",
+            "examples to train on",
+            f"none: all {len(sample)} that were looked at are over the length limits",
+            "raise train.max_prompt_tokens and train.max_completion_tokens",
+        )
+    rehearsal = Rehearsal.of(recipe)
+    usable = {name: task.usable for name, task in seen.items()}
+    draws = draws_per_epoch(usable, recipe.mixture, rehearsal)
+    total = sum(draws.values())
+    mixture = [
+        TaskMix(
+            task=task,
+            rows=num_rows.get(task, 0),
+            share=round(draws[task] / total, 4),
+            draws_per_epoch=draws[task],
+            epochs_over_rows=round(train.epochs * draws[task] / max(1, usable[task]), 2),
+            replay=rehearsal is not None and task in rehearsal.tasks,
+        )
+        for task in draws
+    ]
+    num_examples = sum(num_rows.values())
+    return Work(
+        mixture=mixture,
+        draws=total,
+        tokens=sum(draws[task] * seen[task].mean_tokens for task in draws),
+        supervised_tokens=sum(draws[task] * seen[task].mean_supervised for task in draws),
+        too_long_share=round(sum(task.too_long for task in seen.values()) / num_examples, 4),
+        truncated_share=round(sum(task.truncated for task in seen.values()) / num_examples, 4),
+        longest=max((task.longest for task in seen.values()), key=sum),
+    )
+
+
+def longest_of(lengths: Sequence[tuple[int, int]], train: Train) -> tuple[int, int] | None:
+    """Tokens of prompt and completion of the longest example trained on; None without any."""
+    return max(
+        filter(None, (_within_limits(*size, train) for size in lengths)), key=sum, default=None
+    )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the sample says about one task; counts are of all its examples."""
+
+    usable: int
+    too_long: float
+    truncated: float
+    mean_tokens: float
+    mean_supervised: float
+    longest: tuple[int, int]
+
+
+def _seen(lengths: Sequence[tuple[int, int]], num_rows: int, train: Train) -> _Seen:
+    kept = [size for own in lengths if (size := _within_limits(*own, train))]
+    num_too_long = sum(_is_too_long(*size, train) for size in lengths)
+    num_left_out = len(lengths) - len(kept)
+    each = num_rows / max(1, len(lengths))
+    return _Seen(
+        usable=round(each * len(kept)),
+        too_long=each * num_too_long,
+        truncated=each * (num_too_long - num_left_out),
+        mean_tokens=sum(map(sum, kept)) / max(1, len(kept)),
+        mean_supervised=sum(completion for _, completion in kept) / max(1, len(kept)),
+        longest=max(kept, key=sum, default=(0, 0)),
+    )
+
+
+def _is_too_long(prompt: int, completion: int, train: Train) -> bool:
+    return prompt > train.max_prompt_tokens or completion > train.max_completion_tokens
+
+
+def _within_limits(prompt: int, completion: int, train: Train) -> tuple[int, int] | None:
+    """Tokens of an example as it is trained on; None where it is left out."""
+    is_left_out = train.too_long == "drop" or completion > train.max_completion_tokens
+    if is_left_out and _is_too_long(prompt, completion, train):
+        return None
+    return min(prompt, train.max_prompt_tokens), completion

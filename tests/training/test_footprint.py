@@ -1,0 +1,94 @@
+"""What training is forecast to hold, against the peak of the process that trains."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.memory import CONFIGURATIONS, DEFAULTS, measured, write_job, write_model
+from tasks.config import Train
+from tasks.launch import LAUNCHER, environment
+from tasks.training.forecast import Forecast, ForecastJob, mend
+from tests.training.attempts import SERVER
+
+WIDTH, NUM_LAYERS, LONGEST = 512, 2, 120
+SMALLER = {"batch_tokens": 1024, "micro_batch_tokens": 512}
+ROOM = 10**12
+
+
+def _as_launched() -> None:
+    import torch
+
+    os.environ.update(environment(1))
+    del os.environ[LAUNCHER]  # it is another process that this one is to end with
+    torch.set_num_threads(1)
+
+
+def _trained(job: Path) -> None:
+    from tasks.training.__main__ import main
+
+    _as_launched()
+    os._exit(main(str(job)))
+
+
+def _forecast(job: ForecastJob, output: Path) -> None:
+    from tasks.training.footprint import forecast
+
+    _as_launched()
+    output.write_text(forecast(job).model_dump_json(), encoding="utf-8")
+
+
+def in_a_process(target: Any, *arguments: Any) -> None:
+    process = SERVER.Process(target=target, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def forecast_of(folder: Path, train: Train, longest: tuple[int, int], room: int) -> Forecast:
+    """In a process of the same kind as the one that trains."""
+    prompt, completion = longest
+    job = ForecastJob(
+        folder=folder, train=train, prompt=prompt, completion=completion, available=room
+    )
+    in_a_process(_forecast, job, folder / "forecast.json")
+    return Forecast.model_validate_json((folder / "forecast.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    names = {name for name, _ in CONFIGURATIONS}
+    return {name: write_model(name, WIDTH, NUM_LAYERS, folder / name) for name in names}
+
+
+@pytest.mark.parametrize(("name", "options"), CONFIGURATIONS, ids=json.dumps)
+def test_the_peak_is_forecast_within_a_fifth(
+    models: dict[str, Path], tmp_path: Path, name: str, options: dict[str, Any]
+) -> None:
+    train = Train.model_validate({**DEFAULTS, **SMALLER, **options})
+    job = write_job(models[name], train, LONGEST, tmp_path / "run")
+    in_a_process(_trained, job)
+    peak, longest = measured(job.parent)
+    found = forecast_of(models[name], train, longest, ROOM)
+    assert found.memory_bytes == pytest.approx(peak, rel=0.2)
+
+
+def test_what_does_not_fit_is_told_with_what_would(models: dict[str, Path]) -> None:
+    train = Train.model_validate(DEFAULTS)
+    whole = forecast_of(models["t5"], train, (200, 50), ROOM)
+    assert whole.fits and not whole.changes
+    room = whole.memory_bytes - whole.parts["optimizer"] // 2
+    tight = forecast_of(models["t5"], train, (200, 50), room)
+    assert not tight.fits
+    assert len(tight.changes) == 3
+    keys = [set(change.set) for change in tight.changes]
+    assert not any(one < other for one in keys for other in keys)  # none asks for too much
+    for change in tight.changes:
+        changed = Train.model_validate({**DEFAULTS, **change.set})
+        found = forecast_of(models["t5"], changed, (200, 50), ROOM)
+        assert change.memory_bytes <= room
+        assert found.memory_bytes == pytest.approx(change.memory_bytes, rel=0.02)
+    assert "it would fit with --set train." in mend(tight)
