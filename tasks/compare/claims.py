@@ -67,7 +67,8 @@ class Evidence:
 
     Attributes:
         least: The difference that counts.
-        shots: Way with worked examples -> its gain, and what full fine-tuning gains more.
+        shots: Way with worked examples in its prompts -> its gain, and what full fine-tuning
+            gains more; only where an example fitted, on average.
         curve: The learning curve, fewest examples first.
         probes: Way -> its probes.
         peft: What adapters keep more than full fine-tuning, mean over the probes.
@@ -112,7 +113,7 @@ def claims(evidence: Evidence) -> list[Claim]:
 def few_shot(evidence: Evidence) -> Judged:
     """Whether the best prompt with worked examples stays without gain, or far behind tuning."""
     if not evidence.shots:
-        return "undecided", _missing(evidence, "few_shot")
+        return "undecided", "Worked examples do not fit into `train.max_prompt_tokens`."
     best = max(evidence.shots, key=lambda way: evidence.shots[way][0].value)
     gain, behind = evidence.shots[best]
     told = (

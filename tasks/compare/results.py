@@ -61,7 +61,7 @@ def document(scored: Scored) -> Json:
         shots={
             way: (_gap(test, way, BASE), _gap(test, FULL, way))
             for way, told in test["generation"].items()
-            if told["shots"]["asked"]
+            if told["shots"]["fitted_mean"] >= 1
         },
         curve=_curve(scored, test),
         probes=_changes(scored),

@@ -121,3 +121,4 @@ def test_what_was_not_measured_is_undecided_and_says_why() -> None:
     assert {claim.verdict for claim in found} == {"undecided"}
     told = " ".join(claim.evidence for claim in found)
     assert "fsdp" in told and "one only" in told and "has no probes" in told
+    assert "do not fit" in found[0].evidence
