@@ -8,7 +8,7 @@ All figures are of the recipe's validation split, and of the half of each probe'
 stage forgetting leaves alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 
 from tasks.config import Generation, Recipe, Section
 from tasks.scoring.job import Job, Way, metrics_of_tasks, score
-from tasks.scoring.probes import examples_of, load_suite, write_examples
+from tasks.scoring.probes import LoadedProbe, examples_of, load_suite, write_examples
 
 BASE = "base"
+PROBE = "probe/"
+"""Before the name of a probe, so that it is no name of a task."""
 
 
 class Measures(Section):
@@ -102,7 +104,7 @@ def measures_of(recipe: Recipe) -> Measures:
 def measure(
     measures: Measures, base: Way, ways: Mapping[str, Way], split: Path, scratch: Path
 ) -> dict[str, Measured]:
-    """Score candidates and their base model in processes of their own.
+    """Score candidates and their base model, in a process of its own.
 
     Args:
         measures: By what.
@@ -118,19 +120,27 @@ def measure(
         BadInput: A model or the examples are unusable.
         ChildFailed: A process ended abnormally.
     """
-    examples = (split / "validation.parquet").absolute()
-    everyone = {BASE: base, **ways}
-    scored = _score(measures, examples, measures.metrics, everyone, scratch / "validation")
-    changes = _probe_changes(measures, everyone, split, scratch / "probes")
-    return {
-        way: _measured(
-            scored["ways"][way][measures.metric]["value"],
-            scored["differences"][f"{way}-{BASE}"]["macro"],
-            {probe: of_ways[way] for probe, of_ways in changes.items()},
-            measures.max_drop,
-        )
-        for way in ways
-    }
+    suite = load_suite(measures.probes) if measures.probes is not None else ()
+    examples = pq.read_table(split / "validation.parquet").to_pylist()
+    scratch.mkdir(parents=True, exist_ok=True)
+    job = Job(
+        examples=write_examples(
+            scratch / "examples.parquet",
+            [*examples, *_probe_examples(suite, measures.max_probe_rows, split, scratch)],
+        ),
+        metrics={**measures.metrics, **{PROBE + probe.name: probe.metrics for probe in suite}},
+        ways={BASE: base, **ways},
+        compare=tuple((way, BASE) for way in ways),
+        means=tuple(measures.metrics),
+        generation=measures.generation,
+        max_prompt_tokens=measures.max_prompt_tokens,
+        resamples=measures.resamples,
+        seed=measures.seed,
+        output=scratch,
+        events=scratch / "events.jsonl",
+    )
+    scored = score(job, scratch, "candidates")
+    return {way: _measured(scored, way, measures) for way in ways}
 
 
 def choose(candidates: Mapping[str, Measured]) -> str:
@@ -151,17 +161,16 @@ def choose(candidates: Mapping[str, Measured]) -> str:
     return min(candidates, key=lambda name: (candidates[name].drop, -candidates[name].validation))
 
 
-def _measured(
-    validation: float,
-    gain: Mapping[str, float],
-    changes: Mapping[str, Mapping[str, float]],
-    max_drop: float,
-) -> Measured:
-    worst = min(changes, key=lambda probe: changes[probe]["value"], default=None)
-    lost = changes[worst] if worst else {"value": 0.0, "low": 0.0, "high": 0.0}
+def _measured(scored: Mapping[str, Any], way: str, measures: Measures) -> Measured:
+    change = scored["differences"][f"{way}-{BASE}"]
+    gain, tasks = change["macro"], change["tasks"]
+    probes = {name.removeprefix(PROBE): tasks[name] for name in tasks if name.startswith(PROBE)}
+    worst = min(probes, key=lambda probe: probes[probe]["value"], default=None)
+    lost = probes[worst] if worst else {"value": 0.0, "low": 0.0, "high": 0.0}
     drop = round(-lost["value"], 6) + 0.0  # no minus before 0
+    of_all = scored["ways"][way]
     return Measured(
-        validation=validation,
+        validation=of_all.get("macro/primary", of_all.get(measures.metric))["value"],
         gain=gain["value"],
         gain_low=gain["low"],
         gain_high=gain["high"],
@@ -169,54 +178,18 @@ def _measured(
         drop=drop,
         drop_low=-lost["high"] + 0.0,
         drop_high=-lost["low"] + 0.0,
-        within_budget=drop <= max_drop,
+        within_budget=drop <= measures.max_drop,
     )
 
 
-def _probe_changes(
-    measures: Measures, ways: Mapping[str, Way], split: Path, folder: Path
-) -> dict[str, dict[str, Mapping[str, float]]]:
-    """Probe -> way -> change of its metric from the base model, on the probes' validation side."""
-    if measures.probes is None:
-        return {}
-    folder.mkdir(exist_ok=True)
+def _probe_examples(
+    suite: Sequence[LoadedProbe], max_rows: int | None, split: Path, scratch: Path
+) -> list[dict[str, Any]]:
+    """The probes' validation side, less what was trained on."""
     trained = pq.read_table(split / "train.parquet", columns=["id", "prompt"])
     ids, prompts = (set(column.to_pylist()) for column in trained.columns)
-    suite = load_suite(measures.probes)
-    examples = [
-        example
+    return [
+        {**example, "task": PROBE + example["task"]}
         for loaded in suite
-        for example in examples_of(
-            loaded, measures.max_probe_rows, folder, ids, prompts, side="validation"
-        )
+        for example in examples_of(loaded, max_rows, scratch, ids, prompts, side="validation")
     ]
-    path = write_examples(folder / "examples.parquet", examples)
-    metrics = {loaded.name: loaded.metrics for loaded in suite}
-    scored = _score(measures, path, metrics, ways, folder)["differences"]
-    return {
-        probe: {way: scored[f"{way}-{BASE}"]["tasks"][probe] for way in ways if way != BASE}
-        for probe in metrics
-    }
-
-
-def _score(
-    measures: Measures,
-    examples: Path,
-    metrics: Mapping[str, tuple[str, ...]],
-    ways: Mapping[str, Way],
-    folder: Path,
-) -> dict[str, Any]:
-    folder.mkdir(parents=True, exist_ok=True)
-    job = Job(
-        examples=examples,
-        metrics=dict(metrics),
-        ways=dict(ways),
-        compare=tuple((way, BASE) for way in ways if way != BASE),
-        generation=measures.generation,
-        max_prompt_tokens=measures.max_prompt_tokens,
-        resamples=measures.resamples,
-        seed=measures.seed,
-        output=folder,
-        events=folder / "events.jsonl",
-    )
-    return score(job, folder, "candidates")

@@ -70,6 +70,7 @@ class Job(BaseModel):
         ways: What is scored, by name; those of one model follow each other.
         shots_from: Parquet file that worked examples are drawn from; None without any.
         compare: Pairs of ways: the first minus the second.
+        means: Tasks that means over tasks are of; all of them when left out.
         generation: The recipe's section.
         max_prompt_tokens: Length limit of a prompt, shots included.
         max_examples: At most this many examples of each task, by hash of their ids.
@@ -90,6 +91,7 @@ class Job(BaseModel):
     ways: dict[str, Way]
     shots_from: Path | None = None
     compare: tuple[tuple[str, str], ...] = ()
+    means: tuple[str, ...] = ()
     generation: Generation
     max_prompt_tokens: int
     max_examples: int | None = None

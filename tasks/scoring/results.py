@@ -177,18 +177,20 @@ def _of_way(
         for name in names
     }
     if several:
-        intervals["macro/primary"] = interval(_macro(known, primary, way))
+        intervals["macro/primary"] = interval(_macro(job, known, primary, way))
     return intervals
 
 
-def _macro(known: Mapping[Measured, Estimate], primary: Mapping[str, str], way: str) -> Estimate:
-    return macro_average([known[task, way, name] for task, name in primary.items()])
+def _macro(
+    job: Job, known: Mapping[Measured, Estimate], primary: Mapping[str, str], way: str
+) -> Estimate:
+    return macro_average([known[task, way, primary[task]] for task in job.means or primary])
 
 
 def _compared(
     job: Job, known: Mapping[Measured, Estimate], primary: Mapping[str, str], one: str, other: str
 ) -> dict[str, Any]:
-    macro = difference(_macro(known, primary, one), _macro(known, primary, other))
+    macro = difference(_macro(job, known, primary, one), _macro(job, known, primary, other))
     gaps = {
         task: difference(known[task, one, name], known[task, other, name])
         for task, name in primary.items()
@@ -237,7 +239,7 @@ def _best_in_context(
 ) -> str | None:
     """The way with worked examples in its prompts that scores best, if there is any."""
     ways = [name for name, way in job.ways.items() if way.shots]
-    return max(ways, key=lambda way: _macro(known, primary, way).value, default=None)
+    return max(ways, key=lambda way: _macro(job, known, primary, way).value, default=None)
 
 
 def _generation(job: Job, answers: Mapping[str, Answers]) -> dict[str, dict[str, Any]]:
