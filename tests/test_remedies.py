@@ -232,3 +232,46 @@ def test_the_plan_tells_of_further_trainings(recipe_file: Path) -> None:
     assert as_json(planned)["further_trainings"] == ("replay",)
     texts = [str(cell) for column in plan_tables(planned)[-1].columns for cell in column.cells]
     assert "where the budget is broken: replay" in texts
+
+
+def test_each_candidate_is_a_child_run(
+    recipe_file: Path, home: Path, tried: dict[str, list[str]]
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    from tasks.tracking.run import current_run, tracked
+
+    recipe, workspace = load_recipe(recipe_file), workspace_of("toy")
+    drops = {"tuned": figures(0.4, BROKEN), **INTERPOLATED}
+    with pytest.raises(KeyError), tracked(recipe, workspace, "k", {}):
+        searched(recipe_file, drops)  # there are no figures of replay: measuring it fails
+    assert {name: run.info.status for name, run in children(workspace).items()} == {
+        "tuned": "FINISHED",
+        **{f"interpolate {alpha}": "FINISHED" for alpha in INTERPOLATED},
+        "replay": "FAILED",
+    }
+    first = {name: run.info.run_id for name, run in children(workspace).items()}
+    with tracked(recipe, workspace, "k", {}, finishes=False):
+        searched(recipe_file, {**drops, "replay": figures(0.35, KEPT)})
+    runs = children(workspace)
+    assert {name: run.info.run_id for name, run in runs.items()} == first
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert runs["replay"].data.params["method"] == "full"
+    assert runs["interpolate 0.4"].data.params == {"alpha": "0.4"}
+    assert runs["replay"].data.metrics["candidate/drop"] == KEPT
+    chosen = [name for name, run in runs.items() if run.data.tags.get("retune.chosen") == "true"]
+    assert chosen == ["replay"]
+    assert MlflowClient().get_run(str(current_run(workspace))).info.status == "RUNNING"
+
+
+def children(workspace: Path) -> dict[str, Any]:
+    """Name -> child run of the run that is under way."""
+    from mlflow.tracking import MlflowClient
+
+    from tasks.tracking.run import current_run
+
+    client, parent = MlflowClient(), str(current_run(workspace))
+    found = client.search_runs([client.get_run(parent).info.experiment_id])
+    return {
+        run.info.run_name: run for run in found if run.data.tags.get("mlflow.parentRunId") == parent
+    }
