@@ -374,6 +374,7 @@ class Trainer:
                 "progress": asdict(self.progress),
                 "best": self.best,
                 "random": randoms,
+                "bf16": self.bf16,
             }
             save_checkpoint(self.scratch, self.progress.step, state)
 
@@ -388,6 +389,7 @@ class Trainer:
         set_state(self.model, self.optimizer, state["model"], state["optimizer"])
         self.progress = Progress(**state["progress"])
         self.best = state["best"]
+        self.bf16 = state.get("bf16", self.bf16)  # measured anew, it could come out otherwise
         if self.processes.rank < len(state["random"]):
             set_random_state(state["random"][self.processes.rank])
         self._report("resumed", step=self.progress.step, steps=self.num_steps)
