@@ -15,12 +15,15 @@ MODEL = ROOT / "models" / "pocket-flan"
 NUM_ROWS = 50
 
 LEAST_SHARE_RIGHT = {
-    ("review_rating", "review_rating"): 0.90,
-    ("named_entities", "named_entities"): 0.24,
-    ("passage_qa", "passage_qa"): 0.24,
+    ("review_sentiment", "review_sentiment"): 0.84,
+    ("review_rating", "review_rating"): 0.92,
+    ("named_entities", "named_entities"): 0.92,
+    ("passage_qa", "passage_qa"): 0.46,
+    ("dates", "dates"): 0.22,
+    ("notes", "note_reminder"): 0.32,
 }
 """(Probe file, prompt file) -> share of completions that equal the reference: two rows fewer than
-the 47, 14 and 14 of 50 that were measured, for other processors round otherwise."""
+the 44, 48, 48, 25, 13 and 18 of 50 that were measured, for other processors round otherwise."""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,8 @@ def generator() -> Any:
     return load_generator(MODEL)
 
 
-def test_it_is_small_and_whole() -> None:
+def test_it_is_small_and_whole(generator: Any) -> None:
+    assert 4e6 <= sum(weight.numel() for weight in generator.model.parameters()) <= 8e6
     assert sum(file.stat().st_size for file in MODEL.iterdir()) < 16 * 2**20
     names = {file.name for file in MODEL.iterdir()}
     assert {"config.json", "tokenizer.json", "model.safetensors", "README.md"} <= names
