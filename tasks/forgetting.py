@@ -27,7 +27,6 @@ from tasks.scoring.probes import (
     load_suite,
     write_examples,
 )
-from tasks.scoring.statistics import holm
 from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, write_json
 from tasks.stage_main import main
 
@@ -113,10 +112,7 @@ def write(section: ForgettingSection, inputs: Inputs, output: Output) -> Counted
     probes = _probes(result, rows, section.max_drop)
     probes = {name: {**probe, "leakage": leakage[name]} for name, probe in probes.items()}
     probes |= _harness_probes(section, section.probes, inputs, output)
-    for probe, p in zip(
-        probes.values(), holm([probe["p"] for probe in probes.values()]), strict=True
-    ):
-        probe["p_holm"] = p
+    _correct(probes)
     write_json(output.path / "probes.json", judged(probes, section.max_drop))
     return Counted(len(examples), {"probes": len(suite)})
 
@@ -207,6 +203,15 @@ def job_of(
         output=output.path.absolute(),
         events=scratch / "events.jsonl",
     )
+
+
+def _correct(probes: Mapping[str, dict[str, Any]]) -> None:
+    """Correct p for the number of probes, those of the harness included (Holm)."""
+    from tasks.scoring.statistics import holm  # scipy takes a second, and a plan needs none
+
+    corrected = holm([probe["p"] for probe in probes.values()])
+    for probe, p in zip(probes.values(), corrected, strict=True):
+        probe["p_holm"] = p
 
 
 def _harness_probes(

@@ -27,14 +27,6 @@ from tasks.errors import BadRecipe
 from tasks.launch import Event, launch
 from tasks.progress import Bar
 from tasks.scoring.job import Way
-from tasks.scoring.statistics import (
-    detectable,
-    difference,
-    estimates,
-    interval,
-    needed_examples,
-    p_value,
-)
 from tasks.stage import digest_of_folder, write_json
 
 PACKAGE = "lm_eval"
@@ -133,6 +125,15 @@ def changes(
         Task, its metric, and `before`, `after`, `delta`, `low`, `high`, `n`, `p`, `detectable`
         and `needed_n`.
     """
+    from tasks.scoring.statistics import (  # scipy takes a second, and most runs need none
+        detectable,
+        difference,
+        estimates,
+        interval,
+        needed_examples,
+        p_value,
+    )
+
     for task, group in groupby(rows, key=lambda row: row["task"]):
         scores = [row["scores"] for row in group]
         metric = next(iter(scores[0]["base"]))

@@ -148,7 +148,10 @@ def test_a_limit_of_steps_ends_training_and_schedule(job: Path) -> None:
 
 
 def test_a_limit_of_steps_is_planned_with() -> None:
-    work = Work(mixture=(), draws=100, tokens=10_000.0, too_long_share=0.0)
+    work = Work(
+        mixture=(), draws=100, tokens=10_000.0, supervised_tokens=2_000.0, too_long_share=0.0,
+        truncated_share=0.0, longest=(80, 20),
+    )  # fmt: skip
     limits = (None, 3, 1000)
     free, short, high = (
         estimated(work, Train(epochs=4, batch_tokens=1000, max_steps=limit), (100.0, "measured"))
