@@ -309,6 +309,7 @@ def _write_results(
     decision: Decision,
     champion: ChampionEvidence | None,
 ) -> None:
+    tried = read_candidates(job.inputs["train"])["candidates"]
     result = {
         "recipe": job.recipe.name,
         "model": version.model,
@@ -317,7 +318,7 @@ def _write_results(
         "validation": read_json(job.inputs["validate"] / "metrics.json")["ways"]["tuned"],
         "test": _test_figures(job),
         "forgetting": _forgetting(job),
-        "candidates": read_candidates(job.inputs["train"])["candidates"],
+        **({"candidates": tried} if tried else {}),
         "decision": asdict(decision),
         "report": str(job.inputs.workspace / "register" / "report.html"),
     }
