@@ -18,6 +18,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.tasks import exponential_backoff
 
 from flows.accelerators import accelerator
+from flows.finetune import run_name
 from flows.stage_task import BACKOFF_S, JITTER, child_crashed, retry_condition
 from flows.stages import DAY_S
 from tasks.compare import run as steps
@@ -63,11 +64,7 @@ interpolate = _as_task(steps.interpolate, "interpolated")
 measure = _as_task(steps.measure_all, "measure all ways")
 
 
-def _run_name() -> str:
-    return Path(runtime.flow_run.parameters["recipe"]).stem
-
-
-@flow(name="compare", flow_run_name=_run_name, persist_result=False)
+@flow(name="compare", flow_run_name=run_name, persist_result=False)
 def compare(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
     """Adapt the base model of a recipe in every way that there is, and measure all of them.
 

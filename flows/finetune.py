@@ -30,11 +30,12 @@ from tasks.tracking.run import read_run, tracked
 logger = logging.getLogger("retune")
 
 
-def _run_name() -> str:
+def run_name() -> str:
+    """The name of a run of the flow: that of its recipe's file."""
     return Path(runtime.flow_run.parameters["recipe"]).stem
 
 
-@flow(name="finetune", flow_run_name=_run_name, persist_result=False)
+@flow(name="finetune", flow_run_name=run_name, persist_result=False)
 def finetune(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
     """Fine-tune, evaluate and register a model as a recipe says; what is still valid is reused.
 

@@ -18,7 +18,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows import stages
-from flows.finetune import finetune
+from flows.finetune import finetune, run_name
 from flows.news import News, look
 from flows.notify import notify
 from tasks.data.profile import profile, shifts
@@ -45,10 +45,6 @@ class DataApproval(RunInput):
     comment: str = Field(default="", description="Why, if you like.")
 
 
-def _run_name() -> str:
-    return Path(runtime.flow_run.parameters["recipe"]).stem
-
-
 def _told(flow: Any, flow_run: Any, state: State[Any]) -> None:
     """Notify of a run that failed or crashed."""
     recipe = Path(flow_run.parameters["recipe"]).stem
@@ -57,7 +53,7 @@ def _told(flow: Any, flow_run: Any, state: State[Any]) -> None:
 
 @flow(
     name="retrain",
-    flow_run_name=_run_name,
+    flow_run_name=run_name,
     persist_result=False,
     on_failure=[_told],
     on_crashed=[_told],

@@ -1,15 +1,11 @@
 """A comparison for people: one HTML page that needs nothing else, tables for terminal and Markdown.
 
-    path.write_text(page(document), encoding="utf-8")
-
-All text is escaped by Jinja; only plots and style are not.
+path.write_text(page(document), encoding="utf-8")
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -19,7 +15,7 @@ from tasks.report.charts import line_chart
 from tasks.report.curves import Curve
 from tasks.report.frontier import FrontierPoint, frontier_rows, frontier_svg
 from tasks.report.grids import Grid, as_markdown
-from tasks.report.html import TEMPLATES
+from tasks.report.pages import asset, environment, policy
 
 PAGE = "comparison.html.jinja"
 CLAIMS = "Claims, by measurement alone"
@@ -38,22 +34,21 @@ def page(document: Json) -> str:
     Returns:
         A complete HTML document.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    style = asset("style.css") + asset("comparison.css")
     points = _points(document)
     curve = line_chart([_curve(document)], "Gain by training examples", "example")
-    return environment.get_template(PAGE).render(
-        told=document,
-        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        grids=[grid for grid in grids(document) if grid.title != CLAIMS],
-        frontier=frontier_svg(points, document["max_drop"]),
-        frontier_rows=frontier_rows(points),
-        curve=curve,
+    return (
+        environment()
+        .get_template(PAGE)
+        .render(
+            told=document,
+            style=style,
+            policy=policy(style),
+            grids=[grid for grid in grids(document) if grid.title != CLAIMS],
+            frontier=frontier_svg(points, document["max_drop"]),
+            frontier_rows=frontier_rows(points),
+            curve=curve,
+        )
     )
 
 

@@ -1,19 +1,9 @@
 """The report: one HTML file that needs nothing else, for whoever must trust the model.
 
-    path.write_text(render(facts), encoding="utf-8")
-
-All text of data, models and recipes is escaped by Jinja; only plots, style and script are not. A
-Content-Security-Policy allows that one script and that one style, by their hashes, and nothing to
-be fetched: a text that did become markup could neither run nor call out.
+path.write_text(render(facts), encoding="utf-8")
 """
 
-import base64
-import hashlib
 import json
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from tasks.report import rows, tables
 from tasks.report.charts import interval_bar, line_chart
@@ -21,8 +11,8 @@ from tasks.report.examples import FABRICATION
 from tasks.report.facts import Facts
 from tasks.report.frontier import frontier_rows, frontier_svg
 from tasks.report.grids import way_name
+from tasks.report.pages import asset, environment, policy
 
-TEMPLATES = Path(__file__).parent / "templates"
 PAGE = "report.html.jinja"
 
 SECTIONS = {
@@ -49,15 +39,9 @@ def render(facts: Facts) -> str:
     Returns:
         A complete HTML document.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"bar": interval_bar, "way_name": way_name, "tables": tables}
-    style, script = (_asset(name) for name in ("style.css", "search.js"))
+    pages = environment()
+    pages.globals |= {"bar": interval_bar, "way_name": way_name, "tables": tables}
+    style, script = (asset(name) for name in ("style.css", "search.js"))
     blocks = rows.blocks(facts.metrics, facts.champion)
     gains = rows.gains(facts.metrics, facts.champion)
     task_gains = rows.task_gains(facts.metrics)
@@ -65,12 +49,12 @@ def render(facts: Facts) -> str:
     champion_probes = rows.champion_changes(facts.champion)
     budget = facts.forgetting["max_drop"]
     base = facts.recipe["base_model"]
-    return environment.get_template(PAGE).render(
+    return pages.get_template(PAGE).render(
         facts=facts,
         sections=SECTIONS,
         style=style,
         script=script,
-        policy=_policy(style, script),
+        policy=policy(style, script),
         base_model=base["hub"] or base["path"],
         blocks=blocks,
         has_human=any(figure.kind == "human" for block in blocks for figure in block.figures),
@@ -89,25 +73,3 @@ def render(facts: Facts) -> str:
         is_marked=any(block.metric == FABRICATION for block in blocks),
         recipe=json.dumps(facts.recipe, indent=2, ensure_ascii=False),
     )
-
-
-def _asset(name: str) -> Markup:
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
-
-
-def _policy(style: str, script: str) -> str:
-    """Nothing but this style and this script, and no base, form or fetch."""
-    return "; ".join(
-        [
-            "default-src 'none'",
-            f"style-src {_hash(style)}",
-            f"script-src {_hash(script)}",
-            "base-uri 'none'",
-            "form-action 'none'",
-        ]
-    )
-
-
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

@@ -11,7 +11,8 @@ import pytest
 
 from tasks.report.examples import choose_examples
 from tasks.report.facts import Facts
-from tasks.report.html import SECTIONS, TEMPLATES, render
+from tasks.report.html import SECTIONS, render
+from tasks.report.pages import TEMPLATES
 from tests.reporting import NUM_PREDICTIONS, prediction, toy_facts
 
 EVIL = (
