@@ -63,9 +63,10 @@ def _train_together(job: TrainJob, processes: Processes) -> None:
     model = with_adapters(base, job.train)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     with processes.first_one_first():
-        examples = _encoded(job, job.train_file, tokenizer, model)
+        writes = processes.is_first
+        examples = _encoded(job, job.train_file, tokenizer, model, writes)
         check_supervision(examples, tokenizer, is_encoder_decoder, "train")
-        validation = _encoded(job, job.validation_file, tokenizer, model)
+        validation = _encoded(job, job.validation_file, tokenizer, model, writes)
         check_supervision(validation, tokenizer, is_encoder_decoder, "validation")
     draws = draws_per_epoch(Counter(examples.tasks.tolist()), job.mixture, job.rehearsal)
     trainer = Trainer(
@@ -82,9 +83,11 @@ def _train_together(job: TrainJob, processes: Processes) -> None:
         report(job.events, "done", best_epoch=progress.best_epoch)
 
 
-def _encoded(job: TrainJob, path: Path, tokenizer: Any, model: PreTrainedModel) -> Examples:
+def _encoded(
+    job: TrainJob, path: Path, tokenizer: Any, model: PreTrainedModel, writes: bool
+) -> Examples:
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
-    return encode_examples(path, tokenizer, is_encoder_decoder, job.train, job.tokens)
+    return encode_examples(path, tokenizer, is_encoder_decoder, job.train, job.tokens, writes)
 
 
 def _counts(

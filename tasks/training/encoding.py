@@ -47,7 +47,12 @@ Batch = tuple[list[str], list[str], list[list[int]], list[list[int]]]
 
 
 def encode_examples(
-    path: Path, tokenizer: Any, is_encoder_decoder: bool, limits: Train, folder: Path
+    path: Path,
+    tokenizer: Any,
+    is_encoder_decoder: bool,
+    limits: Train,
+    folder: Path,
+    writes: bool = True,
 ) -> Examples:
     """The pairs in a Parquet file as token ids; tokenized where that has not been done yet.
 
@@ -57,8 +62,11 @@ def encode_examples(
         is_encoder_decoder: The model's architecture.
         limits: Length limits and what to do with examples over them.
         folder: Where the token ids are kept, those of the last four sets.
+        writes: Whether this process tokenizes; of several, the others find it done.
     """
     place = folder / _key(path, tokenizer, is_encoder_decoder, limits)[:16]
+    if not writes:
+        return _mapped(place)
     if not (place / SUMMARY).exists():
         partial = place.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
