@@ -33,7 +33,8 @@ class Batch:
     Attributes:
         inputs: Keyword arguments of the model's forward pass: `input_ids` and `attention_mask`,
             shape (batch, prompt tokens), and for an encoder-decoder `decoder_input_ids`, shape
-            (batch, completion tokens). Packed rows have `position_ids` and no attention mask.
+            (batch, completion tokens). Packed rows have no attention mask, and
+            `position_ids` where they hold several examples.
         labels: Next tokens, shape of the logits less their last axis; -100 where no loss is.
         num_supervised: Labels that carry loss.
         num_tokens: Tokens without padding.
@@ -267,6 +268,8 @@ def _of_sequences(
     def together(parts: Sequence[npt.NDArray[np.integer]], filler: int) -> torch.Tensor:
         return _pad([np.concatenate([parts[n] for n in row]) for row in packed], filler)
 
+    if max(map(len, packed)) == 1:  # nothing to keep apart: attention needs no mask and is faster
+        return {"input_ids": together(whole, pad_token_id)}, together(ahead, IGNORED)
     # A row's filling has position 0 throughout, so that each of its tokens sees itself only.
     positions = together([np.arange(len(ids)) for ids in whole], 0)
     return {"input_ids": together(whole, pad_token_id), "position_ids": positions}, together(

@@ -44,6 +44,7 @@ from tasks.training.forecast import (
 from tasks.training.model import TRUSTED
 from tasks.training.optimizer import make_optimizer
 from tasks.training.precision import autocast, pick_device, uses_bf16
+from tasks.training.supervised import logits_at
 
 FP32_BYTES = 4
 
@@ -153,9 +154,10 @@ def _pass(model: Any, train: Train, shape: Shape, device: torch.device, bf16: bo
     model.train()
     supervised = torch.zeros(shape.rows * shape.completion, dtype=torch.long, device=device)
     inputs = _inputs(bool(model.config.is_encoder_decoder), shape, device)
+    head = None if train.compile else model.get_output_embeddings()
     with autocast(bf16, device):
-        logits = model(**inputs, use_cache=False).logits
-    picked = logits.flatten(0, 1)[supervised].float()
+        logits = logits_at(supervised, model, head, inputs)
+    picked = logits.float()
     del logits
     cross_entropy(picked, supervised, reduction="sum").backward()  # type: ignore[no-untyped-call]
 

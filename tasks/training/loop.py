@@ -22,7 +22,6 @@ from tasks.errors import BadInput
 from tasks.launch import report
 from tasks.training.adapters import save_trained
 from tasks.training.batching import (
-    IGNORED,
     Batch,
     Rows,
     batch_rows,
@@ -51,6 +50,7 @@ from tasks.training.processes import (
     whole_weights,
 )
 from tasks.training.progress import Progress, random_state, set_random_state
+from tasks.training.supervised import predicted, values
 
 REPORTS_PER_RUN = 200
 
@@ -103,6 +103,7 @@ class Trainer:
             self.model.activation_checkpointing_enable()
         self.forward = distribute(self.model, self.processes, train.launch.accelerate)
         self.compiled = compiled(self.model, self.device) if train.compile else None
+        self.head = None if train.compile else self.model.get_output_embeddings()
         self.optimizer = make_optimizer(self.model, train)
         self.progress = Progress()
         self.best = ""
@@ -214,7 +215,7 @@ class Trainer:
         for number, (rows, counts) in enumerate(shares):
             batch = self._collate(rows, self.examples)
             with gradients_stay(self.forward, is_last=number == len(shares) - 1):
-                loss_sum = cross_entropy(self._logits(batch), self._labels(batch), reduction="sum")
+                loss_sum = cross_entropy(*self._predicted(batch), reduction="sum")
                 # The average over processes of what each has is what all have together.
                 part = loss_sum * (self.processes.size * counts) / num_supervised
                 part.backward()  # type: ignore[no-untyped-call]
@@ -223,7 +224,7 @@ class Trainer:
                 counted.append(rows)
                 tokens += batch.num_tokens
                 padded += batch.num_padded
-        sums: list[float] = torch.stack(losses).tolist() if losses else []
+        sums = values(losses)
         for rows, loss in zip(counted, sums, strict=True):
             if not math.isfinite(loss):
                 raise self._diverged(rows, "a loss that is NaN or infinite")
@@ -304,28 +305,22 @@ class Trainer:
 
     def _evaluate(self, batches: list[Rows]) -> list[float]:
         """Loss, right predictions and supervised tokens of this process's share."""
-        loss_sum, num_right, num_tokens = 0.0, 0, 0
+        losses, right, num_tokens = [], [], 0
         for rows, counts in self.processes.share(self._pieces(batches)):
             batch = self._collate(rows, self.validation)
-            logits, labels = self._logits(batch), self._labels(batch)
+            logits, labels = self._predicted(batch)
             if counts:
-                loss_sum += float(cross_entropy(logits, labels, reduction="sum"))
-                num_right += int((logits.argmax(-1) == labels).sum())
+                losses.append(cross_entropy(logits, labels, reduction="sum"))
+                right.append((logits.argmax(-1) == labels).sum())
                 num_tokens += batch.num_supervised
-        return [loss_sum, num_right, num_tokens]
+        return [sum(values(losses)), sum(values(right)), num_tokens]
 
-    def _logits(self, batch: Batch) -> torch.Tensor:
-        """Logits of the supervised positions, in fp32, shape (supervised, vocabulary)."""
-        inputs = {name: tensor.to(self.device) for name, tensor in batch.inputs.items()}
+    def _predicted(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of the supervised positions, in fp32, and the tokens that are right there."""
         # Validation is too short a part of a run to compile the model without dropout for it.
         forward = (self.compiled or self.forward) if self.model.training else self.model
         with autocast(self.bf16, self.device):
-            logits: torch.Tensor = forward(**inputs, use_cache=False).logits
-        return logits[batch.labels.to(self.device) != IGNORED].float()
-
-    def _labels(self, batch: Batch) -> torch.Tensor:
-        """Next token of each supervised position, shape (supervised,)."""
-        return batch.labels[batch.labels != IGNORED].to(self.device)
+            return predicted(batch, self.device, forward, self.head)
 
     def _collate(self, rows: Rows, examples: Examples) -> Batch:
         return collate_for(self.model, self.tokenizer, rows, examples, self.packs)
