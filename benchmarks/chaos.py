@@ -4,18 +4,21 @@
 
 Each trial is a real `retune run` of a tiny model in processes of its own, disturbed once
 (tests/chaos/faults.py), and judged by what is there at the end: the same digests as without the
-fault, the model registered exactly once, one finished MLflow run. Trial N has the seed SEED + N and
-the fault N modulo their number. Results go to benchmarks/results/chaos.{json,md} after each trial.
+fault, the model registered exactly once, one finished MLflow run. Trial N has the seed SEED + N.
+`--long` of the trials, the first ones, are of faults that take minutes; the others take turns.
+Results go to benchmarks/results/chaos.{json,md} after each trial.
 """
 
 import argparse
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,14 @@ sys.path.insert(0, str(ROOT))
 from tests.chaos.faults import FAULTS  # noqa: E402
 from tests.chaos.trials import Outcome, trial  # noqa: E402
 from tests.chaos.world import Reference  # noqa: E402
+
+
+def plan(num_trials: int, num_long: int) -> list[str]:
+    """The fault of each trial."""
+    possible = {name: fault for name, fault in FAULTS.items() if fault.possible()}
+    long = cycle([name for name, fault in possible.items() if fault.is_long])
+    usual = cycle([name for name, fault in possible.items() if not fault.is_long])
+    return [*islice(long, num_long), *islice(usual, num_trials - num_long)]
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
@@ -80,15 +91,15 @@ def main() -> int:
     """Make the trials; exit code 1 if one did not survive."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--long", type=int, default=2)
     parser.add_argument("--seed", type=int, default=7)
     told = parser.parse_args()
-    possible = [name for name, fault in FAULTS.items() if fault.possible()]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # after which nothing is left running
     outcomes: list[Outcome] = []
     load = round(os.getloadavg()[0], 1)
     with tempfile.TemporaryDirectory() as folder:
         reference = Reference(Path(folder) / "reference")
-        for number in range(told.trials):
-            fault = possible[number % len(possible)]
+        for number, fault in enumerate(plan(told.trials, told.long)):
             outcomes.append(trial(reference, fault, told.seed + number, Path(folder) / str(number)))
             print(f"{number + 1}/{told.trials}", outcomes[-1], file=sys.stderr, flush=True)
             write(outcomes, told.seed, reference.seconds, load)

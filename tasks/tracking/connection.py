@@ -57,7 +57,7 @@ def is_down(error: BaseException) -> bool:
     return any(isinstance(link, _DOWN) for link in behind(error))
 
 
-def retry_while_down(call: Callable[[], T], timeout_s: float = 300.0) -> T:
+def retry_while_down(call: Callable[[], T], timeout_s: float = 600.0) -> T:
     """Call, and call again for as long as the server is down.
 
     Args:

@@ -18,11 +18,14 @@ import requests
 from tasks.stage import STAGES
 from tests.chaos.world import MODEL, World
 from tests.integration.conftest import REPOSITORY, Ended, environment
-from tests.servers import Service, mlflow_server, prefect_server
+from tests.servers import PROGRAMS, PostgreSQL, Service, mlflow_server, prefect_server
 
 COMPUTING = STAGES[3:7]
 PATIENCE_S = 600.0
 DISK = "size=64m"
+MLFLOW_AWAY_S = (1.0, 30.0)
+DATABASE_AWAY_S = (0.0, 10.0)
+LONG_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,13 @@ class Fault:
         disturb: Runs the recipe in a world, with the fault in it, to its end.
         starts: Stages at which it may strike.
         possible: Whether this machine lets it be tried.
+        is_long: Whether it takes minutes by itself.
     """
 
     disturb: Callable[[World], None]
     starts: tuple[str, ...] = STAGES
     possible: Callable[[], bool] = lambda: True
+    is_long: bool = False
 
 
 def child_killed(world: World) -> None:
@@ -127,6 +132,15 @@ def prefect_restarted(world: World) -> None:
 
 def mlflow_down(world: World) -> None:
     """MLflow's server is away for some seconds; the run waits for it."""
+    mlflow_away(world, world.draw.uniform(*MLFLOW_AWAY_S))
+
+
+def mlflow_down_for_long(world: World) -> None:
+    """MLflow's server is away for five minutes; the run waits for it."""
+    mlflow_away(world, LONG_S)
+
+
+def mlflow_away(world: World, seconds: float) -> None:
     world.fill()
     (world.home / "mlflow.db").rename(world.folder / "mlflow.db")
     database = f"sqlite:///{world.folder / 'mlflow.db'}"
@@ -135,10 +149,39 @@ def mlflow_down(world: World) -> None:
     command = world.command()
     world.reach(command)
     mlflow.kill()
-    time.sleep(world.draw.uniform(1, 30))
+    time.sleep(seconds)
     mlflow.start()
     mlflow.wait()
     succeed(command.end())
+
+
+def postgresql_restarted(world: World) -> None:
+    """The database of both servers crashes and is back soon; if that ends the run, once more."""
+    world.fill()
+    database = servers_on_postgresql(world)
+    command = world.command()
+    world.reach(command)
+    database.stop()
+    time.sleep(world.draw.uniform(*DATABASE_AWAY_S))
+    database.start()
+    if command.end().returncode != 0:
+        succeed(world.run())
+
+
+def servers_on_postgresql(world: World) -> PostgreSQL:
+    """Prefect and MLflow on a PostgreSQL of their own."""
+    database = PostgreSQL()
+    world.on_close.append(database.remove)
+    database.start()
+    world.on_close.append(database.stop)
+    for name in ("prefect", "mlflow"):
+        database.sql("postgres", f"create database {name}")
+    url = database.url("asyncpg", "prefect")
+    prefect = prefect_server(world.folder, PREFECT_SERVER_DATABASE_CONNECTION_URL=url)
+    url, artifacts = database.url("psycopg2", "mlflow"), str(world.folder / "artifacts")
+    world.serve(prefect, "PREFECT_API_URL", "/api")
+    world.serve(mlflow_server(world.folder, url, artifacts), "MLFLOW_TRACKING_URI")
+    return database
 
 
 def disk_full(world: World) -> None:
@@ -226,12 +269,18 @@ def may_mount() -> bool:
     return os.geteuid() == 0 and shutil.which("mount") is not None
 
 
+def has_postgresql() -> bool:
+    return (PROGRAMS / "initdb").exists()
+
+
 FAULTS = {
     "child killed": Fault(child_killed, COMPUTING),
     "flow killed": Fault(flow_killed),
     "worker killed": Fault(worker_killed, STAGES[3:]),
     "prefect restarted": Fault(prefect_restarted),
     "mlflow down": Fault(mlflow_down, STAGES[3:]),
+    "mlflow down for 5 min": Fault(mlflow_down_for_long, STAGES[3:], is_long=True),
+    "postgresql restarted": Fault(postgresql_restarted, STAGES[3:], possible=has_postgresql),
     "disk full": Fault(disk_full, possible=may_mount),
     "two at once": Fault(two_at_once, STAGES[3:]),
     "artifact truncated": Fault(artifact_truncated, STAGES[1:]),

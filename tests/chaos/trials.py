@@ -5,15 +5,18 @@ trial(reference, "flow killed", 7, folder)
 """
 
 import random
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
+from tasks.errors import RetuneError
 from tests.chaos.faults import FAULTS
 from tests.chaos.world import Reference, World
 
+TROUBLE = (AssertionError, OSError, MlflowException, RetuneError, subprocess.SubprocessError)
 LONGEST = 4000
 """Most characters of a problem that are kept: the end of a log."""
 
@@ -51,7 +54,7 @@ def trial(reference: Reference, fault: str, seed: int, folder: Path) -> Outcome:
         FAULTS[fault].disturb(world)
         ended = time.monotonic()
         problem = "; ".join(world.problems()) or None
-    except (AssertionError, OSError, MlflowException) as error:
+    except TROUBLE as error:
         ended, problem = time.monotonic(), f"{type(error).__name__}: {error}"[-LONGEST:]
     finally:
         world.close()
