@@ -17,7 +17,7 @@ from tasks.data.base_model import folder_of
 from tasks.report.facts import read_rows
 from tasks.scoring.flips import flips
 from tasks.scoring.harness import HarnessJob, changes, score_with_harness
-from tasks.scoring.job import Job, Way, base_way, score, write_no_result
+from tasks.scoring.job import Job, Way, base_way, score, tuned_way, write_no_result
 from tasks.scoring.leakage import counted, overlaps
 from tasks.scoring.probes import (
     LoadedProbe,
@@ -246,7 +246,7 @@ def _harness_probes(
 def _ways(section: ForgettingSection, inputs: Inputs) -> dict[str, Way]:
     return {
         "base": base_way(section.base_model),
-        "tuned": Way(model=(inputs["train"] / "model").absolute()),
+        "tuned": tuned_way(inputs["train"]),
     }
 
 

@@ -26,6 +26,7 @@ from tasks.scoring.job import (
     metrics_of_tasks,
     prompts_of_tasks,
     score,
+    tuned_way,
 )
 from tasks.scoring.leakage import SIMILARITY, counted, overlaps, texts_of
 from tasks.scoring.phrasings import SCHEMA, phrased, some
@@ -94,7 +95,7 @@ def write(section: TestSection, inputs: Inputs, output: Output) -> Counted:
         BadData: All rows of a task overlap with the training split and are to be left out.
     """
     baselines = base_ways(section.base_model, section.test)
-    ways = baselines | {"tuned": Way(model=(inputs["train"] / "model").absolute())}
+    ways = baselines | {"tuned": tuned_way(inputs["train"])}
     examples = rows_to_score(section, inputs, output)
     phrasings = _phrasings(section, inputs, examples, output.scratch.absolute())
     compare = tuple(("tuned", name) for name in baselines)

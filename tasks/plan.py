@@ -204,7 +204,8 @@ def _memory(recipe: Recipe, work: Work | None, trained: Path | None) -> Memory:
             known_from="measured by the training that is reused",
             trainable_parameters=summary.get("trainable_parameters"),
         )
-    found = forecast(start_of(recipe.base_model), recipe.train, work.longest if work else None)
+    base, longest = recipe.base_model, work.longest if work else None
+    found = forecast(start_of(base), recipe.train, longest, base.trust_remote_code)
     if not isinstance(found, Forecast):
         return Memory(None, found)
     footprint = found.footprint

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import field_serializer
 
 from tasks.config import Recipe, Section
-from tasks.config.base_model import ORIGIN
+from tasks.config.base_model import ORIGIN, untrusting
 from tasks.config.task import PLACES
 from tasks.home import without_password
 from tasks.report.candidates import CANDIDATES, adopted, read_candidates, remarks
@@ -71,7 +71,12 @@ class RegisterSection(Section):
         """Leave out of the stage's key where data and model lie: their digests are in it."""
         tasks: Any = {"tasks": {"__all__": {"source": PLACES}}}
         old = {"old_tasks": tasks["tasks"]}
-        places = {**tasks, "base_model": ORIGIN, "train": {"replay": tasks}, "forgetting": old}
+        places = {
+            **tasks,
+            "base_model": ORIGIN | untrusting(recipe.base_model),
+            "train": {"replay": tasks},
+            "forgetting": old,
+        }
         places["retrain"] = True  # when to make the next one says nothing of this one
         return recipe.model_dump(mode="json", exclude=places)
 
@@ -237,7 +242,8 @@ def _generation(recipe: Recipe) -> dict[str, int | float]:
     wanted = recipe.generation.model_dump(
         include={"max_new_tokens", "temperature", "top_p", "seed"}
     )
-    return {**wanted, "max_prompt_tokens": recipe.train.max_prompt_tokens}
+    trusts = {"trust_remote_code": True} if recipe.base_model.trust_remote_code else {}
+    return {**wanted, "max_prompt_tokens": recipe.train.max_prompt_tokens, **trusts}
 
 
 def _example(job: Job) -> dict[str, str]:

@@ -128,6 +128,7 @@ def _interpolate(trained: Path, alpha: float, training: Training, output: Output
     job = {
         "base": str(base.model),
         "allow_pickle": base.allow_pickle,
+        "trust_remote_code": base.trust_remote_code,
         "tuned": str(trained / "model"),
         "adapter": str(trained / "adapter") if has_adapter else None,
         "alpha": alpha,

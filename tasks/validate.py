@@ -6,7 +6,7 @@
 import pyarrow.parquet as pq
 
 from tasks.config import Generation, Recipe, Section
-from tasks.scoring.job import Job, Way, metrics_of_tasks, score, write_no_result
+from tasks.scoring.job import Job, metrics_of_tasks, score, tuned_way, write_no_result
 from tasks.stage import Counted, Inputs, Output, Stage
 from tasks.stage_main import main
 
@@ -57,7 +57,7 @@ def write(section: ValidateSection, inputs: Inputs, output: Output) -> Counted:
     job = Job(
         examples=examples.absolute(),
         metrics=section.metrics,
-        ways={"tuned": Way(model=(inputs["train"] / "model").absolute())},
+        ways={"tuned": tuned_way(inputs["train"])},
         generation=section.generation,
         max_prompt_tokens=section.max_prompt_tokens,
         resamples=section.resamples,

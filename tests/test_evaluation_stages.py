@@ -43,6 +43,7 @@ def inputs(tmp_path: Path, models: dict[str, Path]) -> Inputs:
     split, train = tmp_path / "workspace" / "split", tmp_path / "workspace" / "train"
     train.mkdir(parents=True)
     (train / "model").symlink_to(models["tuned"])
+    (train / "summary.json").write_text("{}")
     rows = examples("echo", 30) + examples("again", 10)
     for row in rows[30:]:
         row["label"] = row["completion"].split()[0]

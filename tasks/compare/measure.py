@@ -18,7 +18,7 @@ from tasks import forgetting, holdout
 from tasks.compare.ways import FULL, LORA, ONE_PHRASING
 from tasks.config import Recipe
 from tasks.prompts.library import PromptFile
-from tasks.scoring.job import Way, base_way, base_ways, prompts_of_tasks, score
+from tasks.scoring.job import Way, base_way, base_ways, prompts_of_tasks, score, tuned_way
 from tasks.scoring.phrasings import SCHEMA, in_one_phrasing
 from tasks.stage import Counted, Inputs, Output, Stage, write_json
 
@@ -119,4 +119,4 @@ def _phrasings(section: TestSection, inputs: Inputs, output: Output) -> Counted:
 
 
 def _models(trained: Sequence[str], inputs: Inputs) -> dict[str, Way]:
-    return {name: Way(model=(inputs[name] / "model").absolute()) for name in trained}
+    return {name: tuned_way(inputs[name]) for name in trained}

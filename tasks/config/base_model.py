@@ -1,5 +1,6 @@
 """The `base_model` section, for example `{path: models/pocket-flan}`."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import PlainSerializer, model_validator
@@ -18,7 +19,8 @@ class BaseModelSection(Section):
     """Repository on the Hugging Face hub, such as `google/flan-t5-small`; needs `revision`."""
 
     revision: str | None = None
-    """Commit hash of the hub repository, so that the same recipe always means the same weights."""
+    """Commit hash of the hub repository, so that the same recipe always means the same weights.
+    With a `path` and `trust_remote_code`: the digest of the folder."""
 
     start_from: str | None = None
     """Folder with later weights of the same model to start training from. What is trained is still
@@ -31,6 +33,12 @@ class BaseModelSection(Section):
     allow_pickle: bool = False
     """Accept a folder whose weights are a pickle (`pytorch_model.bin`). Loading a pickle runs
     code that it contains: allow it only for files whose origin you trust."""
+
+    trust_remote_code: bool = False
+    """Run the Python code that comes in the model's folder, with all that the user of this process
+    may do: here, and wherever the registered model is loaded. `revision` pins that code: the full
+    commit of the hub repository, or the digest of the folder, which the refusal of another one
+    tells."""
 
     chat_template: Literal["auto", "none"] = "auto"
     """`auto`: where the tokenizer of a decoder-only model has a chat template, prompts are user
@@ -45,7 +53,16 @@ class BaseModelSection(Section):
             raise ValueError("expected `revision`, the commit of the hub repository to pin")
         if self.from_scratch and self.start_from is not None:
             raise ValueError("expected either `from_scratch` or `start_from`")
+        if self.trust_remote_code:
+            self._check_pin()
         return self
+
+    def _check_pin(self) -> None:
+        kind = "the full commit" if self.hub else "the digest of the folder"
+        if not re.fullmatch("[0-9a-f]{40}" if self.hub else "[0-9a-f]{64}", self.revision or ""):
+            raise ValueError(f"expected as `revision`, for code that is to be run, {kind}")
+        if self.start_from is not None:
+            raise ValueError("expected either `trust_remote_code` or `start_from`")
 
 
 ORIGIN = {"path", "hub", "revision", "start_from"}
@@ -53,7 +70,12 @@ ORIGIN = {"path", "hub", "revision", "start_from"}
 
 
 def _without_origin(section: BaseModelSection) -> dict[str, Any]:
-    return section.model_dump(mode="json", exclude=ORIGIN)
+    return section.model_dump(mode="json", exclude=ORIGIN | untrusting(section))
+
+
+def untrusting(section: BaseModelSection) -> set[str]:
+    """Left out of a key where it is off, so that artifacts older than the field stay valid."""
+    return set() if section.trust_remote_code else {"trust_remote_code"}
 
 
 KeyedBaseModel = Annotated[BaseModelSection, PlainSerializer(_without_origin)]

@@ -9,9 +9,11 @@ from typing import Any
 
 from tasks.config import BaseModelSection
 from tasks.errors import BadModel
+from tasks.stage import digest_of_folder
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+CONFIGS = ("config.json", "tokenizer_config.json")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
 
 
@@ -23,6 +25,8 @@ def folder_of(section: BaseModelSection) -> Path:
     """
     folder = Path(section.path) if section.path else _fetched(section)
     check_model_folder(folder, section.from_scratch, section.allow_pickle)
+    if section.trust_remote_code:
+        _check_code(folder, section)
     return folder
 
 
@@ -47,6 +51,8 @@ def _fetched(section: BaseModelSection) -> Path:
     patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
     if section.allow_pickle:
         patterns.append("*.bin")
+    if section.trust_remote_code:
+        patterns.append("*.py")
     try:
         folder = snapshot_download(
             str(section.hub), revision=section.revision, allow_patterns=patterns
@@ -77,6 +83,23 @@ def check_model_folder(folder: Path, from_scratch: bool, allow_pickle: bool) -> 
     if not from_scratch:
         _check_weights(folder, allow_pickle)
     _check_vocabulary(folder, config)
+
+
+def _check_code(folder: Path, section: BaseModelSection) -> None:
+    """See that the code that would be run is the code that was pinned.
+
+    Raises:
+        BadModel: It is not, or lies in a repository that the revision does not pin.
+    """
+    found = digest_of_folder(folder)
+    if section.path and found != section.revision:
+        mend = "read the folder's *.py; if they may run, set base_model.revision to what was found"
+        expected = f"the digest {section.revision} (base_model.revision)"
+        raise BadModel(str(folder), expected, found, mend)
+    for path in (folder / name for name in CONFIGS if (folder / name).exists()):
+        if "--" in json.dumps(_read_object(path).get("auto_map")):
+            mend = "copy that code into the folder, and name it in auto_map without repository"
+            raise BadModel(str(path), "code of the folder itself", "that of another one", mend)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -56,12 +56,13 @@ def usage(shape: Shape, generation: Mapping[str, int | float]) -> str:
         settings += ["do_sample=True", *sampled]
     else:
         settings.append("do_sample=False")
+    trusts = ", trust_remote_code=True" if "trust_remote_code" in generation else ""
     return f"""\
 from transformers import {CLASSES[shape]}, AutoTokenizer
 
 folder = "."  # where this file lies
-tokenizer = AutoTokenizer.from_pretrained(folder)
-model = {CLASSES[shape]}.from_pretrained(folder)
+tokenizer = AutoTokenizer.from_pretrained(folder{trusts})
+model = {CLASSES[shape]}.from_pretrained(folder{trusts})
 
 prompt = "..."  # phrased as below
 {ASKS[shape]}

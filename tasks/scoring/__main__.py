@@ -30,6 +30,7 @@ from tasks.scoring.job import Job, Way
 from tasks.scoring.results import Answers, metrics_of, phrasings_of, predictions_of
 from tasks.stage import write_json
 from tasks.training.interpolate import blend
+from tasks.training.model import load_model
 
 RANKS = {"RANK": 0, "WORLD_SIZE": 1}
 """Variables of torchrun, and what they are without it."""
@@ -56,7 +57,12 @@ def _score(job: Job) -> None:
         way = next(iter(ways.values()))
         prepare = partial(_blend, way)
         generator = load_generator(
-            way.model, way.allow_pickle, way.from_scratch, prepare, way.chat_template
+            way.model,
+            way.allow_pickle,
+            way.from_scratch,
+            prepare,
+            way.chat_template,
+            way.trust_remote_code,
         )
         for name, way in ways.items():
             answers[name] = answers_of(job, name, way, generator, examples, rank)
@@ -86,7 +92,9 @@ def _rank() -> Rank:
 def _blend(way: Way, model: PreTrainedModel) -> None:
     if way.alpha < 1:
         assert way.base is not None
-        blend(model, way.base, way.allow_pickle, way.alpha)
+        trust = way.trust_remote_code
+        base = load_model(way.base, allow_pickle=way.allow_pickle, trust_remote_code=trust)
+        blend(model, base, way.alpha)
 
 
 def _examples(job: Job) -> list[Example]:

@@ -72,21 +72,23 @@ def load_generator(
     from_scratch: bool = False,
     prepare: Callable[[PreTrainedModel], None] = lambda model: None,
     chat_template: Literal["auto", "none"] = "auto",
+    trust_remote_code: bool = False,
 ) -> Generator:
     """Load a model to generate with: in bf16 on a GPU that computes in it, else in fp32.
 
     Args:
-        folder: Hugging Face folder; nothing is fetched and no code in it is run.
+        folder: Hugging Face folder; nothing is fetched.
         allow_pickle: Accept weights that are a pickle.
         from_scratch: Initialise the weights from the current torch seed instead.
         prepare: Changes the model, in fp32 and on the CPU, before it goes to its device.
         chat_template: Whether the tokenizer's chat template is used, where it has one.
+        trust_remote_code: Run code of the folder.
 
     Raises:
         BadModel: The folder is not usable.
     """
-    tokenizer = load_tokenizer(folder, chat_template)
-    model: Any = load_model(folder, from_scratch, allow_pickle)
+    tokenizer = load_tokenizer(folder, chat_template, trust_remote_code)
+    model: Any = load_model(folder, from_scratch, allow_pickle, trust_remote_code=trust_remote_code)
     check_vocabulary(model, tokenizer, folder)
     prepare(model)
     device = pick_device()

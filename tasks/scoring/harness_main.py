@@ -48,11 +48,13 @@ def _score(job: HarnessJob) -> None:
 
 def _samples(job: HarnessJob, way: Way, manager: TaskManager) -> Samples:
     """What the harness kept of each row of each task, for one model."""
-    model = load_model(way.model, way.from_scratch, way.allow_pickle).to(pick_device())  # type: ignore[arg-type]
+    trust = way.trust_remote_code
+    model = load_model(way.model, way.from_scratch, way.allow_pickle, trust_remote_code=trust)
+    model.to(pick_device())  # type: ignore[arg-type]
     found = simple_evaluate(
         model=HFLM(
             pretrained=model,
-            tokenizer=load_tokenizer(way.model, way.chat_template),
+            tokenizer=load_tokenizer(way.model, way.chat_template, trust),
             backend="seq2seq" if model.config.is_encoder_decoder else "causal",
             batch_size=BATCH_ROWS,
         ),

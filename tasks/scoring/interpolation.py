@@ -32,7 +32,13 @@ class Sweep(Section):
 def between(base: Way, tuned: Path, alphas: Iterable[float]) -> dict[str, Way]:
     """Alpha, as a name -> the model with that share of the tuned weights, nearest to base first."""
     return {
-        f"{alpha:g}": Way(model=tuned, alpha=alpha, base=base.model, allow_pickle=base.allow_pickle)
+        f"{alpha:g}": Way(
+            model=tuned,
+            alpha=alpha,
+            base=base.model,
+            allow_pickle=base.allow_pickle,
+            trust_remote_code=base.trust_remote_code,
+        )
         for alpha in sorted(alphas)
     }
 

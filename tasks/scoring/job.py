@@ -18,7 +18,7 @@ from tasks.progress import Bar
 from tasks.prompts.library import PromptFile, load_prompts
 from tasks.prompts.promptsource import load_promptsource
 from tasks.scoring.metrics import DEFAULT_METRICS, check_metrics
-from tasks.stage import Output, write_json
+from tasks.stage import Output, read_json, write_json
 
 DEFAULT_MIN_EFFECT = 0.02
 """Where a recipe names no smallest gain that matters."""
@@ -44,6 +44,7 @@ class Way(BaseModel):
         model: Hugging Face folder.
         shots: Worked examples in each prompt; 0 for the bare prompt.
         allow_pickle: Accept weights that are a pickle.
+        trust_remote_code: Run code of both folders.
         from_scratch: Initialise the weights (torch seed `Job.seed`) instead of reading them.
         chat_template: Whether the tokenizer's chat template is used, where it has one.
         alpha: Share of the model's weights, from 0 to 1; the rest is that of `base`.
@@ -55,6 +56,7 @@ class Way(BaseModel):
     model: Path
     shots: int = 0
     allow_pickle: bool = False
+    trust_remote_code: bool = False
     from_scratch: bool = False
     chat_template: Literal["auto", "none"] = "auto"
     alpha: float = 1.0
@@ -139,12 +141,24 @@ def write_no_result(output: Output) -> None:
     write_json(output.path / "metrics.json", NO_RESULT)
 
 
+def tuned_way(trained: Path) -> Way:
+    """The model that a training left.
+
+    Args:
+        trained: The training's artifact.
+    """
+    summary = read_json(trained / "summary.json")
+    trusts = summary.get("trust_remote_code", False)
+    return Way(model=(trained / "model").absolute(), trust_remote_code=trusts)
+
+
 def base_way(section: BaseModelSection, shots: int = 0) -> Way:
     """The base model, bare or with worked examples in its prompts."""
     return Way(
         model=folder_of(section).absolute(),
         shots=shots,
         allow_pickle=section.allow_pickle,
+        trust_remote_code=section.trust_remote_code,
         from_scratch=section.from_scratch,
         chat_template=section.chat_template,
     )

@@ -45,9 +45,12 @@ class InstructModel(PythonModel):
         from tasks.scoring.generate import load_generator  # brings in torch
 
         retune = Path(context.artifacts["retune"])
-        self.generator = load_generator(Path(context.artifacts["model"]))
-        self.together = Combined(self.complete)  # MLflow's server calls from several threads
         self.settings = json.loads((retune / "generation.json").read_text(encoding="utf-8"))
+        self.generator = load_generator(
+            Path(context.artifacts["model"]),
+            trust_remote_code=self.settings.get("trust_remote_code", False),
+        )
+        self.together = Combined(self.complete)  # MLflow's server calls from several threads
         self.prompts = {
             path.stem: prompt_file(json.loads(path.read_text(encoding="utf-8")))
             for path in sorted((retune / "prompts").glob("*.json"))

@@ -147,7 +147,12 @@ def _score(champion: Version, stage: str, asked: Rows, folder: Path) -> Path:
     job = Job(
         examples=examples.absolute(),
         metrics={row["task"]: tuple(row["scores"]["tuned"]) for row in asked},
-        ways={"tuned": Way(model=(package / "artifacts" / "model").absolute())},
+        ways={
+            "tuned": Way(
+                model=(package / "artifacts" / "model").absolute(),
+                trust_remote_code=settings.get("trust_remote_code", False),
+            )
+        },
         generation=Generation(
             **{name: settings[name] for name in Generation.model_fields if name in settings}
         ),

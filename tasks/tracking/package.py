@@ -66,7 +66,8 @@ class Package:
         model: Hugging Face folder.
         prompts: Folder with one JSON file for each task: the templates it was trained with.
         card: The model card, Markdown.
-        generation: `max_new_tokens`, `max_prompt_tokens`, `temperature`, `top_p`, `seed`.
+        generation: `max_new_tokens`, `max_prompt_tokens`, `temperature`, `top_p`, `seed`; and
+            `trust_remote_code`, where the model is one that code in its folder makes.
         example: A record, or a ready instruction, for MLflow to show.
         adapter: Folder of the adapter that was merged into the model, where there is one.
     """

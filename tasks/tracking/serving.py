@@ -102,5 +102,6 @@ def complete_by_base(version: Version, prompt: str, scratch: Path) -> str:
     folder = folder_of(recipe.base_model)
     if digest_of_folder(folder) != version.tags.get("retune.base_model_digest"):
         raise BadModel(str(folder), f"the base model that {where} was made from", "another one")
-    generator = load_generator(folder, recipe.base_model.allow_pickle)
+    base = recipe.base_model
+    generator = load_generator(folder, base.allow_pickle, trust_remote_code=base.trust_remote_code)
     return generate(generator, [prompt], recipe.generation, recipe.train.max_prompt_tokens)[0].text

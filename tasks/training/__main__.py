@@ -56,9 +56,11 @@ def train(job: TrainJob) -> None:
 
 def _train_together(job: TrainJob, processes: Processes) -> None:
     set_seed(job.train.seed)
-    tokenizer = load_tokenizer(job.base, job.chat_template)
+    tokenizer = load_tokenizer(job.base, job.chat_template, job.trust_remote_code)
     quantization = quantization_of(job.train)
-    base = load_model(job.base, job.from_scratch, job.allow_pickle, quantization)
+    base = load_model(
+        job.base, job.from_scratch, job.allow_pickle, quantization, job.trust_remote_code
+    )
     check_vocabulary(base, tokenizer, job.base)
     model = with_adapters(base, job.train)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
@@ -137,7 +139,9 @@ def _write_model(job: TrainJob, best: Path, tokenizer: Any, validation: Examples
     adapter = job.output / "adapter"
     shutil.copytree(best, adapter)
     name_base(adapter, job.base_name, job.base_revision)
-    base = load_model(job.base, allow_pickle=job.allow_pickle)
+    base = load_model(
+        job.base, allow_pickle=job.allow_pickle, trust_remote_code=job.trust_remote_code
+    )
     rows = range(min(MERGE_EXAMPLES, len(validation)))
     inputs = collate_for(base, tokenizer, rows, validation).inputs
     merged, difference = merge(base, adapter, inputs)
@@ -158,6 +162,8 @@ def _write(job: TrainJob, progress: Progress, counts: dict[str, Any]) -> None:
         "tokens": progress.tokens,
         "padding": round(1 - progress.tokens / progress.padded, 4),
     }
+    if job.trust_remote_code:
+        summary["trust_remote_code"] = True  # of the model as well, which has the same code
     write_json(job.output / "summary.json", summary)
     speed = {
         "seconds": round(progress.seconds, 3),

@@ -16,7 +16,7 @@ from typing import Any
 from tasks.config.methods import Interpolate
 from tasks.scoring.candidates import Measured, Measures, measure
 from tasks.scoring.interpolation import TUNED, between
-from tasks.scoring.job import Way, base_way
+from tasks.scoring.job import Way, base_way, tuned_way
 from tasks.stage import Artifact, Counted, Inputs, Output, Stage, logger, read_json, write_json
 from tasks.training.launching import VERSION, VOLATILE, Training, files_of, train, training_of
 
@@ -80,7 +80,7 @@ def trained(bench: Bench, name: str, training: Training) -> Candidate:
 
     with child_run(bench.inputs.workspace, name) as run_id:
         folder = _training(bench, name, training, run_id).path.absolute()
-        [measured] = _measured(bench, name, {name: Way(model=folder / "model")}).values()
+        [measured] = _measured(bench, name, {name: tuned_way(folder)}).values()
         summary = read_json(folder / "summary.json")
         candidate = Candidate(
             name=name,

@@ -41,7 +41,7 @@ from tasks.training.forecast import (
     alternatives,
     shape_of,
 )
-from tasks.training.model import TRUSTED
+from tasks.training.model import trusted
 from tasks.training.optimizer import make_optimizer
 from tasks.training.precision import autocast, pick_device, uses_bf16
 from tasks.training.supervised import logits_at
@@ -88,7 +88,9 @@ class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live -= size
 
 
-def footprint(folder: Path, train: Train, shape: Shape, device: torch.device) -> Footprint:
+def footprint(
+    folder: Path, train: Train, shape: Shape, device: torch.device, trust_remote_code: bool = False
+) -> Footprint:
     """What training holds at its peak, without the libraries themselves.
 
     Args:
@@ -96,14 +98,18 @@ def footprint(folder: Path, train: Train, shape: Shape, device: torch.device) ->
         train: The recipe's section.
         shape: The largest micro-batch.
         device: Where it is to train.
+        trust_remote_code: Run code of the folder.
     """
-    activations = shape.fullness * _activations(folder, train, shape, device)
-    return states(folder, train).model_copy(update={"activations": round(activations)})
+    model = _without_content(folder, train, trust_remote_code)
+    activations = shape.fullness * _activations(model, train, shape, device)
+    return states(folder, train, trust_remote_code).model_copy(
+        update={"activations": round(activations)}
+    )
 
 
-def states(folder: Path, train: Train) -> Footprint:
+def states(folder: Path, train: Train, trust_remote_code: bool = False) -> Footprint:
     """The same without activations, known at once."""
-    model = _without_content(folder, train)
+    model = _without_content(folder, train, trust_remote_code)
     held = {id(t): t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers())}
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     count, total = num_parameters(model)
@@ -118,9 +124,8 @@ def states(folder: Path, train: Train) -> Footprint:
     )
 
 
-def _activations(folder: Path, train: Train, shape: Shape, device: torch.device) -> int:
+def _activations(model: Any, train: Train, shape: Shape, device: torch.device) -> int:
     """Most bytes that a forward and backward pass needs besides weights and gradients."""
-    model = _without_content(folder, train)
     bf16 = uses_bf16(train.precision, device)  # which may have to measure, so not within the mode
     memory = LiveMemory()
     with FakeTensorMode(allow_non_fake_inputs=True), memory:
@@ -136,15 +141,15 @@ def _activations(folder: Path, train: Train, shape: Shape, device: torch.device)
     return max(0, memory.peak - held - gradients)  # gradients come while activations go
 
 
-def _without_content(folder: Path, train: Train) -> Any:
+def _without_content(folder: Path, train: Train, trust_remote_code: bool) -> Any:
     with torch.device("meta"):
-        return with_adapters(_empty_model(folder), train)
+        return with_adapters(_empty_model(folder, trust_remote_code), train)
 
 
-def _empty_model(folder: Path) -> Any:
-    config = AutoConfig.from_pretrained(folder, **TRUSTED)
+def _empty_model(folder: Path, trust_remote_code: bool) -> Any:
+    config = AutoConfig.from_pretrained(folder, **trusted(trust_remote_code))
     auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    return auto.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    return auto.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
 
 
 def _pass(model: Any, train: Train, shape: Shape, device: torch.device, bf16: bool) -> None:
@@ -217,16 +222,17 @@ def forecast(job: ForecastJob) -> Forecast:
     def shape(train: Train) -> Shape:
         return shape_of(train, job.prompt, job.completion, on_gpu)
 
-    own = footprint(job.folder, job.train, shape(job.train), device)
+    trust = job.trust_remote_code
+    own = footprint(job.folder, job.train, shape(job.train), device, trust)
     changes: list[Change] = []
     if own.total + libraries > available:
         for change, train in alternatives(job.train, on_gpu):
             is_enough = any(known.set.keys() <= change.keys() for known in changes)
             if len(changes) == CHANGES or is_enough or not change:
                 continue
-            if states(job.folder, train).total + libraries > available:
+            if states(job.folder, train, trust).total + libraries > available:
                 continue
-            found = footprint(job.folder, train, shape(train), device).total + libraries
+            found = footprint(job.folder, train, shape(train), device, trust).total + libraries
             if found <= available:
                 changes.append(Change(set=change, memory_bytes=found))
     return Forecast(footprint=own, libraries=libraries, available=available, changes=tuple(changes))

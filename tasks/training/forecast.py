@@ -124,6 +124,7 @@ class ForecastJob(BaseModel):
         prompt: Tokens of the longest example's prompt.
         completion: Tokens of its completion.
         available: Bytes that training may take; None where only a GPU's driver knows.
+        trust_remote_code: Run code of the folder.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -133,6 +134,7 @@ class ForecastJob(BaseModel):
     prompt: int
     completion: int
     available: int | None
+    trust_remote_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,9 @@ class Shape:
     fullness: float = 1.0
 
 
-def forecast(folder: Path, train: Train, longest: tuple[int, int] | None) -> Forecast | str:
+def forecast(
+    folder: Path, train: Train, longest: tuple[int, int] | None, trust_remote_code: bool = False
+) -> Forecast | str:
     """What training takes on this machine, found out in a process of its own within seconds.
 
     Args:
@@ -163,6 +167,7 @@ def forecast(folder: Path, train: Train, longest: tuple[int, int] | None) -> For
         train: The recipe's section.
         longest: Tokens of prompt and completion of the longest example; None where they are not
             known, and the limits count.
+        trust_remote_code: Run code of the folder.
 
     Returns:
         The forecast, or why there is none.
@@ -173,7 +178,7 @@ def forecast(folder: Path, train: Train, longest: tuple[int, int] | None) -> For
     available = None if has_gpu() else available_memory_bytes() // train.launch.processes_per_node
     job = ForecastJob(
         folder=folder.absolute(), train=train, prompt=prompt, completion=completion,
-        available=available,
+        available=available, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         file.write(job.model_dump_json())
@@ -187,13 +192,15 @@ def forecast(folder: Path, train: Train, longest: tuple[int, int] | None) -> For
     return Forecast.model_validate_json(done.stdout.splitlines()[-1])
 
 
-def check_fits(folder: Path, train: Train, longest: tuple[int, int] | None) -> None:
+def check_fits(
+    folder: Path, train: Train, longest: tuple[int, int] | None, trust_remote_code: bool
+) -> None:
     """See that training fits, before anything of it is loaded.
 
     Raises:
         BadInput: It does not; says with which changes it would.
     """
-    found = forecast(folder, train, longest)
+    found = forecast(folder, train, longest, trust_remote_code)
     if isinstance(found, Forecast) and not found.fits:
         raise BadInput(
             "train", f"at most the {found.available / MIB:,.0f} MiB of memory that are there",

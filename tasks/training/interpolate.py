@@ -30,6 +30,7 @@ class InterpolationJob(BaseModel):
     Attributes:
         base: Base model folder.
         allow_pickle: Accept its weights as a pickle.
+        trust_remote_code: Run code of both folders.
         tuned: Folder of the model that was fine-tuned from it.
         adapter: Folder of the adapter that was merged into `tuned`, where there is one.
         alpha: Share of the tuned weights, from 0 to 1.
@@ -41,6 +42,7 @@ class InterpolationJob(BaseModel):
 
     base: Path
     allow_pickle: bool
+    trust_remote_code: bool = False
     tuned: Path
     adapter: Path | None
     alpha: float
@@ -80,17 +82,15 @@ def interpolated(base: Weights, tuned: Weights, alpha: float) -> dict[str, torch
     }
 
 
-def blend(model: torch.nn.Module, base: Path, allow_pickle: bool, alpha: float) -> None:
+def blend(model: torch.nn.Module, base: torch.nn.Module, alpha: float) -> None:
     """Move a tuned model towards its base model, in place.
 
     Args:
         model: The tuned model.
-        base: Folder of the base model.
-        allow_pickle: Accept weights that are a pickle.
+        base: The base model.
         alpha: Share of the tuned weights that is left, from 0 to 1.
     """
-    weights = load_model(base, allow_pickle=allow_pickle).state_dict()
-    model.load_state_dict(interpolated(weights, model.state_dict(), alpha))
+    model.load_state_dict(interpolated(base.state_dict(), model.state_dict(), alpha))
 
 
 def main(job_file: str) -> int:
@@ -101,10 +101,12 @@ def main(job_file: str) -> int:
 
 def write(job: InterpolationJob) -> None:
     """Write the interpolated model folder, and its adapter."""
-    model = load_model(job.tuned)
-    blend(model, job.base, job.allow_pickle, job.alpha)
+    trust = job.trust_remote_code
+    model = load_model(job.tuned, trust_remote_code=trust)
+    base = load_model(job.base, allow_pickle=job.allow_pickle, trust_remote_code=trust)
+    blend(model, base, job.alpha)
     model.save_pretrained(job.output / "model")
-    load_tokenizer(job.tuned).save_pretrained(job.output / "model")
+    load_tokenizer(job.tuned, trust_remote_code=trust).save_pretrained(job.output / "model")
     if job.adapter:
         shutil.copytree(job.adapter, job.output / "adapter")
         scale_adapter(job.output / "adapter", job.alpha)

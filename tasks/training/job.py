@@ -21,6 +21,7 @@ class TrainJob(BaseModel):
         base_revision: Its commit, where that is the name of a hub repository.
         from_scratch: Initialise the weights instead of reading them.
         allow_pickle: Accept weights that are a pickle.
+        trust_remote_code: Run code of the base model's folder.
         chat_template: Whether the base model's chat template is used.
         train_file: Parquet file of prompt-completion pairs to learn from.
         validation_file: Parquet file of pairs that choose the best checkpoint.
@@ -40,6 +41,7 @@ class TrainJob(BaseModel):
     base_revision: str | None
     from_scratch: bool
     allow_pickle: bool
+    trust_remote_code: bool = False
     chat_template: Literal["auto", "none"] = "auto"
     train_file: Path
     validation_file: Path

@@ -121,6 +121,7 @@ def job_of(
         **_start(training.base_model),
         "from_scratch": training.base_model.from_scratch,
         "allow_pickle": training.base_model.allow_pickle,
+        "trust_remote_code": training.base_model.trust_remote_code,
         "chat_template": training.base_model.chat_template,
         "train_file": str((split / "train.parquet").absolute()),
         "validation_file": str((split / "validation.parquet").absolute()),
@@ -147,7 +148,7 @@ def _check_memory(training: Training, split: Path) -> None:
         return
     _, sample = sample_examples(split / "train.parquet", train.seed)
     lengths = token_counts(sample, base, training.base_model.chat_template).lengths
-    check_fits(base, train, longest_of(lengths, train))
+    check_fits(base, train, longest_of(lengths, train), training.base_model.trust_remote_code)
 
 
 def log_curves(trained: Path, workspace: Path, run_id: str | None) -> None:

@@ -19,22 +19,32 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from tasks.errors import BadModel
 
-TRUSTED: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-"""Nothing is fetched, and no code in a model folder is run; left open, transformers would ask."""
+
+def trusted(trust_remote_code: bool) -> dict[str, Any]:
+    """What transformers may do while it loads: nothing is fetched, code is run where it is said.
+
+    Left open, transformers would ask.
+    """
+    return {"local_files_only": True, "trust_remote_code": trust_remote_code}
 
 
-def load_tokenizer(folder: Path, chat_template: Literal["auto", "none"] = "auto") -> Any:
+def load_tokenizer(
+    folder: Path,
+    chat_template: Literal["auto", "none"] = "auto",
+    trust_remote_code: bool = False,
+) -> Any:
     """The tokenizer in a model folder, with a padding token.
 
     Args:
         folder: Hugging Face folder.
         chat_template: Whether it keeps its chat template; what is saved of it then does too.
+        trust_remote_code: Run code of the folder.
 
     Raises:
         BadModel: It cannot be loaded, or has no token that ends a text.
     """
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, **TRUSTED)
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, **trusted(trust_remote_code))
     except (OSError, ValueError, KeyError) as error:
         mend = "save the tokenizer into the folder again (tokenizer.save_pretrained)"
         raise BadModel(str(folder), "a tokenizer", str(error).splitlines()[0], mend) from None
@@ -54,6 +64,7 @@ def load_model(
     from_scratch: bool = False,
     allow_pickle: bool = False,
     quantization: QuantizationConfigMixin | None = None,
+    trust_remote_code: bool = False,
 ) -> PreTrainedModel:
     """The model in a folder, its weights in fp32 where nothing else is asked.
 
@@ -62,6 +73,7 @@ def load_model(
         from_scratch: Initialise the weights from the current torch seed instead.
         allow_pickle: Accept weights that are a pickle.
         quantization: Hold the weights in fewer bits.
+        trust_remote_code: Run code of the folder.
 
     Raises:
         BadModel: Its architecture is unknown, or its weights cannot be read or belong to another.
@@ -69,17 +81,17 @@ def load_model(
     # It would print among the answers of `retune ask`.
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        config = AutoConfig.from_pretrained(folder, **TRUSTED)
+        config = AutoConfig.from_pretrained(folder, **trusted(trust_remote_code))
         auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         if from_scratch:
             model: PreTrainedModel = auto.from_config(
-                config, dtype=torch.float32, trust_remote_code=False
+                config, dtype=torch.float32, trust_remote_code=trust_remote_code
             )
             return _with_fused_gelu(model)
         model, loaded = auto.from_pretrained(
             folder,
             dtype=torch.float32,
-            **TRUSTED,
+            **trusted(trust_remote_code),
             use_safetensors=None if allow_pickle else True,
             ignore_mismatched_sizes=True,  # told below, by name
             output_loading_info=True,
