@@ -5,10 +5,10 @@ INSTALLED := $(VENV)/.installed
 CORPORA := .retune/corpora
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lock audit bench schema corpora tokenizer clean
+.PHONY: help install demo test check format lock audit bench bench-gpu schema corpora tokenizer clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(INSTALLED)  ## make .venv with the locked dependencies
 
@@ -68,6 +68,9 @@ bench: install  ## measure what is claimed about speed and memory
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/training.py --rows 400
 	$(BIN)/python benchmarks/memory.py
+
+bench-gpu: install  ## measure training on a GPU
+	$(BIN)/python benchmarks/gpu.py
 
 schema: install  ## write the recipe's JSON Schema and docs/recipes.md from the field docs
 	$(BIN)/python -m tasks.config.document

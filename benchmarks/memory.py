@@ -11,7 +11,7 @@ benchmarks/results/memory.json and memory.md.
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,14 +84,15 @@ def write_model(name: str, width: int, num_layers: int, folder: Path) -> Path:
 def write_pairs(path: Path, num_rows: int, longest: int) -> Path:
     """Pairs of random lengths, the longest prompt of about `longest` words."""
     random = np.random.default_rng(SEED)
+    lengths = random.integers(longest // 4, longest, num_rows).tolist()
+    return write_rows(path, [(_words(length), _words(length // 4)) for length in lengths])
+
+
+def write_rows(path: Path, pairs: Sequence[tuple[str, str]]) -> Path:
+    """Pairs of prompt and completion, as the stage split leaves them."""
     rows = [
-        {
-            "id": f"{number:016x}",
-            "task": "words",
-            "prompt": _words(int(length)),
-            "completion": _words(int(length) // 4),
-        }
-        for number, length in enumerate(random.integers(longest // 4, longest, num_rows))
+        {"id": f"{number:016x}", "task": "words", "prompt": prompt, "completion": completion}
+        for number, (prompt, completion) in enumerate(pairs)
     ]
     pq.write_table(pa.Table.from_pylist(rows), path)
     return path
@@ -103,19 +104,26 @@ def _words(count: int) -> str:
 
 def write_job(model: Path, train: Train, longest: int, folder: Path) -> Path:
     """A training job of a few steps; returns its file."""
-    for part in ("output", "scratch"):
-        (folder / part).mkdir(parents=True)
+    folder.mkdir(parents=True)
     pairs = write_pairs(folder / "train.parquet", 2 * train.batch_tokens // longest, longest)
-    job = {
+    few = write_pairs(folder / "validation.parquet", 4, longest)
+    write_json(folder / "job.json", job_of(model, train, pairs, few, folder))
+    return folder / "job.json"
+
+
+def job_of(
+    model: Path, train: Train, pairs: Path, validation: Path, folder: Path
+) -> dict[str, Any]:
+    """What a training in a folder is told (`tasks.training.job.TrainJob`)."""
+    for part in ("output", "scratch"):
+        (folder / part).mkdir()
+    return {
         "base": str(model), "base_name": "random", "base_revision": None, "from_scratch": False,
-        "allow_pickle": False, "train_file": str(pairs),
-        "validation_file": str(write_pairs(folder / "validation.parquet", 4, longest)),
+        "allow_pickle": False, "train_file": str(pairs), "validation_file": str(validation),
         "train": train.model_dump(mode="json"), "mixture": {}, "output": str(folder / "output"),
         "scratch": str(folder / "scratch"), "tokens": str(folder / "tokens"),
         "events": str(folder / "events"),
     }  # fmt: skip
-    write_json(folder / "job.json", job)
-    return folder / "job.json"
 
 
 def measured(folder: Path) -> tuple[int, tuple[int, int]]:

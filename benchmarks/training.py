@@ -7,8 +7,8 @@ so that what else the machine does hits all of them: `retune`, the training loop
 `defaults`, the transformers trainer with nothing set but data and epochs; `tuned_N`, the same
 trainer with bf16, batches of N examples grouped by length and the product's learning rate;
 `tuned_N_fp32`, that without bf16, which is faster on some CPUs; for decoder-only models also `trl`,
-trl.SFTTrainer with packing, where it is installed. `--model llama` and `--model t5-small` make
-models of random weights of that shape.
+trl.SFTTrainer with packing, where it is installed. `--model llama` and `--model t5-small` (or
+`t5-base`, `t5-tiny`) make models of random weights of that shape.
 
 Useful tokens are those of prompt and completion without padding; the loss is that of the same
 validation examples after training, computed by the same code. Ratios are medians over the rounds.
@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,15 @@ LEARNING_RATE = 1e-3
 BATCH_TOKENS = 2048
 TUNED = ("tuned_8", "tuned_16", "tuned_32", "tuned_8_fp32", "tuned_16_fp32")
 SEED = 7
+T5_SIZES: dict[str, dict[str, int]] = {
+    "t5-tiny": {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2},
+    "t5-small": {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6},
+    "t5-base": {
+        "d_model": 768, "d_kv": 64, "d_ff": 2048, "num_layers": 12, "num_heads": 12,
+        "vocab_size": 32_128,
+    },
+}  # fmt: skip
+"""Those of T5 v1.1; where none is given, the vocabulary is that of the tokenizer."""
 
 
 def model_folder(name: str, folder: Path) -> Path:
@@ -57,16 +67,16 @@ def model_folder(name: str, folder: Path) -> Path:
     shared: Any = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1}
     torch.manual_seed(SEED)
     model: Any
-    if name == "t5-small":
-        sizes: Any = {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6}
+    if name in T5_SIZES:
+        sizes: Any = shared | T5_SIZES[name]
         gated: Any = {"feed_forward_proj": "gated-gelu", "decoder_start_token_id": 0}
-        model = tf.T5ForConditionalGeneration(tf.T5Config(**shared, **sizes, **gated))
+        model = tf.T5ForConditionalGeneration(tf.T5Config(**sizes, **gated))
     elif name == "llama":
         sizes = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 6}
         heads: Any = {"num_attention_heads": 4, "num_key_value_heads": 4}
         model = tf.LlamaForCausalLM(tf.LlamaConfig(**shared, **sizes, **heads, bos_token_id=None))
     else:
-        raise SystemExit(f"--model: a folder, t5-small or llama, not {name}")
+        raise SystemExit(f"--model: a folder, {', '.join(T5_SIZES)} or llama, not {name}")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -87,13 +97,15 @@ def pairs(split: str, path: Path) -> Path:
     return path
 
 
-def measured(way: str, model: Path, epochs: int, rows: int, folder: Path) -> dict[str, float]:
+def measured(
+    way: str, model: Path, epochs: int, rows: int, step_tokens: int, folder: Path
+) -> dict[str, float]:
     """Train in one way, in this process."""
     tf.utils.logging.set_verbosity_error()
     tokenizer = load_tokenizer(model)
     network: Any = load_model(model) if way == "retune" else _as_others_load(model)
     is_encoder_decoder = bool(network.config.is_encoder_decoder)
-    train = Train(epochs=epochs, learning_rate=LEARNING_RATE, batch_tokens=BATCH_TOKENS, seed=SEED)
+    train = Train(epochs=epochs, learning_rate=LEARNING_RATE, batch_tokens=step_tokens, seed=SEED)
     sides = {}
     for split in ("train", "test"):
         path = pairs(split, folder / f"{split}.parquet")
@@ -153,8 +165,6 @@ def _by_others(
         else:
             labels = [-100] * len(prompt) + completion
             rows.append({"input_ids": prompt + completion, "labels": labels})
-    from datasets import Dataset
-
     common: Any = {
         "output_dir": str(folder / "out"),
         "num_train_epochs": train.epochs,
@@ -166,6 +176,7 @@ def _by_others(
     }
     tuned: Any = {"bf16": True, "learning_rate": LEARNING_RATE}
     if way == "trl":
+        from datasets import Dataset
         from trl import SFTConfig, SFTTrainer
 
         tokenizer.model_max_length = BATCH_TOKENS
@@ -192,17 +203,19 @@ def _by_others(
         else (tf.Trainer, tf.TrainingArguments)
     )
     trainer = kinds[0](
-        model=network, args=kinds[1](**common), train_dataset=Dataset.from_list(rows),
+        model=network, args=kinds[1](**common), train_dataset=rows,
         data_collator=collator, processing_class=tokenizer,
     )  # fmt: skip
     trainer.train()
     return tokens * train.epochs
 
 
-def in_a_process(way: str, model: Path, epochs: int, rows: int) -> dict[str, float]:
+def in_a_process(
+    way: str, model: Path, epochs: int, rows: int, step_tokens: int
+) -> dict[str, float]:
     """Measure one way in a process of its own."""
     command = [sys.executable, str(Path(__file__)), "--way", way, "--model", str(model)]
-    command += ["--epochs", str(epochs), "--rows", str(rows)]
+    command += ["--epochs", str(epochs), "--rows", str(rows), "--batch-tokens", str(step_tokens)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{way}: exit code {done.returncode}\n{done.stderr[-2000:]}")
@@ -218,16 +231,23 @@ def ways_of(model: Path) -> list[str]:
     return ["retune", "defaults", *TUNED, *extra]
 
 
-def compared(name: str, epochs: int, rows: int, rounds: int) -> dict[str, Any]:
-    """All ways of training one model, in turn, over the rounds."""
+def compared(
+    name: str,
+    epochs: int,
+    rows: int,
+    rounds: int,
+    step_tokens: int = BATCH_TOKENS,
+    ways: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Some ways of training one model, or all, in turn, over the rounds."""
     with tempfile.TemporaryDirectory() as folder:
         model = model_folder(name, Path(folder))
-        ways = ways_of(model)
+        ways = ways or ways_of(model)
         runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
         for _ in range(rounds):
             for way in ways:
-                runs[way].append(in_a_process(way, model, epochs, rows))
-                print(name, way, runs[way][-1], flush=True)
+                runs[way].append(in_a_process(way, model, epochs, rows, step_tokens))
+                print(name, way, runs[way][-1], file=sys.stderr)
     figures = {}
     for way in ways:
         ratios = [
@@ -246,6 +266,7 @@ def compared(name: str, epochs: int, rows: int, rounds: int) -> dict[str, Any]:
         "epochs": epochs,
         "rows": rows,
         "rounds": rounds,
+        "batch_tokens": step_tokens,
         "ways": figures,
     }
 
@@ -273,15 +294,22 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--rows", type=int, default=1000, help="training examples, at most")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch-tokens", type=int, default=BATCH_TOKENS, help="in a step of ours")
     parser.add_argument("--way", help="measure this one alone and print it as JSON")
     told = parser.parse_args()
     if told.way:
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(
-                measured(told.way, Path(told.model[0]), told.epochs, told.rows, Path(folder))
+                measured(
+                    told.way, Path(told.model[0]), told.epochs, told.rows, told.batch_tokens,
+                    Path(folder),
+                )
             ))  # fmt: skip
         return
-    results = [compared(name, told.epochs, told.rows, told.rounds) for name in told.model]
+    results = [
+        compared(name, told.epochs, told.rows, told.rounds, told.batch_tokens)
+        for name in told.model
+    ]
     RESULTS.mkdir(exist_ok=True)
     machine = {"threads": torch.get_num_threads(), "torch": torch.__version__}
     document = {"machine": machine, "results": results}

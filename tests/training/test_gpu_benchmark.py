@@ -1,0 +1,41 @@
+"""The GPU benchmark: its formula, what it says without a GPU, and that it runs."""
+
+import pytest
+import torch
+
+from benchmarks.gpu import flops_per_token, main, peak_flops_of
+from benchmarks.memory import RESULTS
+
+
+def test_the_formula_gives_what_palm_reports() -> None:
+    # PaLM 540B: 118 layers, 48 heads of 256, 2,048 tokens; 238.3 thousand tokens a second on 6,144
+    # chips of 275 TFLOP/s are a utilisation of 46.2% (arXiv 2204.02311, section 4.1).
+    flops = flops_per_token(540_350_000_000, 118, 48, 256, 2048)
+    assert flops * 238.3e3 / (6144 * 275e12) == pytest.approx(0.462, abs=5e-4)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 2
+    assert "expected a CUDA GPU, found none" in capsys.readouterr().err
+
+
+def test_the_peak_of_an_unknown_gpu_must_be_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert peak_flops_of("NVIDIA H200", None) == 989e12
+    assert peak_flops_of("Something", 1e14) == 1e14
+    with pytest.raises(SystemExit) as stop:
+        peak_flops_of("Something", None)
+    assert stop.value.code == 2
+    assert "dense bf16 peak of Something" in capsys.readouterr().err
+
+
+def test_it_trains_by_the_engine_and_writes_nothing_that_is_no_measurement(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in RESULTS.iterdir())
+    main(["--smoke", "--parts", "utilisation"])
+    told = capsys.readouterr().out
+    assert "| 128 | False |" in told and "no measurement" in told
+    assert sorted((path.name, path.stat().st_mtime_ns) for path in RESULTS.iterdir()) == before
