@@ -22,7 +22,7 @@ Rows = npt.NDArray[np.int64]
 IGNORED = -100
 """Label of a position that carries no loss (torch.nn.functional.cross_entropy)."""
 
-POOL_BATCHES = 400
+POOL_BATCHES = 1600
 """Batches that are sorted by length together: more pad less, fewer shuffle better."""
 
 

@@ -34,7 +34,7 @@ from tasks.training.cost import (
 from tasks.training.epoch_work import longest_of
 from tasks.training.forecast import check_fits
 
-VERSION = "2"
+VERSION = "3"
 VOLATILE = frozenset({"steps.jsonl", "speed.json"})
 
 STEP_VALUES = ("loss", "learning_rate", "tokens_per_s", "seconds")

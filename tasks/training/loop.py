@@ -98,7 +98,8 @@ class Trainer:
         self.scratch = scratch
         self.events = events
         self.bf16 = uses_bf16(train.precision, self.device)
-        self.packs = can_pack(self.model)
+        on_gpu = self.device.type == "cuda"
+        self.packs = (on_gpu if train.packing is None else train.packing) and can_pack(self.model)
         if train.gradient_checkpointing:
             self.model.activation_checkpointing_enable()
         self.forward = distribute(self.model, self.processes, train.launch.accelerate)

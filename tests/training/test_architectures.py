@@ -187,7 +187,7 @@ def test_adapters_with_recomputed_activations_are_the_same(
 ) -> None:
     losses = []
     for recomputes in (False, True):
-        job = make_job(architecture, **LORA, gradient_checkpointing=recomputes)
+        job = make_job(architecture, **LORA, gradient_checkpointing=recomputes, packing=True)
         summary, epochs = train(job)
         assert summary["packed"] == (architecture == "llama")
         losses.append([epoch["validation_loss"] for epoch in epochs])
