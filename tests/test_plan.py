@@ -86,10 +86,12 @@ def one_forecast_of_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks.plan, "forecast", _forecast)
 
 
-def _forecast(folder: Path, train: Train, longest: tuple[int, int] | None) -> Forecast | str:
+def _forecast(
+    folder: Path, train: Train, longest: tuple[int, int] | None, trusts_code: bool
+) -> Forecast | str:
     key = (str(folder), longest)  # no test here changes what else it depends on
     if key not in KNOWN:
-        KNOWN[key] = forecast(folder, train, longest)
+        KNOWN[key] = forecast(folder, train, longest, trusts_code)
     return KNOWN[key]
 
 
