@@ -23,7 +23,7 @@ demo: install  ## fine-tune, test and register the support-chat model
 	$(BIN)/retune run configs/recipes/support_chat.yaml
 
 test: install  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: install  ## formatting, lint and types
 	$(BIN)/ruff format --check .

@@ -24,7 +24,6 @@ from tasks.report.candidates import CANDIDATES, adopted, read_candidates, remark
 from tasks.report.card import CardFacts, card, license_in
 from tasks.report.data_facts import data_facts
 from tasks.report.facts import read_facts, read_rows
-from tasks.report.grids import WAYS
 from tasks.report.html import render
 from tasks.report.usage import shape_of
 from tasks.stage import (
@@ -256,10 +255,6 @@ def _base_model(recipe: Recipe) -> str:
     return str(recipe.base_model.hub or recipe.base_model.path)
 
 
-def _test_figures(job: Job) -> dict[str, Any]:
-    return {way: job.metrics["ways"][way] for way in WAYS if way in job.metrics["ways"]}
-
-
 def _forgetting(job: Job) -> dict[str, dict[str, float]]:
     names = ("before", "after", "delta", "low", "high")
     return {probe: {name: entry[name] for name in names} for probe, entry in job.probes.items()}
@@ -284,7 +279,7 @@ def _card_facts(job: Job, decision: Decision) -> CardFacts:
         prompts=prompts,
         data=data_facts({name: inputs[name] for name in NEEDS}),
         metrics=job.metrics,
-        test=_test_figures(job),
+        test=job.metrics["ways"],
         forgetting=_forgetting(job),
         reasons=decision.reasons,
         lineage=job.tags,
@@ -322,7 +317,7 @@ def _write_results(
         "version": version.version,
         "run_id": version.run_id,
         "validation": read_json(job.inputs["validate"] / "metrics.json")["ways"]["tuned"],
-        "test": _test_figures(job),
+        "test": job.metrics["ways"],
         "forgetting": _forgetting(job),
         **({"candidates": tried} if tried else {}),
         "decision": asdict(decision),
@@ -374,7 +369,7 @@ def _log(job: Job, run_id: str, output: Output) -> None:
 def _final_metrics(job: Job) -> dict[str, float]:
     validation = read_json(job.inputs["validate"] / "metrics.json")["ways"]["tuned"]
     figures = {f"validation/{name}": entry["value"] for name, entry in validation.items()}
-    for way, metrics in _test_figures(job).items():
+    for way, metrics in job.metrics["ways"].items():
         figures |= {f"test/{way}/{name}": entry["value"] for name, entry in metrics.items()}
     for probe, entry in job.probes.items():
         figures |= {

@@ -29,7 +29,7 @@ def restored_process() -> Iterator[None]:
     os.environ.update(before)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Public data sets to try things on; tests that use them are skipped without them."""
     folder = Path(os.environ.get("RETUNE_SHARED_DATA", ROOT.parent / "shared" / "data"))

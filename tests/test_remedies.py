@@ -1,6 +1,11 @@
 """`forgetting.remedies`: the search for a model that keeps what it knew."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -262,6 +267,30 @@ def test_each_candidate_is_a_child_run(
     chosen = [name for name, run in runs.items() if run.data.tags.get("retune.chosen") == "true"]
     assert chosen == ["replay"]
     assert MlflowClient().get_run(str(current_run(workspace))).info.status == "RUNNING"
+
+
+def test_a_killed_search_goes_on_behind_the_candidates_that_are_there(recipe_file: Path) -> None:
+    remedies = ["forgetting.remedies=[lora, interpolate]", "forgetting.old_tasks=[]"]
+    changes = [*remedies, "train.epochs=1"]
+    made_by_data_stages(load_recipe(recipe_file, changes))
+    command = [sys.executable, "-m", "tasks.train", "--recipe", str(recipe_file)]
+    command += [part for change in changes for part in ("--set", change)]
+    workspace = workspace_of("toy")
+    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as search:
+        while not list(workspace.rglob("candidates/interpolate.json")):  # adapters are next
+            assert search.poll() is None
+            time.sleep(0.1)
+        os.killpg(search.pid, signal.SIGKILL)
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "tuned: reused" in ended.stderr
+    found = json.loads((workspace / "train" / "candidates.json").read_text(encoding="utf-8"))
+    assert [candidate["name"] for candidate in found["candidates"]] == [
+        "tuned",
+        *(f"interpolate {alpha}" for alpha in INTERPOLATED),
+        "lora",
+    ]
+    assert [candidate["chosen"] for candidate in found["candidates"]].count(True) == 1
+    assert (workspace / "train" / "model" / "model.safetensors").is_file()
 
 
 def children(workspace: Path) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def test_a_run_prints_one_document_of_the_contract(first: Ended) -> None:
         assert set(stage) == {"state", "seconds", "digest"}
         assert stage["seconds"] > 0
         assert len(stage["digest"]) == 64
-    assert {"base", "one_shot", "few_shot", "tuned"} == set(result["test"])
+    assert {"base", "one_shot", "few_shot", "few_shot_5", "tuned"} == set(result["test"])
     for metrics in (result["validation"], *result["test"].values()):
         assert set(metrics) == SUMMARY
         for entry in metrics.values():
