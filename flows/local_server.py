@@ -48,7 +48,13 @@ def start(
         )
 
 
-def wait_until_ready(name: str, process: "subprocess.Popen[bytes]", health: str, log: Path) -> None:
+def wait_until_ready(
+    name: str,
+    process: "subprocess.Popen[bytes]",
+    health: str,
+    log: Path,
+    timeout_s: float = STARTUP_TIMEOUT_S,
+) -> None:
     """Return when the server answers.
 
     Args:
@@ -56,11 +62,12 @@ def wait_until_ready(name: str, process: "subprocess.Popen[bytes]", health: str,
         process: What `start` returned.
         health: URL that answers 200 when it is ready.
         log: What it prints.
+        timeout_s: How long to wait, in seconds.
 
     Raises:
         RetuneError: It ended, or does not answer in time; with the end of its log.
     """
-    deadline = time.monotonic() + STARTUP_TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     while not answers(health):
         if process.poll() is not None or time.monotonic() > deadline:
             raise failed(name, process, log)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from flows.local_server import HOST, free_port, wait_until_ready
 
+PATIENCE_S = 600.0
 PASSWORD = "planted-4e8c1b"
 PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/usr/bin"))
 
@@ -44,7 +45,7 @@ class Service:
             )  # fmt: skip
 
     def wait(self) -> None:
-        wait_until_ready(self.name, self.process, self.health, self.log)
+        wait_until_ready(self.name, self.process, self.health, self.log, PATIENCE_S)
 
     def kill(self) -> None:
         if self.process.poll() is None:
