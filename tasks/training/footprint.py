@@ -159,9 +159,8 @@ def _pass(model: Any, train: Train, shape: Shape, device: torch.device, bf16: bo
     model.train()
     supervised = torch.zeros(shape.rows * shape.completion, dtype=torch.long, device=device)
     inputs = _inputs(bool(model.config.is_encoder_decoder), shape, device)
-    head = None if train.compile else model.get_output_embeddings()
     with autocast(bf16, device):
-        logits = logits_at(supervised, model, head, inputs)
+        logits = logits_at(supervised, model, model.get_output_embeddings(), inputs)
     picked = logits.float()
     del logits
     cross_entropy(picked, supervised, reduction="sum").backward()  # type: ignore[no-untyped-call]

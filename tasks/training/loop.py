@@ -21,14 +21,7 @@ from tasks.config.train import CPU_MICRO_BATCH_TOKENS
 from tasks.errors import BadInput
 from tasks.launch import report
 from tasks.training.adapters import save_trained
-from tasks.training.batching import (
-    Batch,
-    Rows,
-    batch_rows,
-    collate_for,
-    epoch_rows,
-    plan_steps,
-)
+from tasks.training.batching import Batch, Rows, batch_rows, collate_for, epoch_rows, plan_steps
 from tasks.training.checkpoints import (
     newest_checkpoint,
     read_checkpoint,
@@ -40,7 +33,13 @@ from tasks.training.examples import Examples
 from tasks.training.memory import free_memory, is_out_of_memory, no_room
 from tasks.training.optimizer import learning_rate, make_optimizer
 from tasks.training.packing import can_pack
-from tasks.training.precision import autocast, compiled, pick_device, uses_bf16
+from tasks.training.precision import (
+    autocast,
+    compile_blocks,
+    not_compiled,
+    pick_device,
+    uses_bf16,
+)
 from tasks.training.processes import (
     Processes,
     distribute,
@@ -103,8 +102,9 @@ class Trainer:
         if train.gradient_checkpointing:
             self.model.activation_checkpointing_enable()
         self.forward = distribute(self.model, self.processes, train.launch.accelerate)
-        self.compiled = compiled(self.model, self.device) if train.compile else None
-        self.head = None if train.compile else self.model.get_output_embeddings()
+        self.head = self.model.get_output_embeddings()
+        if train.compile:
+            compile_blocks(self.model, self.device)
         self.optimizer = make_optimizer(self.model, train)
         self.progress = Progress()
         self.best = ""
@@ -300,7 +300,9 @@ class Trainer:
         self.model.eval()
         rows = np.arange(len(self.validation))
         batches = batch_rows(rows, self.validation, 2 * self.micro_tokens, 0)
-        own = self._within_memory(partial(self._evaluate, batches), batches)
+        # Too short a part of a run to compile the model without dropout for it.
+        with not_compiled(self.train.compile):
+            own = self._within_memory(partial(self._evaluate, batches), batches)
         loss_sum, num_right, num_tokens = self.processes.sums(own, self.device)
         return loss_sum / num_tokens, num_right / num_tokens
 
@@ -318,8 +320,7 @@ class Trainer:
 
     def _predicted(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the supervised positions, in fp32, and the tokens that are right there."""
-        # Validation is too short a part of a run to compile the model without dropout for it.
-        forward = (self.compiled or self.forward) if self.model.training else self.model
+        forward = self.forward if self.model.training else self.model
         with autocast(self.bf16, self.device):
             return predicted(batch, self.device, forward, self.head)
 

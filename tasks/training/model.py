@@ -104,6 +104,12 @@ def load_model(
     return _with_fused_gelu(model)
 
 
+def blocks_of(model: PreTrainedModel) -> list[torch.nn.Module]:
+    """The layers that a model is stacked from, as its architecture names them."""
+    names = set(model._no_split_modules or ())
+    return [module for module in model.modules() if type(module).__name__ in names]
+
+
 def _with_fused_gelu(model: PreTrainedModel) -> PreTrainedModel:
     """Have `gelu_new` of T5 v1.1 and GPT-2 computed by one kernel instead of eight.
 

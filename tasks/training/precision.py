@@ -3,7 +3,6 @@
 import os
 import shutil
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, Literal
@@ -12,11 +11,16 @@ import torch
 from transformers import PreTrainedModel
 
 from tasks.errors import BadInput
+from tasks.training.model import blocks_of
 
 ROUNDS = 8
 
 PAYS = 1.2
 """Autocast copies weights and activations: bf16 must be this many times faster than fp32 to pay."""
+
+MOST_VARIANTS = 64
+"""Compiled forms of a block: first or not, of encoder or decoder, with a mask or none, one row or
+several. Beyond torch's own limit of 8 it would go on as if it were not compiled."""
 
 
 def pick_device() -> torch.device:
@@ -69,8 +73,11 @@ def autocast(bf16: bool, device: torch.device) -> AbstractContextManager[Any]:
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def compiled(model: PreTrainedModel, device: torch.device) -> Callable[..., Any]:
-    """The model's forward pass, compiled at its first call for batches of any shape.
+def compile_blocks(model: PreTrainedModel, device: torch.device) -> None:
+    """Have a model's blocks compiled, at the first call, for batches of any shape.
+
+    Not the whole: what transformers finds out by looking at a batch, such as that attention needs
+    no mask, it does not within a compiled model.
 
     Raises:
         BadInput: It runs on a CPU, and there is no C++ compiler.
@@ -79,5 +86,11 @@ def compiled(model: PreTrainedModel, device: torch.device) -> Callable[..., Any]
     if device.type == "cpu" and not any(map(shutil.which, compilers)):
         mend = "install one, name it in the variable CXX, or take train.compile out"
         raise BadInput("train.compile", "a C++ compiler", "none", mend)
-    forward: Callable[..., Any] = torch.compile(model.forward, dynamic=True)
-    return forward
+    torch._dynamo.config.recompile_limit = MOST_VARIANTS
+    for block in blocks_of(model):
+        block.compile(dynamic=True)
+
+
+def not_compiled(is_compiled: bool) -> AbstractContextManager[Any]:
+    """Within it, what was compiled runs as if it were not."""
+    return torch.compiler.set_stance("force_eager") if is_compiled else nullcontext()

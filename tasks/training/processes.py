@@ -27,6 +27,7 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
 from tasks.training.adapters import load_trained_state, trained_state
+from tasks.training.model import blocks_of
 
 Rows = npt.NDArray[np.int64]
 State = dict[str, Any]
@@ -137,10 +138,8 @@ def distribute(
         return model
     if accelerate == "ddp":
         return DistributedDataParallel(model, broadcast_buffers=False)
-    blocks = set(model._no_split_modules or ())
-    for module in model.modules():
-        if type(module).__name__ in blocks:
-            fully_shard(module)
+    for block in blocks_of(model):
+        fully_shard(block)
     fully_shard(model)
     return model
 
