@@ -145,6 +145,7 @@ def utilisation(size: Size, compiles: bool, peak_flops: float) -> dict[str, Any]
     train = Train(
         epochs=1, batch_tokens=size.batch_tokens, micro_batch_tokens=size.micro_batch_tokens,
         learning_rate=1e-4, precision="bf16", compile=compiles, max_completion_tokens=size.tokens,
+        packing=True,
     )  # fmt: skip
     rates: list[float] = []
     with tempfile.TemporaryDirectory() as name:
