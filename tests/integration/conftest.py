@@ -107,6 +107,7 @@ class Command:
             self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.kill()  # leave nothing behind
+            raise AssertionError(f"{self.log}not done after {PATIENCE_S:.0f} s") from None
         seconds = time.monotonic() - self.started
         return Ended(self.process.returncode, self.output_file.read_text(), self.log, seconds)
 
