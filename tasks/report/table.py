@@ -24,7 +24,7 @@ def render(result: Mapping[str, Any]) -> RenderableType:
     """
     parts: list[RenderableType] = []
     for grid in grids(result):
-        table = Table(title=escape(grid.title), title_justify="left")
+        table = Table(title=escape(grid.title), title_justify="left", show_edge=False)
         for number, column in enumerate(grid.columns):
             table.add_column(escape(column), justify="right" if number else "left")
         for row in grid.rows:
