@@ -1,7 +1,7 @@
 """What a comparison shows: six claims, each confirmed, refuted or left undecided by intervals.
 
     Claim("Adapters (PEFT) forget less than full fine-tuning", "confirmed",
-          "Over all probes, lora keeps 0.061 more than full (95% interval 0.038 to 0.085).")
+          "In the mean over all probes, lora keeps +0.061 (95% interval +0.038 to ...")
 
 Values are of the deciding metric, from 0 to 1. `least` is the difference that counts: the recipe's
 `registry.min_gain`, or 0.02. A whole interval below it is no gain worth having, one above it is.
@@ -166,7 +166,7 @@ def peft(evidence: Evidence) -> Judged:
     """Whether adapters keep more, on the whole."""
     if evidence.peft is None:
         return "undecided", _missing(evidence, "lora")
-    told = f"In the mean over all probes, lora keeps {evidence.peft} more than full fine-tuning."
+    told = f"In the mean over all probes, lora keeps {evidence.peft} against full fine-tuning."
     return _sign(evidence.peft), told
 
 

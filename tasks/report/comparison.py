@@ -4,7 +4,7 @@ path.write_text(page(document), encoding="utf-8")
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -56,10 +56,11 @@ def tables(document: Json) -> RenderableType:
     """The comparison for the terminal."""
     parts: list[RenderableType] = []
     for grid in grids(document):
-        table = Table(title=escape(grid.title), title_justify="left")
+        table = Table(title=escape(grid.title), title_justify="left", show_edge=False)
         for number, column in enumerate(grid.columns):
-            is_text = number == 0 or grid.title == CLAIMS
-            table.add_column(escape(column), justify="left" if is_text else "right")
+            is_claim, is_name = grid.title == CLAIMS, number == 0
+            justify: Literal["left", "right"] = "left" if is_claim or is_name else "right"
+            table.add_column(escape(column), justify=justify, no_wrap=is_name and not is_claim)
         for row in grid.rows:
             table.add_row(*map(_coloured, row))
         parts.append(table)
@@ -74,19 +75,17 @@ def markdown(document: Json) -> str:
 
 
 def grids(document: Json) -> list[Grid]:
-    """The tables: ways, learning curve, what was left out, claims."""
-    metric = document["metric"]
-    columns = [
-        *("way", metric, "gain (95% interval)", "worst forgetting", "trained weights"),
-        *("steps", "tokens", "seconds", "peak memory", "tokens a request"),
-    ]
-    ways = [[name, *_figures(way)] for name, way in document["ways"].items()]
+    """The tables: ways, what they cost, learning curve, what was left out, claims."""
+    learnt = ["way", document["metric"], "gain (95% interval)", "worst forgetting"]
+    cost = ["way", "trained weights", "steps", "tokens", "seconds", "peak MiB", "tokens a request"]
+    ways = document["ways"].items()
     curve = [[f"{p['examples']:,}", _interval(p, "gain")] for p in document["learning_curve"]]
     phrasings = document["phrasings"]
     many = [["many instead of one", _interval(phrasings, "gain")]] if phrasings else []
     claims = [[c["claim"], c["verdict"], c["evidence"]] for c in document["claims"]]
     found = [
-        Grid("The ways, on the same rows and steps", columns, ways),
+        Grid("The ways, on the same rows and steps", learnt, [[n, *_learnt(w)] for n, w in ways]),
+        Grid("What they cost", cost, [[name, *_cost(way)] for name, way in ways]),
         Grid("Full fine-tuning by training examples", ["examples", "gain (95% interval)"], curve),
         Grid("In phrasings new to the model", ["trained on", "gain (95% interval)"], many),
         Grid("Left out", ["way", "why"], [[*item] for item in document["left_out"].items()]),
@@ -95,25 +94,24 @@ def grids(document: Json) -> list[Grid]:
     return [grid for grid in found if grid.rows]
 
 
-def _figures(way: Json) -> list[str]:
-    trains = bool(way["steps"])
+def _learnt(way: Json) -> list[str]:
     forgetting = "-"
-    if way["worst_forgetting"] is not None and trains:
+    if way["worst_forgetting"] is not None and way["steps"]:
         forgetting = f"{way['worst_forgetting']:+.3f} ({way['worst_probe']})"
-    costs = [
+    return [f"{way['value']:.3f}", _interval(way, "gain"), forgetting]
+
+
+def _cost(way: Json) -> list[str]:
+    training = [
         f"{way['trainable_parameters']:,}",
         f"{way['steps']:,}",
         f"{way['tokens']:,}",
         f"{way['seconds']:,.0f}",
-        f"{way['peak_memory_bytes'] / MIB:,.0f} MiB",
+        f"{way['peak_memory_bytes'] / MIB:,.0f}",
     ]
-    return [
-        f"{way['value']:.3f}",
-        _interval(way, "gain"),
-        forgetting,
-        *(costs if trains else ["-"] * len(costs)),
-        f"{way['tokens_per_request']:,.0f}",
-    ]
+    if not way["steps"]:
+        training = ["-"] * len(training)
+    return [*training, f"{way['tokens_per_request']:,.0f}"]
 
 
 def _interval(figure: Json, name: str) -> str:

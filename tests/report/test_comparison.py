@@ -53,7 +53,7 @@ def test_the_page_needs_nothing_and_runs_nothing() -> None:
     assert "<script" not in html and "&lt;script&gt;" in html
     assert "http://" not in html and "https://" not in html
     assert html.count('<svg class="frontier"') == 1
-    for figure in ("+0.100 (+0.090 to +0.110)", "1,794", "4,000,000", "1,024 MiB", "+0.417"):
+    for figure in ("+0.100 (+0.090 to +0.110)", "1,794", "4,000,000", "1,024", "+0.417"):
         assert figure in html
 
 
