@@ -101,19 +101,23 @@ def model_document(version: Version) -> dict[str, Any]:
     }
 
 
+MODEL_COLUMNS = ("model", "version", "aliases", "test figure", "age", "lineage")
+LINEAGE_DIGITS = 8
+
+
 def models_table(versions: Sequence[Version]) -> Table:
     """Registered versions."""
-    table = Table("model", "version", "aliases", "test figure", "age", "lineage", "run")
+    columns = (Column(name, no_wrap=name != "test figure") for name in MODEL_COLUMNS)
+    table = Table(*columns, show_edge=False)
     for version in versions:
         shown = model_document(version)
         table.add_row(
             escape(version.model),
             version.version,
-            ", ".join(version.aliases),
+            "\n".join(version.aliases),
             _headline(shown["headline"]),
             _age(shown["age_s"]),
-            shown["lineage"] or "",
-            version.run_id[:8],
+            (shown["lineage"] or "")[:LINEAGE_DIGITS],
         )
     return table
 
@@ -158,8 +162,10 @@ def _headline(headline: Mapping[str, Any] | None) -> str:
 
 
 def _age(seconds: float) -> str:
-    days, hours = seconds / 86400, seconds / 3600
-    return f"{days:.0f} d" if days >= 2 else f"{hours:.0f} h" if hours >= 2 else _duration(seconds)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def promotion_text(result: Mapping[str, Any]) -> Text:
