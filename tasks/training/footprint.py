@@ -160,9 +160,7 @@ def _pass(model: Any, train: Train, shape: Shape, device: torch.device, bf16: bo
     supervised = torch.zeros(shape.rows * shape.completion, dtype=torch.long, device=device)
     inputs = _inputs(bool(model.config.is_encoder_decoder), shape, device)
     with autocast(bf16, device):
-        logits = logits_at(supervised, model, model.get_output_embeddings(), inputs)
-    picked = logits.float()
-    del logits
+        picked = logits_at(supervised, model, model.get_output_embeddings(), inputs).float()
     cross_entropy(picked, supervised, reduction="sum").backward()  # type: ignore[no-untyped-call]
 
 
