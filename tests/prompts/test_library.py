@@ -126,4 +126,4 @@ def test_the_current_folder_comes_before_the_library(
     (folder / "dates.yaml").write_text(source.replace("version: 1", "version: 7"), "utf-8")
     monkeypatch.chdir(tmp_path)
     assert load_prompts("dates").version == "7"
-    assert load_prompts("translation").version == "1"
+    assert load_prompts("plain").version == "1"
