@@ -26,6 +26,8 @@ DISK = "size=64m"
 MLFLOW_AWAY_S = (1.0, 30.0)
 DATABASE_AWAY_S = (0.0, 10.0)
 LONG_S = 300.0
+CLOCK = Path(__file__).parent / "clock.c"
+JUMP_S = 86400
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,18 @@ def servers_on_postgresql(world: World) -> PostgreSQL:
     return database
 
 
+def clock_jumps(world: World) -> None:
+    """The wall clock jumps by up to a day, forwards or back, for all processes of the run."""
+    world.fill()
+    library, jump = world.folder / "clock.so", world.folder / "jump"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(CLOCK)], check=True)
+    world.variables |= {"LD_PRELOAD": str(library), "RETUNE_CLOCK_JUMP": str(jump)}
+    command = world.command()
+    world.reach(command)
+    jump.write_text(str(world.draw.randint(-JUMP_S, JUMP_S)))
+    succeed(command.end())
+
+
 def disk_full(world: World) -> None:
     """The disk of the state folder is full; the command says so, and goes on when there is room."""
     mounted = ["mount", "-t", "tmpfs", "-o", DISK, "retune-chaos", str(world.home)]
@@ -269,6 +283,10 @@ def may_mount() -> bool:
     return os.geteuid() == 0 and shutil.which("mount") is not None
 
 
+def has_compiler() -> bool:
+    return shutil.which("cc") is not None
+
+
 def has_postgresql() -> bool:
     return (PROGRAMS / "initdb").exists()
 
@@ -281,6 +299,7 @@ FAULTS = {
     "mlflow down": Fault(mlflow_down, STAGES[3:]),
     "mlflow down for 5 min": Fault(mlflow_down_for_long, STAGES[3:], is_long=True),
     "postgresql restarted": Fault(postgresql_restarted, STAGES[3:], possible=has_postgresql),
+    "clock jumps": Fault(clock_jumps, possible=has_compiler),
     "disk full": Fault(disk_full, possible=may_mount),
     "two at once": Fault(two_at_once, STAGES[3:]),
     "artifact truncated": Fault(artifact_truncated, STAGES[1:]),
