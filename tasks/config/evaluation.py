@@ -32,6 +32,10 @@ class Generation(Section):
     seed: int = 7
     """Seed of the sampling."""
 
+    engine: Literal["torch", "vllm"] = "torch"
+    """What writes the completions in evaluation: Retune's own loop, or vLLM, where it is installed
+    and serves the model. The registered model always takes the first."""
+
 
 class Holdout(Section):
     """What the tuned model is measured against on the test split."""

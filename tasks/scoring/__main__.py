@@ -28,6 +28,7 @@ from tasks.scoring.fewshot import Example
 from tasks.scoring.generate import load_generator
 from tasks.scoring.job import Job, Way
 from tasks.scoring.results import Answers, metrics_of, phrasings_of, predictions_of
+from tasks.scoring.vllm_engine import with_engine
 from tasks.stage import write_json
 from tasks.training.interpolate import blend
 from tasks.training.model import load_model
@@ -64,11 +65,12 @@ def _score(job: Job) -> None:
             way.chat_template,
             way.trust_remote_code,
         )
-        for name, way in ways.items():
-            answers[name] = answers_of(job, name, way, generator, examples, rank)
-        if job.phrasings and name == list(job.ways)[-1]:
-            variants = _with_references(pq.read_table(job.phrasings).to_pylist())
-            varied = answers_of(job, "phrasings", way, generator, variants, rank)
+        with with_engine(generator, job.generation, job.max_prompt_tokens) as generator:
+            for name, way in ways.items():
+                answers[name] = answers_of(job, name, way, generator, examples, rank)
+            if job.phrasings and name == list(job.ways)[-1]:
+                variants = _with_references(pq.read_table(job.phrasings).to_pylist())
+                varied = answers_of(job, "phrasings", way, generator, variants, rank)
         del generator
         gc.collect()
         torch.cuda.empty_cache()

@@ -20,6 +20,12 @@ from tasks.scoring.decode import Choose, Ends, decode, greedy, sampler
 from tasks.training.model import check_vocabulary, load_model, load_tokenizer
 from tasks.training.precision import pick_device, uses_bf16
 
+Write = Callable[[Sequence[Sequence[int]], Ends, Generation, Sequence[int]], list[list[int]]]
+"""(prompts, ends, settings, seeds of the prompts or none) -> completions, all as token ids."""
+
+WRITER_BATCH_TOKENS = 2**20
+"""Handed to a `Write` at once: it makes its own batches; what it has not returned a kill loses."""
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -49,12 +55,14 @@ class Generator:
         tokenizer: Its tokenizer.
         stop_ids: Tokens that end a completion.
         start_id: Token that an encoder-decoder's completion starts from.
+        write: What writes the completions in place of `decode` (`tasks.scoring.vllm_engine`).
     """
 
     model: PreTrainedModel
     tokenizer: Any
     stop_ids: tuple[int, ...]
     start_id: int | None = None
+    write: Write | None = None
 
     @property
     def is_encoder_decoder(self) -> bool:
@@ -178,13 +186,17 @@ def generate(
         max_new_tokens=generation.max_new_tokens,
     )
     lengths = [len(ids) for ids, _ in encoded]
-    grouped = batches(lengths, generation.max_new_tokens, generation.batch_tokens)
+    budget = WRITER_BATCH_TOKENS if generator.write else generation.batch_tokens
+    grouped = batches(lengths, generation.max_new_tokens, budget)
     for number, batch in enumerate(grouped):
         if skips(number, batch):
             continue
-        choose = _choice(generation, [seeds[index] for index in batch] if seeds else [])
         ids_of = [encoded[index][0] for index in batch]
-        written = decode(generator.model, ids_of, ends, choose)
+        its_seeds = [seeds[index] for index in batch] if seeds else []
+        if generator.write:
+            written = generator.write(ids_of, ends, generation, its_seeds)
+        else:
+            written = decode(generator.model, ids_of, ends, _choice(generation, its_seeds))
         yield {
             index: _completion(generator, lengths[index], encoded[index][1], ids)
             for index, ids in zip(batch, written, strict=True)
