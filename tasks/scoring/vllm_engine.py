@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import psutil
 import torch
 
 from tasks.config import Generation
@@ -18,8 +19,8 @@ from tasks.errors import BadModel
 from tasks.scoring.decode import Ends
 from tasks.scoring.generate import Generator, prompt_limit
 
-SHARE_OF_FREE_MEMORY = 0.9
-"""Of a GPU, for weights, keys and values of vLLM."""
+SHARE_OF_FREE_MEMORY = {"cuda": 0.9, "cpu": 0.5}
+"""For weights, keys and values of vLLM."""
 
 
 @contextmanager
@@ -43,16 +44,15 @@ def with_engine(
     with tempfile.TemporaryDirectory() as folder:
         # The weights as they are in memory: interpolated ones are in no folder.
         generator.model.save_pretrained(folder)
-        settings: dict[str, Any] = {
-            "max_model_len": limit + generation.max_new_tokens,
-            "skip_tokenizer_init": True,
-            "disable_log_stats": True,
-            "generation_config": "vllm",  # not what the folder's file sets, as in load_generator
-        }
-        if generator.model.device.type == "cuda":
-            free, total = torch.cuda.mem_get_info()
-            settings["gpu_memory_utilization"] = SHARE_OF_FREE_MEMORY * free / total
-        engine = LLM(folder, **settings)
+        engine = LLM(
+            folder,
+            dtype=generator.model.dtype,
+            max_model_len=limit + generation.max_new_tokens,
+            gpu_memory_utilization=_share_of_memory(generator.model.device.type),
+            generation_config="vllm",  # not what the folder's file sets, as in load_generator
+            skip_tokenizer_init=True,
+            disable_log_stats=True,
+        )
     yield replace(generator, write=partial(_write, engine))
     del engine
     cleanup_dist_env_and_memory()
@@ -81,6 +81,16 @@ def _write(
     asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
     answers = engine.generate(asked, settings, use_tqdm=False)
     return [list(answer.outputs[0].token_ids) for answer in answers]
+
+
+def _share_of_memory(device: str) -> float:
+    """The share of a device's memory that vLLM may take."""
+    if device == "cuda":
+        free, total = torch.cuda.mem_get_info()
+    else:
+        memory = psutil.virtual_memory()
+        free, total = memory.available, memory.total
+    return SHARE_OF_FREE_MEMORY[device] * free / total
 
 
 def _check_served(generator: Generator) -> None:
