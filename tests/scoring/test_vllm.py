@@ -17,9 +17,20 @@ PROMPTS = [row["prompt"] for row in examples("echo", 12)]
 TOKENS = 60
 
 
+def save_llama(folder: Path, seed: int) -> Path:
+    """A toy model whose heads are wide enough for vLLM on a CPU."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(save_model(folder, "llama"), head_dim=32)
+    torch.manual_seed(seed)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
 @pytest.mark.parametrize("seed", [0, 1])  # one engine after the other in the same process
 def test_it_writes_what_the_own_loop_writes(seed: int, tmp_path: Path) -> None:
-    generator = load_generator(save_model(tmp_path, "llama", seed))
+    generator = load_generator(save_llama(tmp_path, seed))
     greedy = Generation(max_new_tokens=12, engine="vllm")
     with with_engine(generator, greedy, TOKENS) as fast:
         answers = complete(fast, PROMPTS, greedy, TOKENS)
