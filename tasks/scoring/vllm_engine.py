@@ -67,6 +67,7 @@ def _write(
 ) -> list[list[int]]:
     from vllm import SamplingParams
 
+    drawn_by: Sequence[int | None] = seeds or [None] * len(prompts)
     settings = [
         SamplingParams(
             temperature=generation.temperature,
@@ -76,7 +77,7 @@ def _write(
             stop_token_ids=list(ends.stop_ids),
             detokenize=False,
         )
-        for seed in seeds or [None] * len(prompts)
+        for seed in drawn_by
     ]
     asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
     answers = engine.generate(asked, settings, use_tqdm=False)
