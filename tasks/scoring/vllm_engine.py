@@ -54,7 +54,6 @@ def with_engine(
             disable_log_stats=True,
         )
     yield replace(generator, write=partial(_write, engine))
-    del engine
     cleanup_dist_env_and_memory()
 
 
