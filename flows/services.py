@@ -126,6 +126,8 @@ def _prefect(home: Path, wanted: int | None, started: ExitStack) -> Service:
     address = f"http://{HOST}:{port}/api"
     environment = {
         "PREFECT_API_URL": address,
+        # What fails in its background (its scheduler, say) is told nowhere but in its log.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
         # Who holds which slot; kept in memory, a restart would end runs and leave slots taken.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES_ON_DISK,
         # The package's own folder may belong to somebody else.

@@ -162,6 +162,22 @@ def python_of_somebody_else() -> list[str]:
     return ["runuser", "-u", "nobody", "--", "env", packages, python]
 
 
+def test_schedules_create_runs_ahead_of_time(deployed: Site) -> None:
+    [retrain] = deployed.ask("deployments", deployments={"name": {"any_": ["retrain"]}})
+    [schedule] = retrain["schedules"]
+
+    def planned() -> list[dict[str, Any]]:
+        return [
+            run
+            for run in deployed.flow_runs("retrain")
+            if run["auto_scheduled"] and run["state_name"] == "Scheduled"
+        ]
+
+    runs = deployed.wait_for(planned)
+    assert {run["created_by"]["id"] for run in runs} == {schedule["id"]}
+    assert all(run["parameters"] == schedule["parameters"] for run in runs)
+
+
 def test_the_worker_runs_a_deployment_for_somebody_elsewhere(
     deployed: Site, elsewhere: Path
 ) -> None:
