@@ -21,33 +21,33 @@ RECIPE = ROOT / "configs" / "recipes" / "pocket_flan_mixture.yaml"
 NUM_ROWS = 50
 
 LEAST = {
-    ("review_sentiment", "review_sentiment"): 0.88,
-    ("review_rating", "review_rating"): 0.9,
-    ("review_rating", "review_generation"): 0.27,
+    ("review_sentiment", "review_sentiment"): 0.94,
+    ("review_rating", "review_rating"): 0.96,
+    ("review_rating", "review_generation"): 0.26,
     ("named_entities", "named_entities"): 0.94,
-    ("passage_qa", "passage_qa"): 0.6,
-    ("dates", "dates"): 0.3,
-    ("paraphrase", "paraphrase"): 0.48,
+    ("passage_qa", "passage_qa"): 0.62,
+    ("dates", "dates"): 0.34,
+    ("paraphrase", "paraphrase"): 0.56,
     ("entailment", "entailment"): 0.54,
-    ("translation", "translation"): 0.66,
-    ("notes", "note_reminder"): 0.78,
-    ("notes", "note_todo"): 0.62,
-    ("news", "news_headline"): 0.36,
-    ("news", "news_summary"): 0.41,
-    ("friend_chats", "dialogue_summary"): 0.5,
+    ("translation", "translation"): 0.7,
+    ("notes", "note_reminder"): 0.67,
+    ("notes", "note_todo"): 0.53,
+    ("news", "news_headline"): 0.38,
+    ("news", "news_summary"): 0.4,
+    ("friend_chats", "dialogue_summary"): 0.46,
 }
 """(Probe file, prompt file) -> the prompt's first metric, 0.04 to 0.05 below what was measured: two
 rows, where a row counts as right or wrong, for other processors round otherwise."""
 
 LEAST_PUBLIC = {
-    "movie_sentences": 0.7,
-    "pros_and_cons": 0.86,
-    "tweets": 0.19,
-    "emerging_entities": 0.07,
-    "encyclopedia": 0.4,
-    "java_to_csharp": 0.51,
+    "movie_sentences": 0.66,
+    "pros_and_cons": 0.88,
+    "tweets": 0.24,
+    "emerging_entities": 0.15,
+    "encyclopedia": 0.21,
+    "java_to_csharp": 0.53,
     "fairytales": 0.02,
-    "clinic": 0.09,
+    "clinic": 0.06,
 }
 """The same for the tasks of the mixture whose data are public, on rows of its test split (of
 FairytaleQA, where two answers were right, one)."""
