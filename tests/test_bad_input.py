@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from tasks import forgetting, holdout, ingest, split, template, train, validate
+from tasks.errors import BadWorkspace
+from tasks.launch import launch
 from tasks.stage import Stage
 from tasks.stage_main import main
 from tests.bad_input_cases import (
@@ -246,6 +248,29 @@ def test_a_full_disk(
     (disk / "filler").unlink()
     assert (contents(user), contents(disk)) == (given, made)
     assert run(stage) == 0  # "the same command then goes on"
+
+
+FILLS = """\
+import sys
+from pathlib import Path
+from tasks.launch import work
+
+def fill():
+    with Path(sys.argv[1]).with_name("filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 16))
+
+sys.exit(work(fill, Path(sys.argv[1]).with_name("events")))
+"""
+
+
+def test_a_child_that_has_no_room_left_to_say_so(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fills.py").write_text(FILLS)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{REPOSITORY}")
+    with pytest.raises(BadWorkspace, match="No space left on device"):
+        launch("fills", disk / "job.json", disk / "events", lambda event: None)
 
 
 @pytest.mark.parametrize(("free_kib", "mlflow"), [(64, "elsewhere"), (256, "elsewhere"), (64, "")])
