@@ -44,18 +44,16 @@ def candidates_grid(candidates: Sequence[Mapping[str, Any]]) -> Grid:
     points = frontier_rows(frontier_points(candidates))
     rows = [
         [
-            str(point["name"]),
+            f"{'* ' if candidate['chosen'] else ''}{candidate['name']}",
             str(point["gain"]),
-            str(point["forgetting"]),
-            candidate["worst"] or "",
-            "yes" if candidate["within_budget"] else "no",
-            f"{candidate['seconds']:.0f}",
-            "chosen" if point["chosen"] else "",
+            f"{candidate['drop']:+.3f}"
+            + (f" ({candidate['worst']})" if candidate["worst"] else ""),
+            "kept" if candidate["within_budget"] else "broken",
         ]
         for candidate, point in zip(candidates, points, strict=True)
     ]
-    columns = ["candidate", "gain", "largest drop", "of", "within budget", "training, s", ""]
-    return Grid("Candidates, on validation data, with 95% intervals", columns, rows)
+    columns = ["candidate", "gain (95% interval)", "largest drop", "budget"]
+    return Grid("Candidates, on validation data (*: chosen)", columns, rows)
 
 
 def adopted(found: Mapping[str, Any]) -> str | None:
