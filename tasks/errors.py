@@ -24,6 +24,7 @@ A `BadInput` says where, what was expected, what was found and how to mend it:
 import errno
 import os
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ class BadWorkspace(BadInput):
     def behind(cls, error: BaseException, where: Path) -> "BadWorkspace | None":
         """The want of room or permission behind an error; None where it has other reasons.
 
+        On a full disk, that is taken for the reason of any error.
+
         Args:
             error: Any error; those of libraries hide what the system said in their cause or text.
             where: The folder that was being written to, where the error does not name a file.
@@ -150,9 +153,20 @@ class BadWorkspace(BadInput):
             told = re.search(r"\(os error (\d+)\)", str(link))  # safetensors, which is Rust
             if told and int(told[1]) in _NO_ROOM:
                 return cls.not_writable(where, OSError(int(told[1]), os.strerror(int(told[1]))))
-        return None
+        return cls.on_a_full_disk(where)
+
+    @classmethod
+    def on_a_full_disk(cls, where: Path) -> "BadWorkspace | None":
+        """The error for a folder whose disk is full; None where there is room.
+
+        For what can't tell by itself: another process, whose log is on that disk too, or a server.
+        """
+        if not where.exists() or shutil.disk_usage(where).free >= _LEAST_ROOM_BYTES:
+            return None
+        return cls.not_writable(where, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
 
+_LEAST_ROOM_BYTES = 2**20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 _NO_ROOM_SQLITE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
 

@@ -10,13 +10,11 @@ import json
 import logging
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from errno import ENOSPC
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +29,6 @@ ALONE = Launch()
 
 POLL_S = 0.2
 TAIL_LINES = 15
-LEAST_ROOM_BYTES = 2**20
 LAUNCHER = "RETUNE_LAUNCHER_PID"
 
 logger = logging.getLogger("retune")
@@ -84,8 +81,8 @@ def launch(
     if bad_input:
         raise BadInput.all_of(bad_input)
     if child.returncode != 0:
-        if shutil.disk_usage(job.parent).free < LEAST_ROOM_BYTES:  # it may have had none to say so
-            raise BadWorkspace.not_writable(job.parent, OSError(ENOSPC, os.strerror(ENOSPC)))
+        if full := BadWorkspace.on_a_full_disk(job.parent):  # it had no room to say so
+            raise full
         raise ChildFailed(f"{module} ended with exit code {child.returncode}:\n{_last_words(log)}")
 
 
