@@ -1,13 +1,23 @@
 import gzip
+import io
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
 from tasks.errors import BadData
 from tests.data.archives import write_archive
 from tests.ingesting import recipe_of, run
+
+
+def parquet(columns: list[list[str]], names: list[str]) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns, names=names), sink)
+    return sink.getvalue()
+
 
 GOOD_CSV = b"dialogue,summary\na,b\n"
 BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
@@ -51,6 +61,12 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         {},
         ["byte-order mark of UTF-16", "source.encoding: utf-16"],
     ),
+    "UTF-16 without a mark": (
+        "a.csv",
+        GOOD_CSV.decode().encode("utf-16-be"),
+        {},
+        ["every second byte", "source.encoding: utf-16-be"],
+    ),
     "unknown encoding": ("a.csv", GOOD_CSV, {"encoding": "utf8x"}, ["'utf8x'", "cp1252"]),
     "missing column": (
         "a.csv",
@@ -65,6 +81,7 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         {"split_column": "part"},
         ["the column 'part'", "source.split_column"],
     ),
+    "tabs in CSV": ("a.csv", GOOD_CSV.replace(b",", b"\t"), {}, ["source.format: tsv"]),
     "number out of range": (
         "a.tsv",
         b"x\ty\n",
@@ -78,9 +95,21 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         ["the column '0'", "source.header: false"],
     ),
     "same name twice": ("a.csv", b"text,text\na,b\n", {}, ["a.csv:1", "'text' twice"]),
+    "same name twice in a table": (
+        "a.parquet",
+        parquet([["a"], ["b"], ["c"]], ["dialogue", "summary", "summary"]),
+        {},
+        ["a.parquet", "'summary' twice"],
+    ),
     "open quote": ("a.csv", GOOD_CSV + b'"x,y\nc,d\n', {}, ["a.csv:3", "never closed"]),
     "not JSON": ("a.json", b"[1,\n}", {}, ["a.json:2", "Expecting value at column 1"]),
     "cut array": ("a.json", b'[{"a": 1}\n', {}, ["a.json:2", "expected ',' or ']'"]),
+    "two arrays": (
+        "a.json",
+        b'[{"a": 1}]\n[{"a": 2}]\n',
+        {},
+        ["a.json:2", "behind the end of the a"],
+    ),
     "one object": ("a.json", b'{"rows": []}', {}, ['{"data": [...]}', "the keys rows"]),
     "one value": ("a.json", b"7", {}, ["an array of objects", "another value"]),
     "not objects": ("a.jsonl", b"[1]\n[2]\n", {}, ["2 of 2 rows", "2 x an array where a JSON obj"]),

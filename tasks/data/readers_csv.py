@@ -4,7 +4,8 @@ A row of `text,label` is `{"text": "The zip broke.", "label": "negative"}`; with
 columns are called "0", "1", ...
 
 CSV (RFC 4180): cells may be quoted, with doubled quotes and line breaks inside. A first line with
-semicolons and no comma means that semicolons separate, as spreadsheets write it in many countries.
+semicolons and no comma (but in quotes) means that semicolons separate, as spreadsheets write it in
+many countries.
 TSV (IANA text/tab-separated-values): quote characters are ordinary text - unless every quote in
 the first megabyte belongs to a cell that is quoted as in CSV, as spreadsheets write it.
 """
@@ -15,13 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from tasks.data.readers_rows import Rows, Unreadable
+from tasks.data.readers_rows import Rows, Unreadable, check_names
 from tasks.data.readers_text import open_text
 from tasks.errors import BadData
 
 _SAMPLE_CHARACTERS = 1_000_000
 _MAX_CELL_CHARACTERS = 10_000_000
 _QUOTED_TSV = re.compile(r'(?:(?:"(?:[^"]|"")*+"|[^"\t\r\n]*+)(?:\t|\r?\n|\Z))*+')
+_QUOTED = re.compile(r'"[^"]*"')
 _OPEN_CELL = re.compile(r'"(?:[^"]|"")*+')
 
 Cells = Iterator[tuple[int, list[str] | Unreadable]]
@@ -37,7 +39,8 @@ def read_csv(path: Path, encoding: str, header: bool) -> Rows:
     with open_text(path, encoding, newline="") as text:
         first = text.readline()
         text.seek(0)
-        delimiter = ";" if ";" in first and "," not in first else ","
+        names = _QUOTED.sub("", first)
+        delimiter = ";" if ";" in names and "," not in names else ","
         yield from _rows(path, _quoted_cells(path, text, delimiter), header)
 
 
@@ -113,8 +116,5 @@ def _named(names: list[str], row: list[str]) -> dict[str, str] | Unreadable:
 
 def _column_names(path: Path, line: int, row: list[str]) -> list[str]:
     names = [name.strip() for name in row]
-    twice = next((name for name in names if name and names.count(name) > 1), None)
-    if twice is not None:
-        found = f"'{twice}' twice"
-        raise BadData(f"{path}:{line}", "columns with names of their own", found, "rename one")
+    check_names(f"{path}:{line}", names)
     return names

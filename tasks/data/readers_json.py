@@ -68,6 +68,7 @@ def items_at(path: Path, text: str, position: int) -> Iterator[tuple[int, object
     while True:
         position = _skip(text, position)
         if text[position : position + 1] == "]":
+            _check_end(path, text, position + 1)
             return
         line += text.count("\n", counted, position)
         counted = position
@@ -155,6 +156,13 @@ def _array_start(path: Path, text: str) -> int:
     if "Instances" in keys:
         mend = "set source.format: natural_instructions"
     raise BadData(str(path), expected, found, mend)
+
+
+def _check_end(path: Path, text: str, position: int) -> None:
+    """Fail where an array is followed by what would be left unread, such as a second array."""
+    position = _skip(text, position)
+    if text[position : position + 1] not in ("", ",", "}"):
+        raise _not_json(path, text, position, "more behind the end of the array")
 
 
 def _skip(text: str, position: int) -> int:

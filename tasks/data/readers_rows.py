@@ -6,9 +6,11 @@
 The place is the line on which the row starts, from 1; in binary tables the number of the row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from tasks.errors import BadData
 
 
 @dataclass(frozen=True)
@@ -26,3 +28,18 @@ class Unreadable:
 
 Row = tuple[int, dict[str, Any] | Unreadable]
 Rows = Iterator[Row]
+
+
+def check_names(where: str, names: Sequence[str]) -> None:
+    """See that no two columns have the same name: a row would keep one of their values.
+
+    Args:
+        where: For the message.
+        names: Of the columns; without a name there may be several.
+
+    Raises:
+        BadData: With the first name that stands twice.
+    """
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise BadData(where, "columns with names of their own", f"'{twice}' twice", "rename one")

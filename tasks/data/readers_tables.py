@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.data.readers_rows import Rows
+from tasks.data.readers_rows import Rows, check_names
 from tasks.errors import BadData, RetuneError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def read_parquet(path: Path) -> Rows:
     """
     try:
         with pq.ParquetFile(path) as file:
-            yield from _numbered(file.iter_batches(_BATCH_ROWS))
+            yield from _numbered(str(path), file.iter_batches(_BATCH_ROWS))
     except _DAMAGED as error:
         raise _unreadable(path, "a Parquet file", error) from None
 
@@ -43,14 +43,15 @@ def read_arrow(path: Path) -> Rows:
         with pa.memory_map(str(path)) as mapped:
             is_file = mapped.read(6) == b"ARROW1"
             mapped.seek(0)
-            yield from _numbered(_file_batches(mapped) if is_file else pa.ipc.open_stream(mapped))
+            batches = _file_batches(mapped) if is_file else pa.ipc.open_stream(mapped)
+            yield from _numbered(str(path), batches)
     except _DAMAGED as error:
         raise _unreadable(path, "an Arrow file or stream", error) from None
 
 
 def read_dataset(dataset: "Dataset") -> Rows:
     """Read a data set of the `datasets` library as it is stored, batch by batch."""
-    yield from _numbered(dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS))
+    yield from _numbered("data set", dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS))
 
 
 def load_saved(path: Path) -> "dict[str, Dataset]":
@@ -93,9 +94,10 @@ def _file_batches(mapped: pa.NativeFile) -> Iterator[pa.RecordBatch]:
     return (reader.get_batch(number) for number in range(reader.num_record_batches))
 
 
-def _numbered(batches: Iterable[Any]) -> Rows:
+def _numbered(where: str, batches: Iterable[Any]) -> Rows:
     number = 0
     for batch in batches:
+        check_names(where, batch.schema.names)
         # Unchecked offsets of a damaged file would end the process, not raise an error.
         batch.validate(full=True)
         for row in batch.to_pylist():

@@ -86,10 +86,21 @@ def _check_head(path: Path, file: BinaryIO, codec: str) -> None:
     for mark, (found, mend) in _BINARY_MARKS.items():
         if head.startswith(mark):
             raise BadData(str(path), "text", found, mend)
-    wide = next((name for mark, name in _WIDE_MARKS.items() if head.startswith(mark)), None)
-    if wide and not codec.startswith(wide):
-        found = f"the byte-order mark of {wide.upper()}"
+    wide, found = _wide_encoding(head)
+    if not codec.startswith(wide[: len("utf-16")]):
         raise BadData(str(path), f"text in {codec}", found, f"set source.encoding: {wide}")
+
+
+def _wide_encoding(head: bytes) -> tuple[str, str]:
+    """The encoding that has several bytes for each letter, and what shows it; "" for another."""
+    for mark, name in _WIDE_MARKS.items():
+        if head.startswith(mark):
+            return name, f"the byte-order mark of {name.upper()}"
+    even, odd = head[::2], head[1::2]
+    for name, letters, zeros in (("utf-16-le", even, odd), ("utf-16-be", odd, even)):
+        if zeros and all(letters) and not any(zeros):
+            return name, "a NUL as every second byte"
+    return "", ""
 
 
 def _damaged(path: Path, found: str) -> BadData:

@@ -292,6 +292,8 @@ def _missing(
     elif shape is not None and not close:
         mend = f"the rows have the shape {shape.name}, which gives {' and '.join(shape.fields)}: "
         mend += "map these in source.columns, or choose prompts that have them"
+    elif len(there) == 1 and "\t" in there[0]:
+        mend = "set source.format: tsv, if tabs separate the cells"
     elif column.isdigit():
         mend = "name the column, or set `source.header: false` if the first line is no header"
     needed = " and ".join(f"'{name}'" for name in missing)

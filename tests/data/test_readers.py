@@ -176,6 +176,12 @@ def test_an_empty_line_is_no_row(tmp_path: Path) -> None:
     assert read(path) == [(3, {"text": "good", "label": "1"})]
 
 
+def test_a_comma_in_a_quoted_name_does_not_separate(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('"text";"good, or bad"\nfine, really;1\n')
+    assert read(path) == [(2, {"text": "fine, really", "good, or bad": "1"})]
+
+
 @pytest.mark.parametrize("encode", [arrow_file, arrow_stream, parquet])
 def test_damaged_tables_are_told_and_never_end_the_process(encode: Encode, tmp_path: Path) -> None:
     whole = encode(FLAT_ROWS)
