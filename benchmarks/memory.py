@@ -22,9 +22,9 @@ import torch
 import transformers as tf
 
 from tasks.config import Train
+from tasks.gpus import has_gpu
 from tasks.launch import launch
 from tasks.stage import read_json, write_json
-from tasks.training.cost import has_gpu
 from tasks.training.forecast import Forecast, forecast
 from tasks.training.model import load_tokenizer
 

@@ -8,12 +8,11 @@ compare("configs/recipes/support_chat.yaml")
 
 import logging
 import time
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import flow, runtime, task
+from prefect import Task, flow, runtime, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.tasks import exponential_backoff
 
@@ -25,11 +24,13 @@ from tasks.compare import run as steps
 from tasks.compare import ways
 from tasks.compare.recording import comparison_run, record
 from tasks.compare.results import Scored, document
+from tasks.compare.ways import Way
 from tasks.config import Recipe, load_recipe
+from tasks.gpus import Rooms
 from tasks.home import prepare_environment, workspace_of
 from tasks.lock import workspace_lock
 from tasks.report.comparison import markdown, page
-from tasks.stage import write_json
+from tasks.stage import Artifact, write_json
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,31 +38,52 @@ T = TypeVar("T")
 logger = logging.getLogger("retune")
 
 
-def _as_task(do: Callable[P, T], name: str) -> Callable[P, T]:
+def _as_task(name: str) -> Callable[[Callable[P, T]], Task[P, T]]:
     """A step as a Prefect task: what computes with the model, tried again where it crashed."""
 
-    @wraps(do)
-    def holding(*args: P.args, **kwargs: P.kwargs) -> T:
-        with accelerator():
-            return do(*args, **kwargs)
+    def decorate(do: Callable[P, T]) -> Task[P, T]:
+        as_prefect_task = task(
+            name=do.__name__,
+            task_run_name=name,
+            tags={"retune"},
+            timeout_seconds=14 * DAY_S,
+            retries=2,
+            retry_delay_seconds=exponential_backoff(BACKOFF_S),
+            retry_jitter_factor=JITTER,
+            retry_condition_fn=retry_condition(do.__name__, child_crashed),
+            persist_result=False,
+        )
+        return as_prefect_task(do)
 
-    decorate = task(
-        name=do.__name__,
-        task_run_name=name,
-        tags={"retune"},
-        timeout_seconds=14 * DAY_S,
-        retries=2,
-        retry_delay_seconds=exponential_backoff(BACKOFF_S),
-        retry_jitter_factor=JITTER,
-        retry_condition_fn=retry_condition(do.__name__, child_crashed),
-        persist_result=False,
-    )
-    return decorate(holding)
+    return decorate
 
 
-train_way = _as_task(steps.train_way, "{way.name}")
-interpolate = _as_task(steps.interpolate, "interpolated")
-measure = _as_task(steps.measure_all, "measure all ways")
+@_as_task("{way.name}")
+def train_way(way: Way, data: steps.Data, folder: Path, run_id: str, rooms: Rooms) -> Artifact:
+    """Train one of the ways, as soon as there is room."""
+    with rooms.one(), accelerator():
+        logger.info("compare: %s", way.name)
+        return steps.train_way(way, data, folder, run_id)
+
+
+@_as_task("interpolated")
+def interpolate(recipe: Recipe, data: steps.Data, folder: Path, run_id: str) -> Artifact:
+    """Choose between the weights of the base model and those of `full`."""
+    with accelerator():
+        return steps.interpolate(recipe, data, folder, run_id)
+
+
+@_as_task("measure all ways")
+def measure(
+    recipe: Recipe,
+    trained: Mapping[str, Artifact],
+    data: steps.Data,
+    old: steps.Data | None,
+    folder: Path,
+) -> tuple[Artifact, Artifact | None, Artifact | None]:
+    """Score all ways at once."""
+    with accelerator():
+        return steps.measure_all(recipe, trained, data, old, folder)
 
 
 @flow(name="compare", flow_run_name=run_name, persist_result=False)
@@ -106,12 +128,22 @@ def _scored(told: Recipe, workspace: Path, folder: Path, run_id: str) -> Scored:
     planned = steps.plan_of(told, data, workspace)
     for name, reason in planned.left_out.items():
         logger.warning("compare: %s is left out: %s", name, reason)
-    trained = {ways.FULL: train_way(full, data, folder, run_id)}
-    trained[ways.INTERPOLATED] = interpolate(told, data, folder, run_id)
-    num_steps = steps.budget(trained[ways.FULL])
-    # One after the other: each takes all cores, or the GPU, and two at once would only share them.
-    for number, (way, own) in enumerate(planned.ways, 1):
-        logger.info("compare: %s, way %d of %d after full", way.name, number, len(planned.ways))
-        trained[way.name] = train_way(ways.within(way, num_steps), own, folder, run_id)
+    with Rooms.of(told.train.launch) as rooms:
+        trained = {ways.FULL: train_way(full, data, folder, run_id, rooms)}
+        trained[ways.INTERPOLATED] = interpolate(told, data, folder, run_id)
+        num_steps = steps.budget(trained[ways.FULL])
+        within = [(ways.within(way, num_steps), own) for way, own in planned.ways]
+        trained |= _train(within, folder, run_id, rooms)
     measured = measure(told, trained, data, planned.old, folder)
     return Scored(told, trained, planned.rows, planned.left_out, *measured)
+
+
+def _train(
+    planned: Sequence[tuple[Way, steps.Data]], folder: Path, run_id: str, rooms: Rooms
+) -> dict[str, Artifact]:
+    """Train ways, as many at once as there is room for."""
+    if rooms.num == 1:
+        return {way.name: train_way(way, own, folder, run_id, rooms) for way, own in planned}
+    logger.info("compare: %d ways, %d at once", len(planned), rooms.num)
+    begun = {way.name: train_way.submit(way, own, folder, run_id, rooms) for way, own in planned}
+    return {name: future.result() for name, future in begun.items()}

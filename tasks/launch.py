@@ -23,6 +23,7 @@ import psutil
 
 from tasks.config.train import Launch
 from tasks.errors import BadInput, BadWorkspace, ChildFailed, Issue
+from tasks.gpus import check_open, environment_of_room
 
 Event = Mapping[str, Any]
 ALONE = Launch()
@@ -54,6 +55,7 @@ def launch(
         BadInput: The child found the input unusable (an event of the name `bad_input`), or the disk
             is full.
         ChildFailed: It ended abnormally; the message has the end of its log.
+        Stopped: The room of this thread was closed (`tasks.gpus.Rooms`).
     """
     log = job.with_suffix(".log")
     events.unlink(missing_ok=True)
@@ -127,7 +129,7 @@ def environment(num_processes: int) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "true",
         LAUNCHER: str(os.getpid()),
     }
-    return defaults | os.environ | fixed
+    return defaults | os.environ | fixed | environment_of_room()
 
 
 def end_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
@@ -200,4 +202,5 @@ def _follow(
                 listen(event)
         if ended:
             return bad_input
+        check_open()
         time.sleep(POLL_S)

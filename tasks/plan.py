@@ -26,10 +26,11 @@ from tasks.data.sampling import sample_examples
 from tasks.data.sources import find_files
 from tasks.data.splitting import SIDES
 from tasks.errors import BadInput
+from tasks.gpus import has_gpu
 from tasks.home import workspace_of
 from tasks.pipeline import PIPELINE, Foreseen, foreseen
 from tasks.stage import Artifact, Inputs, logger, read_json
-from tasks.training.cost import estimated, has_gpu, measured, num_parameters, speed_of
+from tasks.training.cost import estimated, measured, num_parameters, speed_of
 from tasks.training.epoch_work import TaskMix, Work, work_of_epoch
 from tasks.training.forecast import Change, Forecast, forecast, told
 from tasks.training.launching import training_of

@@ -6,6 +6,8 @@ train  epoch 2/3  loss 1.92  8,120 tokens/s  ━━━━━━━━━━╸  
 import logging
 import sys
 import time
+from functools import cache
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -19,8 +21,23 @@ from rich.progress import (
 )
 
 LINE_EVERY_S = 10.0
+_LOCK = Lock()
 
 logger = logging.getLogger("retune")
+
+
+@cache
+def _terminal() -> Progress:
+    """What shows the bars of all threads, one below the other."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
 
 
 class Bar:
@@ -34,19 +51,12 @@ class Bar:
         """
         self.name = name
         self._last_line = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
-        self._row = self._bar.add_task(name, total=None)
+        self._bar = _terminal()
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        with _LOCK:
+            self._row = self._bar.add_task(self.name, total=None)
+            self._bar.start()  # does nothing where another thread's bar is shown already
         return self
 
     def __exit__(
@@ -55,7 +65,10 @@ class Bar:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        with _LOCK:
+            self._bar.remove_task(self._row)
+            if not self._bar.tasks:
+                self._bar.stop()
 
     def update(self, done: float, total: float, text: str) -> None:
         """Show a new state.

@@ -17,6 +17,7 @@ from typing import Any
 from tasks.config import Recipe, Train
 from tasks.data.base_model import folder_of
 from tasks.errors import BadRecipe
+from tasks.gpus import has_gpu
 from tasks.launch import launch
 from tasks.scoring.candidates import measures_of
 from tasks.scoring.interpolation import TUNED, Sweep, run_sweep
@@ -25,7 +26,6 @@ from tasks.scoring.probes import digests_of
 from tasks.stage import MANIFEST, Counted, Inputs, Output, Stage, logger, read_json, write_json
 from tasks.stage_main import main
 from tasks.training.candidates import Bench
-from tasks.training.cost import has_gpu
 from tasks.training.launching import (
     VERSION,
     VOLATILE,

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -35,6 +36,9 @@ from tasks.training.model import load_model
 
 RANKS = {"RANK": 0, "WORLD_SIZE": 1}
 """Variables of torchrun, and what they are without it."""
+
+LONGEST_WAIT = timedelta(days=1)
+"""Of one rank for another."""
 
 
 def main(job_file: str) -> int:
@@ -87,7 +91,10 @@ def _score(job: Job) -> None:
 def _rank() -> Rank:
     number, of = (int(os.environ.get(name, default)) for name, default in RANKS.items())
     if of > 1:
-        torch.distributed.init_process_group("gloo")
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        # The first rank alone computes likelihoods, and the others wait for it.
+        torch.distributed.init_process_group("gloo", timeout=LONGEST_WAIT)
     return Rank(number, of)
 
 

@@ -12,7 +12,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from tasks.config import BaseModelSection, Generation, Holdout, Recipe, Section
+from tasks.config.train import Launch
 from tasks.data.base_model import folder_of
+from tasks.gpus import visible_gpus
 from tasks.launch import Event, launch
 from tasks.progress import Bar
 from tasks.prompts.library import PromptFile, load_prompts
@@ -130,9 +132,15 @@ def score(job: Job, scratch: Path, name: str) -> dict[str, Any]:
                 text = f"{event['way']}  {event['examples_per_s']:.1f} examples/s"
                 bar.update(event["done"], event["total"], text)
 
-        launch("tasks.scoring", path, job.events, listen)
+        launch("tasks.scoring", path, job.events, listen, _processes(job))
     result: dict[str, Any] = json.loads((job.output / "metrics.json").read_text(encoding="utf-8"))
     return result
+
+
+def _processes(job: Job) -> Launch:
+    """One process for each GPU; one in all for vLLM, which starts its own."""
+    is_alone = job.generation.engine == "vllm"
+    return Launch(processes_per_node=1 if is_alone else max(1, len(visible_gpus())))
 
 
 def write_no_result(output: Output) -> None:

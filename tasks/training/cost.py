@@ -3,7 +3,6 @@
 training_memory_bytes(3_738_816, config, 2048)  ->  114_000_000
 """
 
-import importlib.metadata
 import math
 import os
 import time
@@ -37,14 +36,6 @@ PADDING = 1.05
 
 EFFICIENCY = 0.5
 """Share of the speed of matrix products alone that a training step reaches on a CPU, assumed."""
-
-
-def has_gpu() -> bool:
-    """Whether training would find a GPU, as far as can be told without torch."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
-    if hidden or "+cpu" in importlib.metadata.version("torch"):
-        return False
-    return any(any(Path("/dev").glob(name)) for name in ("nvidia[0-9]*", "kfd"))
 
 
 def micro_batch_tokens(train: Train, on_gpu: bool) -> int:

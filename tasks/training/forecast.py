@@ -20,9 +20,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.config import Train
 from tasks.errors import BadInput
+from tasks.gpus import has_gpu
 from tasks.launch import environment
 from tasks.room import available_memory_bytes
-from tasks.training.cost import has_gpu, micro_batch_tokens
+from tasks.training.cost import micro_batch_tokens
 
 MIB = 2**20
 

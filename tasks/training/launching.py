@@ -21,12 +21,12 @@ from tasks.data.base_model import folder_of, read_config, start_of
 from tasks.data.light_tokenizer import token_counts
 from tasks.data.mixing import Rehearsal
 from tasks.data.sampling import sample_examples
+from tasks.gpus import has_gpu
 from tasks.launch import Event, launch
 from tasks.progress import Bar
 from tasks.room import available_memory_bytes
 from tasks.stage import Counted, Inputs, Output, digest_of_folder, logger, write_json
 from tasks.training.cost import (
-    has_gpu,
     micro_batch_tokens,
     num_parameters,
     training_memory_bytes,

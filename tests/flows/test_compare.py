@@ -9,10 +9,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+import tasks.gpus
 import tasks.scoring.job
 import tasks.train
 import tasks.training.launching
 from tasks.config.train import Launch
+from tasks.gpus import environment_of_room
 from tasks.launch import Event
 from tasks.stage import read_json
 from tests.toy import WORDS
@@ -84,7 +86,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def launch(
         module: str, job: Path, events: Path, listen: Callable[[Event], None], *_: Launch
     ) -> None:
-        modules.append(module)
+        modules.append(" ".join((module, *environment_of_room().values())))
         events.unlink(missing_ok=True)
         events.touch()
         process = SERVER.Process(target=_work, args=(module, str(job)))
@@ -110,17 +112,23 @@ def _work(module: str, job: str) -> None:
 
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLflow's own code
-def test_every_way_is_trained_once_and_all_are_measured(recipe: Path, launched: list[str]) -> None:
+def test_every_way_is_trained_once_and_all_are_measured(
+    recipe: Path, launched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from flows.compare import compare
     from tasks.tracking.connection import connect
 
-    found = compare(str(recipe))
+    monkeypatch.setattr(tasks.training.launching, "has_gpu", lambda: False)  # torch finds none
+    with monkeypatch.context() as two_gpus:
+        two_gpus.setattr(tasks.gpus, "visible_gpus", lambda: ("0", "1"))
+        found = compare(str(recipe))
     trained = ["full", "lora", "multi_task", "replay", "interpolated"]
     assert list(found["ways"]) == ["zero_shot", "one_shot", "few_shot", *trained]
     assert all(set(way) >= KEYS for way in found["ways"].values())
     assert found["left_out"] == {}
     # interpolated takes what full has trained; the curve has one part of 144 rows, 125 of them.
-    assert launched.count("tasks.training") == 6
+    trainings = [process for process in launched if process.startswith("tasks.training ")]
+    assert len(trainings) == 6 and {process[-1] for process in trainings} == {"0", "1"}
     assert [point["examples"] for point in found["learning_curve"]][0] == 125
     steps = {found["ways"][way]["steps"] for way in trained}
     assert len(steps) == 1 and steps.pop() > 1
@@ -155,3 +163,11 @@ def test_every_way_is_trained_once_and_all_are_measured(recipe: Path, launched: 
     again = compare(str(recipe))
     assert launched == []
     assert again["ways"] == found["ways"] and again["run_id"] == found["run_id"]
+
+    # On one device, one after the other, it is the same comparison.
+    launched.clear()
+    again = compare(str(recipe))
+    timed = {"seconds", "run_id"}
+    assert not launched and {key: again[key] for key in set(again) - timed} == {
+        key: found[key] for key in set(found) - timed
+    }

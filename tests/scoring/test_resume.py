@@ -1,7 +1,6 @@
 """The scoring process: killed and started again, and as several ranks."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import tasks.scoring.job
 from tasks.config import Generation
 from tasks.scoring.job import Job, Way, score
 from tasks.scoring.kept import Kept
@@ -76,13 +76,12 @@ def test_a_killed_run_goes_on(tmp_path: Path, model: Path, undisturbed: str) -> 
     assert (job.output / "predictions.jsonl").read_text() == undisturbed
 
 
-def test_two_ranks_predict_what_one_does(tmp_path: Path, model: Path, undisturbed: str) -> None:
+def test_with_two_gpus_two_ranks_predict_what_one_does(
+    tmp_path: Path, model: Path, undisturbed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = job_in(tmp_path, model)
-    path = tmp_path / "job.json"
-    path.write_text(job.model_dump_json())
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node=2", "-m", "tasks.scoring", str(path)]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    monkeypatch.setattr(tasks.scoring.job, "visible_gpus", lambda: ("0", "1"))
+    score(job, tmp_path / "scratch", "test")
     files = sorted((tmp_path / "scratch" / "completions").glob("*.jsonl"))
     assert [file.suffixes for file in files] == [[".0", ".jsonl"], [".1", ".jsonl"]]
     shares = [len([line for line in file.read_text().splitlines() if line]) for file in files]

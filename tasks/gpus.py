@@ -1,0 +1,126 @@
+"""The GPUs that this process may use, told without torch, and rooms for several children at once.
+
+visible_gpus()                                # ("0", "1", "2", "3")
+with Rooms.of(Launch(processes_per_node=2)) as rooms:     # of GPUs 0 and 1, and of 2 and 3
+    with rooms.one():                         # in each of two threads
+        launch(...)                           # CUDA_VISIBLE_DEVICES=2,3
+"""
+
+import importlib.metadata
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
+from types import TracebackType
+from typing import Self
+
+from tasks.config.train import Launch
+from tasks.errors import Stopped
+
+VARIABLE = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the children of one thread may use.
+
+    Attributes:
+        gpus: As CUDA numbers them.
+        closed: Set once the children are to end, since the work of another thread has failed.
+    """
+
+    gpus: tuple[str, ...]
+    closed: Event
+
+
+_ROOM: ContextVar[Room | None] = ContextVar("room", default=None)
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """The GPUs that a child would find, as CUDA numbers them; none on a CPU."""
+    if room := _ROOM.get():
+        return room.gpus
+    if "+cpu" in importlib.metadata.version("torch"):
+        return ()
+    found = len(list(Path("/dev").glob("nvidia[0-9]*"))) or int(Path("/dev/kfd").exists())
+    named = os.environ.get(VARIABLE)
+    if not found or named is None:
+        return tuple(map(str, range(found)))
+    return tuple(name.strip() for name in named.split(",") if name.strip())
+
+
+def has_gpu() -> bool:
+    """Whether a child would find a GPU."""
+    return bool(visible_gpus())
+
+
+def environment_of_room() -> dict[str, str]:
+    """The variables that keep a child of this thread to its room."""
+    room = _ROOM.get()
+    return {VARIABLE: ",".join(room.gpus)} if room else {}
+
+
+def check_open() -> None:
+    """See that the children of this thread may go on.
+
+    Raises:
+        Stopped: Its room was closed.
+    """
+    room = _ROOM.get()
+    if room and room.closed.is_set():
+        raise Stopped("ended, because work beside it failed or was interrupted")
+
+
+class Rooms:
+    """Shares of this machine's GPUs, each for one training at a time; closed when a block fails."""
+
+    def __init__(self, shares: Sequence[tuple[str, ...]]) -> None:
+        self.num = len(shares)
+        self._closed = Event()
+        self._free: SimpleQueue[tuple[str, ...]] = SimpleQueue()
+        for share in shares:
+            self._free.put(share)
+
+    @classmethod
+    def of(cls, launch: Launch) -> Self:
+        """As many as there are GPUs for; a single one on a CPU, whose cores one training fills.
+
+        Args:
+            launch: The processes of each training.
+        """
+        gpus, each = visible_gpus(), launch.processes_per_node
+        if launch.nodes > 1 or len(gpus) < 2 * each:
+            return cls([gpus])
+        return cls([gpus[first : first + each] for first in range(0, len(gpus) - each + 1, each)])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error:
+            self._closed.set()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Wait for a free one and have it for a block: children of this thread use its GPUs.
+
+        Raises:
+            Stopped: The rooms were closed.
+        """
+        gpus = self._free.get()
+        before = _ROOM.set(Room(gpus, self._closed))
+        try:
+            check_open()
+            yield
+        finally:
+            _ROOM.reset(before)
+            self._free.put(gpus)
