@@ -61,7 +61,7 @@ def _as_task(name: str) -> Callable[[Callable[P, T]], Task[P, T]]:
 @_as_task("{way.name}")
 def train_way(way: Way, data: steps.Data, folder: Path, run_id: str, rooms: Rooms) -> Artifact:
     """Train one of the ways, as soon as there is room."""
-    with rooms.one(), accelerator():
+    with rooms.one(way.name), accelerator():
         logger.info("compare: %s", way.name)
         return steps.train_way(way, data, folder, run_id)
 

@@ -1,9 +1,10 @@
 """The GPUs that this process may use, told without torch, and rooms for several children at once.
 
-visible_gpus()                                # ("0", "1", "2", "3")
-with Rooms.of(Launch(processes_per_node=2)) as rooms:     # of GPUs 0 and 1, and of 2 and 3
-    with rooms.one():                         # in each of two threads
-        launch(...)                           # CUDA_VISIBLE_DEVICES=2,3
+visible_gpus()  ->  ("0", "1", "2", "3")
+
+with Rooms.of(Launch(processes_per_node=2)) as rooms:  # of GPUs 0 and 1, and of 2 and 3
+    with rooms.one("lora"):                            # in each of two threads
+        launch(...)                                    # CUDA_VISIBLE_DEVICES=2,3
 """
 
 import importlib.metadata
@@ -29,10 +30,12 @@ class Room:
     """What the children of one thread may use.
 
     Attributes:
+        name: Of what is done there; empty where nothing is done beside it.
         gpus: As CUDA numbers them.
         closed: Set once the children are to end, since the work of another thread has failed.
     """
 
+    name: str
     gpus: tuple[str, ...]
     closed: Event
 
@@ -62,6 +65,12 @@ def environment_of_room() -> dict[str, str]:
     """The variables that keep a child of this thread to its room."""
     room = _ROOM.get()
     return {VARIABLE: ",".join(room.gpus)} if room else {}
+
+
+def name_of_room() -> str:
+    """What the work of this thread is called among that of others; empty where it is alone."""
+    room = _ROOM.get()
+    return room.name if room else ""
 
 
 def check_open() -> None:
@@ -110,14 +119,17 @@ class Rooms:
             self._closed.set()
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def one(self, name: str) -> Iterator[None]:
         """Wait for a free one and have it for a block: children of this thread use its GPUs.
+
+        Args:
+            name: Of what is done in it.
 
         Raises:
             Stopped: The rooms were closed.
         """
         gpus = self._free.get()
-        before = _ROOM.set(Room(gpus, self._closed))
+        before = _ROOM.set(Room(name if self.num > 1 else "", gpus, self._closed))
         try:
             check_open()
             yield

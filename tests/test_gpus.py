@@ -8,7 +8,7 @@ import pytest
 
 from tasks.config.train import Launch
 from tasks.errors import Stopped
-from tasks.gpus import VARIABLE, Rooms, environment_of_room, visible_gpus
+from tasks.gpus import VARIABLE, Rooms, environment_of_room, name_of_room, visible_gpus
 
 
 @pytest.fixture
@@ -63,21 +63,21 @@ def test_threads_at_once_have_different_gpus(monkeypatch: pytest.MonkeyPatch) ->
     rooms, met, seen = Rooms.of(Launch(processes_per_node=2)), threading.Barrier(2), []
 
     def work() -> None:
-        with rooms.one():
+        with rooms.one("lora"):
             met.wait(5)
-            seen.append((environment_of_room()[VARIABLE], visible_gpus()))
+            seen.append((environment_of_room()[VARIABLE], visible_gpus(), name_of_room()))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(seen) == [("0,1", ("0", "1")), ("2,3", ("2", "3"))]
+    assert sorted(seen) == [("0,1", ("0", "1"), "lora"), ("2,3", ("2", "3"), "lora")]
     assert environment_of_room() == {} and len(visible_gpus()) == 4
 
 
 def test_a_failure_closes_the_rooms() -> None:
     with pytest.raises(ValueError, match="bad"), Rooms([()]) as rooms:
         raise ValueError("bad")
-    with pytest.raises(Stopped), rooms.one():
+    with pytest.raises(Stopped), rooms.one("lora"):
         pass

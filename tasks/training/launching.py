@@ -21,7 +21,7 @@ from tasks.data.base_model import folder_of, read_config, start_of
 from tasks.data.light_tokenizer import token_counts
 from tasks.data.mixing import Rehearsal
 from tasks.data.sampling import sample_examples
-from tasks.gpus import has_gpu
+from tasks.gpus import has_gpu, name_of_room
 from tasks.launch import Event, launch
 from tasks.progress import Bar
 from tasks.room import available_memory_bytes
@@ -194,10 +194,11 @@ def _listening(
     from tasks.tracking.journal import follow
     from tasks.tracking.system import system_metrics
 
+    name = f"train {name_of_room()}".rstrip()
     with (
         follow(workspace, run_id) as journal,
         system_metrics(journal),
-        Bar("train") as bar,
+        Bar(name) as bar,
         steps_file.open("a", encoding="utf-8") as steps,
     ):
 
@@ -212,13 +213,13 @@ def _listening(
             elif event["event"] == "epoch":
                 values = {name: event[name] for name in EPOCH_VALUES}
                 journal.metrics({f"train/epoch_{n}": v for n, v in values.items()}, event["step"])
-                logger.info("train: %s", _told(event))
+                logger.info("%s: %s", name, _told(event))
             elif event["event"] == "warning":
-                logger.warning("train: %s", event["text"])
+                logger.warning("%s: %s", name, event["text"])
             elif event["event"] in ("start", "resumed"):
-                logger.info("train: %s %s", event["event"], _told(event))
+                logger.info("%s: %s %s", name, event["event"], _told(event))
                 for line in _mixture_told(event.get("mixture", {})):
-                    logger.info("train: %s", line)
+                    logger.info("%s: %s", name, line)
 
         yield listen
 
