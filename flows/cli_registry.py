@@ -154,7 +154,8 @@ def verify(model: ModelAlias, as_json: Json = False) -> None:
 def gc(keep: Keep = 3, yes: Yes = False, as_json: Json = False) -> None:
     """List versions and scratch that nothing needs; delete them with --yes.
 
-    Versions with an alias, the one that a rollback leads back to and the newest ones stay.
+    Versions with an alias, the one that a rollback leads back to and the newest ones stay, and so
+    does whatever somebody else registered or copied.
 
     `retune gc --keep 5 --yes`
     """

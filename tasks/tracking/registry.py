@@ -1,7 +1,8 @@
 """The model registry: versions, the aliases `champion` and `challenger`, and tags.
 
 Version(model="support-summarizer", version="3", run_id="5d41...", created=1790000000.0,
-        aliases=("challenger",), tags={"retune.key": "9f0c...", ...})
+        source="file:///.../models/m-7c01.../artifacts", aliases=("challenger",),
+        tags={"retune.key": "9f0c...", ...})
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,12 +27,23 @@ HEADLINE_TAG = "retune.headline"
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a registered model; `created` is in seconds since 1970."""
+    """One version of a registered model.
+
+    Attributes:
+        model: The registered model.
+        version: Number.
+        run_id: MLflow run that made it.
+        created: In seconds since 1970.
+        source: Where its files are; of a copy (`copy_model_version`), `models:/` and the original.
+        aliases: In alphabetical order.
+        tags: Its lineage, and what Retune keeps with it.
+    """
 
     model: str
     version: str
     run_id: str
     created: float
+    source: str
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
 
@@ -182,7 +194,8 @@ def _get(fetch: Callable[[MlflowClient], ModelVersion]) -> Version | None:
     try:
         entry = retry_while_down(lambda: fetch(connect()))
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST" or _is_no_alias(error):
+        # The second for an alias that no version has, and for names that MLflow does not allow.
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
     return Version(
@@ -190,14 +203,10 @@ def _get(fetch: Callable[[MlflowClient], ModelVersion]) -> Version | None:
         version=str(entry.version),
         run_id=str(entry.run_id),
         created=entry.creation_timestamp / 1000,
+        source=str(entry.source),
         aliases=tuple(sorted(entry.aliases)),
         tags=dict(entry.tags),
     )
-
-
-def _is_no_alias(error: MlflowException) -> bool:
-    # MLflow has no code of its own for it.
-    return error.error_code == "INVALID_PARAMETER_VALUE" and "alias" in str(error)
 
 
 def _pages(client: MlflowClient, filtered: str | None) -> Iterator[ModelVersion]:

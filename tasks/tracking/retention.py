@@ -6,10 +6,12 @@ removable(all_versions("support-summarizer"), keep=3) -> [Version(version="2", .
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from tasks.errors import BadWorkspace
@@ -17,7 +19,10 @@ from tasks.home import scratch_home, state_home
 from tasks.lock import registry_lock, workspace_lock
 from tasks.tracking.connection import connect, retry_while_down
 from tasks.tracking.promotion import predecessor, settled_champion
-from tasks.tracking.registry import CHAMPION, Version, all_versions
+from tasks.tracking.registry import CHAMPION, KEY_TAG, Version, all_versions
+
+COPY_OF = "models:/"
+"""A version's source where MLflow has copied it from another one, whose files it shares."""
 
 OLD_S = 7 * 24 * 3600.0
 """Scratch that nothing has written to for so long (seconds) is not going to be resumed."""
@@ -55,13 +60,15 @@ def removable(versions: Sequence[Version], keep: int) -> list[Version]:
         keep: Newest ones that stay in any case.
 
     Returns:
-        Those without alias that are neither among the newest nor what a rollback leads back to.
+        Those that Retune made, without alias, neither among the newest of its own nor what a
+        rollback leads back to. What somebody else registered, or copied, is not Retune's to delete.
     """
-    newest = sorted(versions, key=lambda version: int(version.version), reverse=True)[:keep]
+    own = [version for version in versions if _is_own(version)]
+    newest = sorted(own, key=lambda version: int(version.version), reverse=True)[:keep]
     champions = [version for version in versions if CHAMPION in version.aliases]
     needed = {version.version for version in newest}
     needed |= {number for champion in champions if (number := predecessor(champion))}
-    return [v for v in versions if not v.aliases and v.version not in needed]
+    return [v for v in own if not v.aliases and v.version not in needed]
 
 
 def delete(garbage: Garbage, keep: int) -> Garbage:
@@ -84,23 +91,47 @@ def delete(garbage: Garbage, keep: int) -> Garbage:
                     _delete_version(version)
                     gone.append(version)
     for folder in garbage.scratch:
-        shutil.rmtree(folder, ignore_errors=True)
+        _delete_scratch(folder)
     return Garbage(tuple(gone), tuple(path for path in garbage.scratch if not path.exists()))
+
+
+def _is_own(version: Version) -> bool:
+    return KEY_TAG in version.tags and not version.source.startswith(COPY_OF)
 
 
 def _delete_version(version: Version) -> None:
     """The version first: a crash leaves files without a version, never the contrary."""
     client = connect()
-    entry = retry_while_down(lambda: client.get_model_version(version.model, version.version))
-    source, model_id = str(entry.source), entry.model_id
     retry_while_down(lambda: client.delete_model_version(version.model, version.version))
-    shared = retry_while_down(lambda: client.search_model_versions(f"source_path = '{source}'"))
-    if shared:  # registered under another name as well
+    if retry_while_down(lambda: _is_used(version.source)):
         return
-    repository: Any = get_artifact_repository(source)  # untyped in mlflow
+    repository: Any = get_artifact_repository(version.source)  # untyped in mlflow
     retry_while_down(repository.delete_artifacts)
-    if model_id:
+    model_id = PurePosixPath(version.source).parent.name  # .../models/m-7c01.../artifacts
+    try:
         retry_while_down(lambda: client.delete_logged_model(model_id))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # somebody was quicker
+            raise
+
+
+def _is_used(source: str) -> bool:
+    """Whether a version of any registered model has its files there, as a copy of another too."""
+    client = connect()
+    if client.search_model_versions(f"source_path = '{source}'"):
+        return True
+    copies = [version for version in all_versions() if version.source.startswith(COPY_OF)]
+    return any(
+        client.get_model_version_download_uri(copy.model, copy.version) == source for copy in copies
+    )
+
+
+def _delete_scratch(folder: Path) -> None:
+    """Unless a run has taken it up meanwhile."""
+    is_shared = folder.parent == scratch_home()
+    with suppress(BadWorkspace), nullcontext() if is_shared else workspace_lock(folder.parent):
+        if _is_old(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _old_scratch() -> list[Path]:

@@ -117,6 +117,31 @@ def test_gc_spares_what_an_alias_or_a_rollback_needs(made: Made, home: Path) -> 
     assert promotion.rollback("summarizer").version == "2"
 
 
+def test_gc_leaves_alone_what_somebody_else_registered_or_copied(
+    made: Made, tmp_path: Path
+) -> None:
+    client = MlflowClient()
+    made("a")
+    made("b")
+    client.copy_model_version("models:/summarizer/1", "copied")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    client.create_registered_model("others")
+    client.create_model_version("others", theirs.as_uri())
+    kept, unneeded = files_of("1"), files_of("2")
+
+    found = retention.find_garbage(keep=0)
+    assert [(v.model, v.version) for v in found.versions] == [
+        ("summarizer", "2"), ("summarizer", "1")
+    ]  # fmt: skip
+    assert retention.delete(found, keep=0).versions == found.versions
+    assert theirs.exists() and registry.has_files("models:/copied/1")
+    assert kept.exists() and not unneeded.exists()
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    [logged] = client.search_logged_models(experiments)
+    assert logged.artifact_location == kept.as_uri()
+
+
 def test_gc_takes_old_scratch_of_workspaces_that_are_free(home: Path) -> None:
     long_ago = time.time() - 8 * 24 * 3600
     paths = [
@@ -124,6 +149,7 @@ def test_gc_takes_old_scratch_of_workspaces_that_are_free(home: Path) -> None:
         home / "workspaces" / "free" / ".train.scratch",
         home / "workspaces" / "held" / ".train.scratch",
         home / "workspaces" / "free" / ".test.scratch",
+        home / "workspaces" / "soon" / ".train.scratch",
     ]
     for path in paths:
         path.mkdir(parents=True)
@@ -133,7 +159,8 @@ def test_gc_takes_old_scratch_of_workspaces_that_are_free(home: Path) -> None:
     (paths[3] / "file").touch()  # worked on just now
     with workspace_lock(home / "workspaces" / "held"):
         found = retention.find_garbage(keep=1)
-        assert set(found.scratch) == set(paths[:2])
+        assert set(found.scratch) == {*paths[:2], paths[4]}
         assert all(path.exists() for path in paths)
-        retention.delete(found, keep=1)
-    assert [path.exists() for path in paths] == [False, False, True, True]
+        with workspace_lock(home / "workspaces" / "soon"):  # meanwhile
+            assert set(retention.delete(found, keep=1).scratch) == set(paths[:2])
+    assert [path.exists() for path in paths] == [False, False, True, True, True]
