@@ -76,6 +76,8 @@ class InstructModel(PythonModel):
             One completion for each row, in their order.
         """
         try:
+            if model_input.columns.empty:  # MLflow leaves out those that it does not know
+                raise BadInput("rows", "the columns of a template, or a column prompt", "neither")
             return self.answers(model_input.to_dict(orient="records"), params or {})
         except BadInput as error:  # so that a server answers 400, and says why
             raise MlflowException(str(error), BAD_REQUEST) from error

@@ -122,7 +122,8 @@ def test_samples_come_as_often_as_they_are_likely() -> None:
     nucleus = sampler(2.0, 0.6, range(size), 3)(logits, rows, 2)
     expected = torch.tensor([0.5 / 0.8, 0.0, 0.3 / 0.8, 0.0])
     assert torch.bincount(nucleus, minlength=4) / size == pytest.approx(expected, abs=0.03)
-    likeliest = sampler(2.0, 0.01, range(size), 3)(logits, rows, 0)
+    likeliest = sampler(2.0, 1e-300, range(size), 3)(logits, rows, 0)
+    assert likeliest.equal(sampler(1e-300, 1.0, range(size), 3)(logits, rows, 0))
     assert set(likeliest.tolist()) == {0}
 
 

@@ -171,6 +171,7 @@ def test_limits_are_told(home: Path, package: Package, tmp_path: Path) -> None:
 
 
 LIMITS: list[tuple[list[dict[str, str]], dict[str, Any], str]] = [
+    ([{"text": "a"}], {}, r"rows\n.*columns of a template, or a column prompt\n.*neither"),
     ([{"prompt": "a"}] * 1001, {}, r"rows\n.*at most 1000 in one call\n.*1001"),
     ([{"prompt": "a"}, {"prompt": "meet you " * 64}], {}, r"row 2\n.*at most 64 tokens\n.*tokens"),
     ([{"prompt": "a" * 4000}], {}, r"row 1\n.*at most 64 tokens\n.*4000 characters"),
