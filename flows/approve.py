@@ -10,6 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.flow_runs import resume_flow_run
 
+from flows.configured_server import check_server
 from tasks.errors import BadInput
 
 
@@ -26,8 +27,9 @@ def answer(flow_run: str, approve: bool, who: str, comment: str) -> dict[str, An
         `id` and `name` of the flow run.
 
     Raises:
-        BadInput: There is no such run, or it waits for nothing.
+        BadInput: There is no server, no such run, or it waits for nothing.
     """
+    check_server()
     mend = "`prefect flow-run ls --state-type PAUSED` lists those that wait"
     with get_client(sync_client=True) as client:
         try:

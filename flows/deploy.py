@@ -9,18 +9,18 @@ import os
 import subprocess
 import sys
 import tempfile
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from flows.accelerators import LIMIT, num_accelerators
+from flows.configured_server import check_server
 from flows.pools import CONTAINER_FOLDER, CONTAINER_HOME, CONTAINERS, Kind, job_template
-from flows.temporary_server import is_configured
 from tasks.errors import BadInput, RetuneError
 from tasks.home import prepare_environment, state_home, without_password
 
@@ -72,13 +72,11 @@ def deploy(pool: str | None, kind: Kind, accelerators: int | None) -> list[tuple
         BadInput: There is no server, or `prefect.yaml` can't be used.
         RetuneError: Prefect refuses a deployment; with what it says.
     """
-    if not is_configured():
-        raise _no_server("PREFECT_API_URL", "nothing")
+    check_server()
     content = _read(Path(FILE) if Path(FILE).exists() else ROOT / FILE)
     if pool:
         _move_to(content, pool)
     with get_client(sync_client=True) as client:
-        _check_server(client)
         for name in sorted({entry["work_pool"]["name"] for entry in content["deployments"]}):
             _ensure_pool(client, name, kind)
         _limit(client, accelerators)
@@ -96,11 +94,19 @@ def deploy(pool: str | None, kind: Kind, accelerators: int | None) -> list[tuple
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = YAML(typ="safe", pure=True).load(path)
-    for entry in content.get("deployments") or [{}]:
-        if "name" not in entry.get("work_pool", {}):
-            where = f"{path}: {entry.get('name', 'deployments')}"
-            raise BadInput(where, "a deployment with a work_pool", "none")
+    try:
+        content = YAML(typ="safe", pure=True).load(path)
+    except YAMLError as error:
+        raise BadInput(str(path), "YAML", str(error)) from None
+    entries = content.get("deployments") if isinstance(content, dict) else None
+    if not (isinstance(entries, list) and entries):
+        raise BadInput(str(path), "a list of deployments", "none")
+    for number, entry in enumerate(entries, start=1):
+        told = entry if isinstance(entry, dict) else {}
+        pool = told.get("work_pool")
+        if not (isinstance(pool, dict) and "name" in pool):
+            where = f"{path}: {told.get('name', f'deployment {number}')}"
+            raise BadInput(where, "a deployment with a work_pool that has a name", "none")
     return dict(content)
 
 
@@ -111,24 +117,6 @@ def _move_to(content: dict[str, Any], pool: str) -> None:
         for options in step.values():
             if "pool" in options:
                 options["pool"] = pool
-
-
-def _check_server(client: SyncPrefectClient) -> None:
-    if error := client.api_healthcheck():
-        raise _no_server(str(client.api_url), str(error))
-    try:
-        client.hello()
-    except PrefectHTTPStatusError as error:
-        if error.response.status_code != HTTPStatus.UNAUTHORIZED:
-            raise
-        mend = "set PREFECT_API_AUTH_STRING=USER:PASSWORD"
-        where = str(client.api_url)
-        raise BadInput(where, "the server's password", "none, or another one", mend) from None
-
-
-def _no_server(where: str, found: str) -> BadInput:
-    mend = "start one with `retune up`, or set PREFECT_API_URL to yours"
-    return BadInput(where, "a Prefect server that answers", found, mend)
 
 
 def _ensure_pool(client: SyncPrefectClient, name: str, kind: Kind) -> None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from flows.temporary_server import is_configured
+from flows.configured_server import check_server, is_configured
+from tasks.errors import BadInput
 from tasks.home import state_home, without_password
 
 PACKAGES = ("torch", "transformers", "prefect", "mlflow-skinny", "datasets", "pyarrow", "pydantic")
@@ -40,7 +41,7 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """Look at everything, in a second or two."""
+    """Look at everything, in some seconds; a server that is away takes up to 20 more."""
     checks: list[Callable[[], Check]] = [
         _python, _packages, _state, _disk, _prefect, _mlflow, _cores, _memory, _bf16, _gpu,
     ]  # fmt: skip
@@ -86,11 +87,24 @@ def _prefect() -> Check:
     if not is_configured():
         return Check("prefect", "ok", f"a temporary server for each run; history in {home}")
     url = os.environ.get("PREFECT_API_URL")
-    return Check("prefect", "ok", without_password(url) if url else f"the profile in {home}")
+    found = without_password(url) if url else f"the profile in {home}"
+    return _tried("prefect", found, check_server)
 
 
 def _mlflow() -> Check:
-    return Check("mlflow", "ok", without_password(os.environ["MLFLOW_TRACKING_URI"]))
+    from tasks.tracking.connection import check_store, tracking_uri
+
+    return _tried("mlflow", without_password(tracking_uri()), check_store)
+
+
+def _tried(name: str, found: str, check: Callable[[], None]) -> Check:
+    """Whether a server or database can be used."""
+    try:
+        check()
+    except BadInput as error:
+        [issue] = error.issues
+        return Check(name, "bad", f"{found}: {without_password(issue.found)}", issue.mend)
+    return Check(name, "ok", found)
 
 
 def _cores() -> Check:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from flows.configured_server import check_server, is_configured
 from flows.local_server import HOST, free_port, keep_from_proxy, start, stop, wait_until_ready
 from tasks.launch import end_with_parent
 
@@ -34,13 +35,6 @@ ENVIRONMENT = {
 }
 
 
-def is_configured() -> bool:
-    """Whether the user has told Prefect which server to use."""
-    if "PREFECT_API_URL" in os.environ or "PREFECT_PROFILE" in os.environ:
-        return True
-    return (Path(os.environ["PREFECT_HOME"]) / "profiles.toml").exists()
-
-
 @contextmanager
 def temporary_server() -> Iterator[Callable[[], None]]:
     """Start a server unless one is configured, and end it with the block or with this process.
@@ -48,13 +42,11 @@ def temporary_server() -> Iterator[Callable[[], None]]:
     Call it before prefect is imported, which reads `PREFECT_API_URL` once.
 
     Yields:
-        A function that returns when the server answers.
-
-    Raises:
-        RetuneError: It did not start; the message has the end of its log.
+        A function that returns when the server answers. It raises `RetuneError` where the server
+        did not start, with the end of its log, and `BadInput` where the configured one is away.
     """
     if is_configured():
-        yield lambda: None
+        yield check_server
         return
     url = f"http://{HOST}:{free_port()}/api"
     keep_from_proxy()

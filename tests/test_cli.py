@@ -21,7 +21,7 @@ registry: {model: talker}
 """
 
 
-def retune(home: Path, *arguments: str, program: list[str] = RETUNE):
+def retune(home: Path, *arguments: str, program: list[str] = RETUNE, **variables: str):
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -29,7 +29,7 @@ def retune(home: Path, *arguments: str, program: list[str] = RETUNE):
     }
     return subprocess.run(
         [*program, *arguments],
-        cwd=REPOSITORY, env=environment | {"RETUNE_HOME": str(home)},
+        cwd=REPOSITORY, env=environment | variables | {"RETUNE_HOME": str(home)},
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -88,12 +88,26 @@ def test_an_unexpected_error_leaves_its_traceback_in_a_file(tmp_path, recipe):
     assert "Traceback (most recent call last)" in (home / "last-error.log").read_text()
 
 
-def test_doctor_prints_one_json_document(tmp_path):
-    done = retune(tmp_path / "home", "doctor", "--json")
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("variables", "state", "found"),
+    [
+        ({}, "ok", "HOME"),
+        ({"PREFECT_API_URL": f"{NOWHERE}/api", "MLFLOW_TRACKING_URI": NOWHERE}, "bad", NOWHERE),
+    ],
+    ids=["embedded", "servers that are away"],
+)
+def test_doctor_prints_one_json_document(tmp_path, variables, state, found):
+    home = tmp_path / "home"
+    done = retune(home, "doctor", "--json", **variables)
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == (1 if variables else 0), done.stderr
     assert checks["python"]["found"].startswith(f"{sys.version_info.major}.")
-    assert str(tmp_path / "home") in checks["mlflow"]["found"]
+    for name in ("mlflow", "prefect"):
+        assert checks[name]["state"] == state
+        assert found.replace("HOME", str(home)) in checks[name]["found"]
     assert {"memory", "bf16", "gpu", "git", "dvc"} <= set(checks)
 
 

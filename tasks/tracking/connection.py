@@ -5,21 +5,26 @@ run = retry_while_down(lambda: connect().get_run("5d41..."))
 
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
+from functools import cache
 from typing import TypeVar
+from urllib.parse import quote
 
 import mlflow
 import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from tasks.errors import RetuneError, behind
+from tasks.errors import BadInput, RetuneError, behind
 from tasks.home import without_password
 
 T = TypeVar("T")
 
 LONGEST_WAIT_S = 10.0
+CHECK_TIMEOUT_S = "10"
 
 _DOWN = (
     ConnectionError,
@@ -29,11 +34,18 @@ _DOWN = (
     requests.exceptions.RetryError,  # 429 and 5xx, again and again
 )
 
+_REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
+
 logger = logging.getLogger("retune")
 
 
 def connect() -> MlflowClient:
-    """A client of the tracking server or database that `MLFLOW_TRACKING_URI` names."""
+    """A client of the tracking server or database that `MLFLOW_TRACKING_URI` names.
+
+    Raises:
+        BadInput: The database is a file of another kind, or damaged.
+    """
+    check_database(tracking_uri())
     # MLflow's own seven retries block a call for minutes and can't be told from a hang; the
     # callers here wait and try again themselves.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -48,6 +60,62 @@ def connect() -> MlflowClient:
 def tracking_uri() -> str:
     """The server or database that runs and versions go to."""
     return mlflow.get_tracking_uri()
+
+
+@cache
+def check_database(uri: str) -> None:
+    """Fail at once on what MLflow would try to open for 100 s.
+
+    Args:
+        uri: Of the tracking store. Only SQLite is looked at; a file that is locked or not there
+            yet is for MLflow to wait for or to make.
+
+    Raises:
+        BadInput: The file is no SQLite database, or damaged.
+    """
+    scheme, _, path = uri.partition(":///")
+    if scheme != "sqlite":
+        return
+    try:
+        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        pass
+    except sqlite3.DatabaseError as error:
+        mend = "restore it from a back-up, or move it away: the next run makes a new one"
+        raise BadInput(path, "a database of MLflow", str(error), mend) from None
+
+
+def check_store() -> None:
+    """Return if the server answers, and answers to this user, or the database can be opened.
+
+    Raises:
+        BadInput: It can't be used.
+    """
+    client = connect()
+    if not tracking_uri().startswith("http"):
+        return
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", CHECK_TIMEOUT_S)
+    try:
+        client.search_registered_models(max_results=1)
+    except (MlflowException, requests.exceptions.RequestException) as error:
+        raise _unusable(error) from None
+
+
+def _unusable(error: Exception) -> BadInput:
+    """What is told of a server that is away, refuses this user, or is no MLflow server."""
+    where, found = without_password(tracking_uri()), str(error).partition("\n")[0]
+    if is_refusal(error):
+        mend = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        return BadInput(where, "a user whom MLflow's server lets do this", found, mend)
+    found = "no answer" if is_down(error) else found
+    mend = "start it, or set MLFLOW_TRACKING_URI to yours"
+    return BadInput(where, "an MLflow server that answers", found, mend)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error says that the server wants a password, or more rights."""
+    return isinstance(error, MlflowException) and error.error_code in _REFUSED
 
 
 def is_down(error: BaseException) -> bool:
@@ -69,7 +137,8 @@ def retry_while_down(call: Callable[[], T], timeout_s: float = 600.0) -> T:
 
     Raises:
         RetuneError: The server is still down after `timeout_s`.
-        MlflowException: The server refuses the call.
+        BadInput: The server wants a password, or more rights.
+        MlflowException: The server refuses the call for another reason.
     """
     deadline = time.monotonic() + timeout_s
     wait_s = 1.0
@@ -77,12 +146,15 @@ def retry_while_down(call: Callable[[], T], timeout_s: float = 600.0) -> T:
         try:
             return call()
         except (MlflowException, requests.exceptions.RequestException) as error:
+            if is_refusal(error):
+                raise _unusable(error) from None
             if not is_down(error):
                 raise
             if time.monotonic() + wait_s > deadline:
                 # Its cause has the URL with its password, and tracebacks are kept.
                 raise RetuneError(_still_down(timeout_s)) from None
-        logger.warning("MLflow does not answer; trying again in %.0f s", wait_s)
+        where = without_password(tracking_uri())
+        logger.warning("MLflow at %s does not answer; trying again in %.0f s", where, wait_s)
         time.sleep(wait_s)
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 

@@ -10,16 +10,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import mlflow
+from mlflow.exceptions import MlflowException
 
 from tasks.data.profile import Profile, from_json, profile
 from tasks.errors import BadModel
 from tasks.stage import Artifact, read_json, write_json
-from tasks.tracking.connection import retry_while_down
+from tasks.tracking.connection import is_down, retry_while_down
 from tasks.tracking.registry import CHAMPION, Version, all_versions
 from tasks.tracking.run import fetch_file, log_file
 
 SOURCES_TAG = "retune.source_digests"
 SPLIT_TAG = "retune.split_digest"
+
+RESTORE = "restore the artifacts, or set retrain.start_from to base"
 
 
 def known_versions(model: str) -> tuple[Version, ...]:
@@ -79,7 +82,12 @@ def weights_of(version: Version, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         return str(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
 
-    fetched = Path(retry_while_down(fetch))
+    try:
+        fetched = Path(retry_while_down(fetch))
+    except MlflowException as error:
+        if is_down(error):
+            raise
+        raise BadModel(uri, "a folder in Hugging Face format", "none", RESTORE) from error
     if not (fetched / "config.json").exists():
-        raise BadModel(uri, "a folder in Hugging Face format", "none", "restore the artifacts")
+        raise BadModel(uri, "a folder in Hugging Face format", "none", RESTORE)
     return fetched

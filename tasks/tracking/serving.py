@@ -15,7 +15,7 @@ from tasks.config import Recipe
 from tasks.data.base_model import folder_of
 from tasks.errors import BadInput, BadModel
 from tasks.stage import digest_of_folder
-from tasks.tracking.connection import retry_while_down
+from tasks.tracking.connection import is_down, retry_while_down
 from tasks.tracking.registry import Version, by_alias, by_version
 from tasks.tracking.run import fetch_file
 
@@ -44,9 +44,19 @@ def resolve(reference: str) -> Version:
 
 
 def load(version: Version) -> PyFuncModel:
-    """Load a version as MLflow does wherever it is served; waits while the server is down."""
+    """Load a version as MLflow does wherever it is served; waits while the server is down.
+
+    Raises:
+        BadModel: Its files are not where they should be.
+    """
     uri = f"models:/{version.model}/{version.version}"
-    return retry_while_down(lambda: load_model(uri))
+    try:
+        return retry_while_down(lambda: load_model(uri))
+    except (MlflowException, OSError) as error:
+        if is_down(error):
+            raise
+        mend = "restore the artifacts; `retune verify` tells what is missing"
+        raise BadModel(uri, "the files of a version that Retune made", str(error), mend) from error
 
 
 def complete(version: Version, prompt: str) -> str:

@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.temporary_server import is_configured, temporary_server
-from tasks.errors import RetuneError
+from flows.configured_server import is_configured
+from flows.temporary_server import temporary_server
+from tasks.errors import BadInput, RetuneError
 
 PROGRAM = """
 import os, time
@@ -68,7 +70,7 @@ def test_a_server_that_cannot_start_says_why(
     assert "PREFECT_API_URL" not in os.environ
 
 
-def test_a_server_of_the_users_own_is_left_to_prefect(
+def test_a_server_of_the_users_own_is_used_if_it_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
@@ -78,7 +80,9 @@ def test_a_server_of_the_users_own_is_left_to_prefect(
     (tmp_path / "profiles.toml").touch()
     assert is_configured()
     (tmp_path / "profiles.toml").unlink()
-    monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example/api")
-    with temporary_server() as wait_until_ready:
-        wait_until_ready()
-        assert os.environ["PREFECT_API_URL"] == "http://prefect.example/api"
+    url = "http://127.0.0.1:1/api"
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    with temporary_server() as wait_until_ready, temporary_settings({PREFECT_API_URL: url}):
+        with pytest.raises(BadInput, match=r"(?s)a Prefect server that answers.*http://HOST"):
+            wait_until_ready()
+        assert os.environ["PREFECT_API_URL"] == url
