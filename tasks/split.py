@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from tasks.config import Recipe, Split
 from tasks.data.dedup import near_duplicate_clusters
 from tasks.data.splitting import SIDES, place, place_clusters, shares
-from tasks.errors import BadData
+from tasks.errors import BadData, Issue
 from tasks.scoring.probes import Measured, digests_of, measured_on
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
@@ -84,7 +84,7 @@ def write(section: SplitSection, inputs: Inputs, output: Output) -> Counted:
         sides += divided.sides
         summary[task] = divided.summary
     counts = _write_sides(path, sides, output)
-    _check_sides(counts, section)
+    _check_sides(summary)
     write_json(output.path / "summary.json", summary)
     return Counted(sum(counts.values()), counts)
 
@@ -213,12 +213,30 @@ def _write_sides(path: Any, sides: Sequence[str | None], output: Output) -> dict
     return counts
 
 
-def _check_sides(counts: Mapping[str, int], section: Split) -> None:
-    for side in SIDES:
-        if counts[side] == 0:
-            found = ", ".join(f"{count} {name}" for name, count in counts.items())
-            mend = f"add records, or raise split.{side}" if side != "train" else "add records"
-            raise BadData("split", f"at least one record on the side {side}", found, mend)
+def _check_sides(summary: Mapping[str, Mapping[str, Any]]) -> None:
+    """Fail where a task has no record on a side that it is trained, validated or tested on."""
+    issues = [
+        _empty_side(task, side, entry)
+        for task, entry in summary.items()
+        for side in SIDES
+        if entry.get(side) == 0
+    ]
+    if issues:
+        raise BadData.all_of(issues)
+
+
+def _empty_side(task: str, side: str, entry: Mapping[str, Any]) -> Issue:
+    found = ", ".join(f"{entry[name]} {name}" for name in SIDES if name in entry)
+    mend = "add records"
+    if alike := entry.get("near_duplicates"):
+        found += f"; {alike} are nearly the same as others and stay on their side"
+        mend += ", or divide them nonetheless: split.near_duplicates: null"
+    elif measured := entry.get("measured_by_probes"):
+        found += f"; {measured} are what the probes measure on"
+        mend += " of the old task that no probe has"
+    elif side != "train":
+        mend += f", or raise split.{side}"
+    return Issue(f"split: {task}", f"at least one record on the side {side}", found, mend)
 
 
 STAGE = Stage("split", VERSION, needs=("template",), select=select, write=write, files=files)

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.config import Train
@@ -28,7 +29,7 @@ from tasks.data.tokenizing import encode_completions, encode_prompts
 from tasks.stage import digest_of_file, digest_of_json, read_json, write_json
 from tasks.training.examples import Examples, Ragged
 
-VERSION = "1"
+VERSION = "2"
 BATCH_ROWS = 2_000
 KEPT = 4
 SUMMARY = "encoded.json"
@@ -100,6 +101,8 @@ def _write(
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / f"{name}.bin").open("wb")) for name in ARRAYS}
         for rows in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=list(COLUMNS)):
+            for task in pc.unique(rows["task"]).to_pylist():
+                numbers.setdefault(task, len(numbers))
             kept = _within_limits(rows, tokenizer, is_encoder_decoder, limits, counts)
             _append(files, kept, numbers)
     write_json(folder / SUMMARY, {"tasks": list(numbers), **counts})
@@ -140,7 +143,7 @@ def _append(files: Mapping[str, BinaryIO], kept: Batch, numbers: dict[str, int])
         "completions": chain.from_iterable(completions),
         "completion_lengths": map(len, completions),
         "ids": map(str.encode, ids),
-        "tasks": (numbers.setdefault(task, len(numbers)) for task in tasks),
+        "tasks": (numbers[task] for task in tasks),
     }
     for name, values in arrays.items():
         files[name].write(np.fromiter(values, ARRAYS[name]).tobytes())
@@ -149,6 +152,7 @@ def _append(files: Mapping[str, BinaryIO], kept: Batch, numbers: dict[str, int])
 def _mapped(folder: Path) -> Examples:
     arrays = {name: _array(folder / f"{name}.bin", kind) for name, kind in ARRAYS.items()}
     summary = read_json(folder / SUMMARY)
+    numbers = set(np.unique(arrays["tasks"]).tolist())
     return Examples(
         ids=arrays["ids"].astype("U16"),
         tasks=np.asarray(summary["tasks"], dtype=str)[arrays["tasks"]],
@@ -156,6 +160,7 @@ def _mapped(folder: Path) -> Examples:
         completions=Ragged.of_lengths(arrays["completions"], arrays["completion_lengths"]),
         num_too_long=summary["num_too_long"],
         num_dropped=summary["num_dropped"],
+        emptied=tuple(t for number, t in enumerate(summary["tasks"]) if number not in numbers),
     )
 
 

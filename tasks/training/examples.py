@@ -52,6 +52,7 @@ class Examples:
         completions: Token ids of the completions, each with the stop token last.
         num_too_long: Examples over a length limit.
         num_dropped: Those of them that were left out.
+        emptied: Tasks of which all examples were left out.
     """
 
     ids: npt.NDArray[np.str_]
@@ -60,6 +61,7 @@ class Examples:
     completions: Ragged
     num_too_long: int
     num_dropped: int
+    emptied: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -82,13 +84,17 @@ def check_supervision(
         where: What to call the pairs in a message.
 
     Raises:
-        BadData: No example is left, no token carries loss, or none of them is the stop token.
+        BadData: No example is left, none of a task to train on, no token carries loss, or none of
+            them is the stop token.
     """
     stop = stop_token_id(tokenizer, is_encoder_decoder)
+    mend = "raise train.max_prompt_tokens and train.max_completion_tokens"
     if len(examples) == 0:
         found = f"none left: {examples.num_dropped} are over the length limits"
-        mend = "raise train.max_prompt_tokens and train.max_completion_tokens"
         raise BadData(where, "examples to train on", found, mend)
+    if examples.emptied and where == "train":
+        found = f"none left of {', '.join(examples.emptied)}: all are over the length limits"
+        raise BadData(where, "examples of every task", found, mend)
     others = examples.completions.flat[examples.completions.flat != stop]
     if len(others) == 0:
         mend = "check that the prompt file's target has content"

@@ -15,6 +15,7 @@ from tasks.training import encoding
 from tasks.training.batching import IGNORED, batch_rows, collate, epoch_rows
 from tasks.training.encoding import encode_examples
 from tasks.training.examples import Examples, Ragged, check_supervision
+from tests import toy
 from tests.conftest import WritePairs
 
 
@@ -100,6 +101,18 @@ def test_nothing_to_learn_is_refused(tiny_tokenizer: Any, completion: list[int])
     examples = examples_of([[5]] * len(rows), rows)
     with pytest.raises(BadData, match="train"):
         check_supervision(examples, tiny_tokenizer, True, "train")
+
+
+def test_a_task_whose_examples_are_all_too_long_is_refused(
+    tmp_path: Path, tiny_tokenizer: Any
+) -> None:
+    rows = [*toy.examples("short", 3), {**toy.examples("long", 1)[0], "prompt": "red " * 99}]
+    path = toy.write_examples(tmp_path / "train.parquet", rows)
+    limits = Train(max_prompt_tokens=60)
+    examples = encode_examples(path, tiny_tokenizer, True, limits, tmp_path / "tokens")
+    with pytest.raises(BadData, match="none left of long"):
+        check_supervision(examples, tiny_tokenizer, True, "train")
+    check_supervision(examples, tiny_tokenizer, True, "validation")
 
 
 def test_a_stop_token_that_is_never_learnt_is_refused(tiny_tokenizer: Any) -> None:
