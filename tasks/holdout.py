@@ -33,7 +33,7 @@ from tasks.scoring.phrasings import SCHEMA, phrased, some
 from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, logger, write_json
 from tasks.stage_main import main
 
-VERSION = "2"
+VERSION = "3"
 
 
 class TestSection(Section):
@@ -164,9 +164,12 @@ def _phrasings(section: TestSection, inputs: Inputs, examples: Path, scratch: Pa
     """Some test records in several phrasings; None where no task has several."""
     test = pq.read_table(examples, columns=["id", "task"])
     rows = []
+    number = section.test.phrased_examples
+    if section.test.max_examples is not None:
+        number = min(number, section.test.max_examples)
     for task, own in section.prompts.items():
         ids = [row["id"] for row in test.to_pylist() if row["task"] == task]
-        asked = some(ids, section.test.phrased_examples)
+        asked = some(ids, number)
         records = inputs["ingest"] / f"{task}.parquet"
         rows += phrased(task, own.load(), section.test.phrasings, records, asked)
     if not rows:

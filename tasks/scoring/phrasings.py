@@ -76,7 +76,9 @@ def _rendered(
     ids: Sequence[str],
 ) -> list[dict[str, Any]]:
     examples = []
-    for record in pq.read_table(records, filters=[("id", "in", list(ids))]).to_pylist():
+    rows = pq.read_table(records, filters=[("id", "in", list(ids))]).to_pylist()
+    # A record that stands in two ready-made splits is there twice.
+    for record in {row["id"]: row for row in rows}.values():
         templates = templates_of(record["id"])
         try:
             pairs = [(template, render(prompts, record, template)) for template in templates]
