@@ -170,9 +170,15 @@ def _limits(facts: CardFacts) -> list[str]:
         for task, told in facts.metrics["phrasings"].items()
         if "heldout" in told
     ]
+    limits += [
+        f"{data.task}: {data.overlaps:,} of {data.tested:,} test records stand, nearly the same, "
+        "in the training split."
+        for data in facts.data
+        if data.overlaps
+    ]
     limits.append(
-        f"Prompts of more than {facts.generation['max_prompt_tokens']:,} tokens were cut in "
-        "training and in the test."
+        f"It was trained on prompts of at most {facts.generation['max_prompt_tokens']:,} tokens; "
+        "longer ones were cut in the test."
     )
     if not facts.forgetting:
         limits.append("What it forgot of other tasks was not measured.")
