@@ -30,6 +30,8 @@ class ProbeChange:
     before: float
     after: float
     delta: Interval
+    has_too_few_rows: bool = False
+    """Whether a drop as large as the budget could befall rows that it does not have."""
 
 
 @dataclass(frozen=True)
@@ -217,10 +219,12 @@ def _kept(by_delta: list[tuple[str, ProbeChange]], max_drop: float) -> str:
     verb = "fell" if len(by_delta) > 1 else "did not fall"
     change = f"{name}, {figure(probe.before)} to {figure(probe.after)}"
     budget = f"{which} {verb} by more than the budget of {figure(max_drop)}"
+    few = [name for name, probe in by_delta if probe.has_too_few_rows]
+    unsure = f" Too few rows to be sure of it: {', '.join(few)}." if few else ""
     if probe.delta.value < -max_drop:
         uncertain = f"95% interval {span(probe.delta)} includes no change"
-        return f"{budget} beyond what may be chance (lowest: {change}; {uncertain})."
-    return f"{budget} (lowest: {change})."
+        return f"{budget} beyond what may be chance (lowest: {change}; {uncertain}).{unsure}"
+    return f"{budget} (lowest: {change}).{unsure}"
 
 
 def _judge_champion(champion: ChampionEvidence | None, gates: Gates) -> list[Verdict]:

@@ -41,6 +41,8 @@ def evidence_of(
                 probe["before"],
                 probe["after"],
                 Interval(probe["delta"], probe["low"], probe["high"]),
+                # The rule of three, as for the verdicts in `probes.json`.
+                has_too_few_rows=0 < probe["n"] * gates.max_drop < 3,
             )
             for name, probe in probes.items()
         },

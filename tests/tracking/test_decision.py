@@ -111,6 +111,15 @@ def champion(value: float, low: float, high: float, **more: Any) -> ChampionEvid
             True,
             "(lowest: a, 0.50 to 0.44)",
         ),
+        (
+            {
+                "probes": {
+                    "a": ProbeChange(0.5, 0.5, Interval(0.0, 0.0, 0.0), has_too_few_rows=True)
+                }
+            },
+            True,
+            "(lowest: a, 0.50 to 0.50). Too few rows to be sure of it: a.",
+        ),
         ({"probes": {"a": ProbeChange(0.5, math.nan, NAN)}}, False, "a could not be measured."),
         # The champion.
         ({"champion": None}, True, "There is no champion yet to be compared with."),
