@@ -60,7 +60,7 @@ class Holdout(Section):
     to see how much hangs on the wording; 0 leaves it out."""
 
     phrased_examples: Positive = 40
-    """So many test records of each task are asked in several phrasings."""
+    """So many of the scored test records of each task are asked in several phrasings."""
 
     leave_out_overlaps: bool = False
     """Leave out of the score what stands, nearly the same, in the training split (4 in 5 of its
