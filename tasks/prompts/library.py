@@ -278,7 +278,8 @@ def _head_issues(document: Document, head: HeadModel) -> Iterator[Issue]:
     if (head.choices is not None) != (head.task == "classification"):
         found = "none" if head.choices is None else f"choices for {head.task}"
         expected = "the list of labels for classification, and for nothing else"
-        yield document.issue(("choices",), expected, found)
+        mend = "add `choices: [...]`" if head.choices is None else "remove them"
+        yield document.issue(("choices",), expected, found, mend)
     for field in sorted({*head.slots, head.target} ^ set(head.example)):
         found = f"'{field}' {'besides' if field in head.example else 'missing'}"
         yield document.issue(("example",), "exactly the slots and the target", found)

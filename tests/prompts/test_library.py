@@ -6,6 +6,7 @@ After a change of wording: bump the file's version, then
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tasks.prompts.library import REPOSITORY, load_prompts
 from tasks.prompts.render import render, render_prompt
 from tasks.prompts.sandbox import fields_used
+from tasks.scoring.probes import load_suite
 
 NAMES = sorted(path.stem for path in (REPOSITORY / "configs" / "prompts").glob("*.yaml"))
 GOLDEN = REPOSITORY / "tests" / "golden" / "prompts"
@@ -127,3 +129,15 @@ def test_the_current_folder_comes_before_the_library(
     monkeypatch.chdir(tmp_path)
     assert load_prompts("dates").version == "7"
     assert load_prompts("plain").version == "1"
+
+
+def test_the_documented_file_is_one(tmp_path: Path) -> None:
+    text = (REPOSITORY / "docs" / "prompts.md").read_text(encoding="utf-8")
+    file, suite = re.findall("```yaml\n(.*?)```", text, re.DOTALL)
+    path = tmp_path / "ticket_topic.yaml"
+    path.write_text(file, encoding="utf-8")
+    assert len(load_prompts(str(path)).heldout) == 1
+    suite_path = tmp_path / "abilities.yaml"
+    suite_path.write_text(suite.replace("mine/ticket", f"{tmp_path}/ticket"), encoding="utf-8")
+    (probe,) = load_suite(str(suite_path))
+    assert (probe.metrics, probe.max_examples) == (("macro_f1",), 200)
