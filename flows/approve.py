@@ -27,8 +27,10 @@ def answer(flow_run: str, approve: bool, who: str, comment: str) -> dict[str, An
         `id` and `name` of the flow run.
 
     Raises:
-        BadInput: There is no server, no such run, or it waits for nothing.
+        BadInput: Nobody answers, there is no server, no such run, or it waits for nothing.
     """
+    if not who.strip():
+        raise BadInput("--by", "the name of who answers", "none")
     check_server()
     mend = "`prefect flow-run ls --state-type PAUSED` lists those that wait"
     with get_client(sync_client=True) as client:

@@ -13,8 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from subprocess import Popen
+
+import requests
 
 from flows.guard import GRACE_S, ORPHANS_GRACE_S, end_guard_with_parent, guarded
 from flows.local_server import (
@@ -28,12 +31,13 @@ from flows.local_server import (
     wait_until_ready,
 )
 from tasks.errors import BadInput
-from tasks.home import state_home
+from tasks.home import state_home, without_password
 from tasks.running import announce, announced
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
 LEASES_ON_DISK = "prefect.server.concurrency.lease_storage.filesystem"
 WATCH_S = 1.0
+TIMEOUT_S = 10.0
 POLLS_PER_HEALTH_CHECK = 10
 
 
@@ -63,6 +67,10 @@ class Service:
     log: Path
     process: "Popen[bytes] | None"
 
+    def answers(self) -> bool:
+        """Whether it answers; of the user's own server, which may want a password, by anything."""
+        return answers(self.health) if self.process else _answers_from_afar(self.health)
+
 
 @dataclass(frozen=True)
 class Services:
@@ -85,7 +93,7 @@ class Services:
                 if service.process and service.process.poll() is not None:
                     raise failed(service.name, service.process, service.log)
                 if poll % POLLS_PER_HEALTH_CHECK == 0:
-                    now = answers(service.health)
+                    now = service.answers()
                     if now != well[service.name]:
                         state = "answers again" if now else "does not answer"
                         tell(f"{service.name} {state}: {service.health}")
@@ -139,7 +147,8 @@ def _prefect(home: Path, wanted: int | None, started: ExitStack) -> Service:
 def _mlflow(home: Path, wanted: int | None, started: ExitStack) -> Service:
     database = os.environ["MLFLOW_TRACKING_URI"]
     if database.startswith("http"):  # the user has a server
-        return Service("mlflow", database, f"{database.rstrip('/')}/health", Path(), None)
+        address = without_password(database)
+        return Service("mlflow", address, f"{address.rstrip('/')}/health", Path(), None)
     port = _port("mlflow", wanted, MLFLOW_PORT)
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
     command += ["--workers", "1", "--backend-store-uri", database]
@@ -181,6 +190,15 @@ def _started(
 def _wait_for(service: Service) -> None:
     if service.process:
         wait_until_ready(service.name, service.process, service.health, service.log)
+
+
+def _answers_from_afar(url: str) -> bool:
+    verify = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
+    try:
+        status = requests.get(url, timeout=TIMEOUT_S, verify=verify).status_code
+    except requests.RequestException:
+        return False
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _port(name: str, wanted: int | None, usual: int) -> int:

@@ -9,13 +9,18 @@ It counts only while `retune up` holds the lock on it, so nothing that was kille
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from tasks.errors import BadWorkspace
 
 FILE = "services.json"
+READERS_S = 1.0
+"""Who reads the file holds the lock too, for a moment."""
+POLL_S = 0.01
 
 
 @contextmanager
@@ -30,17 +35,26 @@ def announced(home: Path) -> Iterator[Path]:
     """
     path = home / FILE
     with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            found = f"`retune up` as process {_read(path).get('pid', '(starting)')}"
-            mend = "use its servers, or end it first"
-            raise BadWorkspace(str(home), "a state folder without servers", found, mend) from None
+        deadline = time.monotonic() + READERS_S
+        while not _locked(file):
+            if time.monotonic() > deadline:
+                found = f"`retune up` as process {_read(path).get('pid', '(starting)')}"
+                mend = "use its servers, or end it first"
+                raise BadWorkspace(str(home), "a state folder without servers", found, mend)
+            time.sleep(POLL_S)
         try:
             file.truncate(0)
             yield path
         finally:
             file.truncate(0)
+
+
+def _locked(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def announce(path: Path, addresses: Mapping[str, str]) -> None:

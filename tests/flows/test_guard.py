@@ -1,8 +1,10 @@
 """All that a command started ends with it, with its guard's parent, or on request."""
 
+import fcntl
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -94,3 +96,12 @@ def test_servers_are_believed_in_only_while_their_command_runs(state_home, monke
         assert os.environ["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
     file.write_text('{"prefect": "http://127.0.0.1:4200/api", "pid": 1}')  # of a killed one
     assert running(state_home) == {}
+
+
+def test_who_reads_of_servers_does_not_keep_them_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "services.json").touch()
+    with (tmp_path / "services.json").open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        threading.Timer(0.1, fcntl.flock, (file, fcntl.LOCK_UN)).start()
+        with announced(tmp_path):
+            assert running(tmp_path) == {}
