@@ -27,7 +27,7 @@ from tasks.prompts.render import RenderError, choose_template, render
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
-VERSION = "1"
+VERSION = "2"
 BATCH_ROWS = 10_000
 
 SCHEMA = pa.schema(
@@ -179,7 +179,8 @@ def _check(task: TaskPrompts, prompts: PromptFile, tally: Tally) -> None:
     found = f"{first['reason']}; {num_rejected} of {num_records} records do not fit"
     if num_rejected > task.max_rejected * num_records:
         expected = "a template that fits the record"
-        raise BadPrompt(where, expected, found, "mend the template, or raise max_rejected")
+        mend = "mend the template, translate the values with source.values, or raise max_rejected"
+        raise BadPrompt(where, expected, found, mend)
     logger.warning("template: %s: %s", where, found)
 
 

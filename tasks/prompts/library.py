@@ -24,6 +24,8 @@ from tasks.prompts.sandbox import RenderError, compile_template, fields_used, re
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROMPTS = Path("configs/prompts")
+PUBLISHED = "published"
+"""In place of the version of a promptsource file, which has none."""
 
 Task = Literal[
     "summarization",
@@ -85,6 +87,11 @@ class PromptFile:
         """SHA-256, in hex, of the content: not of the path, the comments or the layout."""
         content = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it was read from a promptsource file."""
+        return self.version == PUBLISHED
 
     @property
     def training(self) -> tuple[PromptTemplate, ...]:

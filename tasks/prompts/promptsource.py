@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from tasks.errors import BadPrompt, Issue
 from tasks.prompts.document import Document
-from tasks.prompts.library import PromptFile, PromptTemplate
+from tasks.prompts.library import PUBLISHED, PromptFile, PromptTemplate
 from tasks.prompts.sandbox import ENVIRONMENT, compile_template, fields_used
 
 TAGS = ("!Template", "!TemplateMetadata")
@@ -106,7 +106,7 @@ def load_promptsource(path: str, target: str | None = None) -> PromptFile:
     slots = sorted({field for p in kept for field in p.asked_from | p.answered_from} - {target})
     return PromptFile(
         name=document.path.stem,
-        version="published",
+        version=PUBLISHED,
         task="classification" if all(p.has_choices for p in kept) else "generation",
         slots=tuple(slots),
         target=target,

@@ -8,11 +8,14 @@ phrasing `Give the gist of this chat: {{ dialogue }}`, becomes
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.prompts.library import PromptFile, PromptTemplate
 from tasks.prompts.sandbox import DRAWN_FROM, RenderError, render_text
+
+WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,15}")
 
 __all__ = ["RenderError", "Rendered", "choose_template", "render", "render_prompt"]
 
@@ -77,9 +80,8 @@ def render(prompts: PromptFile, record: Mapping[str, object], template: PromptTe
         RenderError: A field is missing, a text comes out empty, or the completion is not among
             the file's choices.
     """
-    fields = _fields(prompts, record)
-    prompt = _filled("prompt", template.prompt, fields)
-    completion = _filled("completion", template.completion, fields)
+    prompt = _filled("prompt", template.prompt, prompts, record)
+    completion = _filled("completion", template.completion, prompts, record)
     if prompts.choices and completion not in prompts.choices:
         raise RenderError(f"'{completion}' is not one of: {', '.join(prompts.choices)}")
     return Rendered(template.name, prompt, completion)
@@ -101,7 +103,7 @@ def render_prompt(
     Raises:
         RenderError: A slot is missing, or the prompt comes out empty.
     """
-    return _filled("prompt", template.prompt, _fields(prompts, record))
+    return _filled("prompt", template.prompt, prompts, record)
 
 
 def _fields(prompts: PromptFile, record: Mapping[str, object]) -> dict[str, object]:
@@ -119,8 +121,29 @@ def _fields(prompts: PromptFile, record: Mapping[str, object]) -> dict[str, obje
     return fields
 
 
-def _filled(part: str, source: str, fields: Mapping[str, object]) -> str:
-    text = render_text(source, fields)
+def _filled(part: str, source: str, prompts: PromptFile, record: Mapping[str, object]) -> str:
+    fields = _fields(prompts, record)
+    text = _rendered(source, fields) if prompts.is_published else render_text(source, fields)
     if not text:
         raise RenderError(f"the {part} is empty")
     return text
+
+
+def _rendered(source: str, fields: Mapping[str, object]) -> str:
+    """Render a template of promptsource, which may count or index with a field.
+
+    Its data sets have numbers there, records have text: `answer_choices[label]` takes the 1 of
+    "1". A template that fails with numbers gets the text.
+    """
+    try:
+        return render_text(source, {name: _number(value) for name, value in fields.items()})
+    except RenderError as error:
+        try:
+            return render_text(source, fields)
+        except RenderError:
+            raise error from None
+
+
+def _number(value: object) -> object:
+    is_number = isinstance(value, str) and WHOLE_NUMBER.fullmatch(value)
+    return int(str(value)) if is_number else value

@@ -123,6 +123,16 @@ def test_fixed_choices_are_collected(tmp_path: Path) -> None:
         rendered(prompts, {**NOTE, "label": 2})
 
 
+def test_a_record_of_text_gives_numbers_where_they_are_counted_with(tmp_path: Path) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text(PUBLISHED.split("  22222222")[0], "utf-8")
+    prompts = load_promptsource(str(path))
+    expected = rendered(prompts, {**NOTE, "note": 12})
+    assert rendered(prompts, {**NOTE, "note": "12", "label": "1"}) == expected
+    with pytest.raises(RenderError, match="no element 2"):
+        rendered(prompts, {**NOTE, "label": "2"})
+
+
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
