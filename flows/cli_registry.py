@@ -202,6 +202,8 @@ def ask(
         _answer_file(model, Path(str(file)), Path(str(out)), as_json)
     else:
         prompt = sys.stdin.read() if text == "-" else text
+        if not prompt.strip():
+            raise BadInput("retune ask", "a prompt", "nothing", "put the text into quotes")
         _complete(model, prompt, compare is not None, as_json)
 
 

@@ -51,6 +51,12 @@ def test_a_missing_recipe_is_bad_input(command, tmp_path, recipe):
     assert "Traceback" not in done.stderr
 
 
+def test_an_empty_prompt_is_bad_input(tmp_path):
+    done = retune(tmp_path / "home", "ask", "summarizer@champion", " ", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expected  a prompt" in done.stderr
+
+
 def test_every_issue_of_a_bad_recipe_is_told_at_once(tmp_path, recipe):
     recipe.write_text(RECIPE + "train: {epochs: many, learning_rat: 1}\n")
     done = retune(tmp_path / "home", "run", str(recipe))
