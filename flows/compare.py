@@ -26,7 +26,7 @@ from tasks.compare.recording import comparison_run, record
 from tasks.compare.results import Scored, document
 from tasks.compare.ways import Way
 from tasks.config import Recipe, load_recipe
-from tasks.gpus import Rooms
+from tasks.gpus import Rooms, rooms_for
 from tasks.home import prepare_environment, workspace_of
 from tasks.lock import workspace_lock
 from tasks.report.comparison import markdown, page
@@ -128,7 +128,7 @@ def _scored(told: Recipe, workspace: Path, folder: Path, run_id: str) -> Scored:
     planned = steps.plan_of(told, data, workspace)
     for name, reason in planned.left_out.items():
         logger.warning("compare: %s is left out: %s", name, reason)
-    with Rooms.of(told.train.launch) as rooms:
+    with rooms_for(told.train.launch) as rooms:
         trained = {ways.FULL: train_way(full, data, folder, run_id, rooms)}
         trained[ways.INTERPOLATED] = interpolate(told, data, folder, run_id)
         num_steps = steps.budget(trained[ways.FULL])

@@ -2,7 +2,7 @@
 
 visible_gpus()  ->  ("0", "1", "2", "3")
 
-with Rooms.of(Launch(processes_per_node=2)) as rooms:  # of GPUs 0 and 1, and of 2 and 3
+with rooms_for(Launch(processes_per_node=2)) as rooms:  # of GPUs 0 and 1, and of 2 and 3
     with rooms.one("lora"):                            # in each of two threads
         launch(...)                                    # CUDA_VISIBLE_DEVICES=2,3
 """
@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
-from types import TracebackType
-from typing import Self
 
 from tasks.config.train import Launch
 from tasks.errors import Stopped
@@ -85,7 +83,7 @@ def check_open() -> None:
 
 
 class Rooms:
-    """Shares of this machine's GPUs, each for one training at a time; closed when a block fails."""
+    """Shares of this machine's GPUs, each for one training at a time."""
 
     def __init__(self, shares: Sequence[tuple[str, ...]]) -> None:
         self.num = len(shares)
@@ -93,30 +91,6 @@ class Rooms:
         self._free: SimpleQueue[tuple[str, ...]] = SimpleQueue()
         for share in shares:
             self._free.put(share)
-
-    @classmethod
-    def of(cls, launch: Launch) -> Self:
-        """As many as there are GPUs for; a single one on a CPU, whose cores one training fills.
-
-        Args:
-            launch: The processes of each training.
-        """
-        gpus, each = visible_gpus(), launch.processes_per_node
-        if launch.nodes > 1 or len(gpus) < 2 * each:
-            return cls([gpus])
-        return cls([gpus[first : first + each] for first in range(0, len(gpus) - each + 1, each)])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error:
-            self._closed.set()
 
     @contextmanager
     def one(self, name: str) -> Iterator[None]:
@@ -136,3 +110,28 @@ class Rooms:
         finally:
             _ROOM.reset(before)
             self._free.put(gpus)
+
+    def close(self) -> None:
+        """End what is done in them."""
+        self._closed.set()
+
+
+@contextmanager
+def rooms_for(launch: Launch) -> Iterator[Rooms]:
+    """Have as many rooms as there are GPUs for; they are closed when the block fails.
+
+    On a CPU there is a single one: a training fills its cores.
+
+    Args:
+        launch: The processes of each training.
+    """
+    gpus, each = visible_gpus(), launch.processes_per_node
+    shares = [gpus]
+    if launch.nodes == 1 and len(gpus) >= 2 * each:
+        shares = [gpus[first : first + each] for first in range(0, len(gpus) - each + 1, each)]
+    rooms = Rooms(shares)
+    try:
+        yield rooms
+    except BaseException:
+        rooms.close()
+        raise

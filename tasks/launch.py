@@ -55,7 +55,7 @@ def launch(
         BadInput: The child found the input unusable (an event of the name `bad_input`), or the disk
             is full.
         ChildFailed: It ended abnormally; the message has the end of its log.
-        Stopped: The room of this thread was closed (`tasks.gpus.Rooms`).
+        Stopped: The room of this thread was closed (`tasks.gpus.rooms_for`).
     """
     log = job.with_suffix(".log")
     events.unlink(missing_ok=True)

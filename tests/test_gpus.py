@@ -2,13 +2,14 @@
 
 import importlib.metadata
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tasks.config.train import Launch
 from tasks.errors import Stopped
-from tasks.gpus import VARIABLE, Rooms, environment_of_room, name_of_room, visible_gpus
+from tasks.gpus import VARIABLE, environment_of_room, name_of_room, rooms_for, visible_gpus
 
 
 @pytest.fixture
@@ -55,29 +56,29 @@ def test_torch_for_cpus_sees_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_there_is_room_for_so_many_trainings(launch: Launch, num: int) -> None:
-    assert Rooms.of(launch).num == num
+    with rooms_for(launch) as rooms:
+        assert rooms.num == num
 
 
 @pytest.mark.usefixtures("four_gpus")
-def test_threads_at_once_have_different_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    rooms, met, seen = Rooms.of(Launch(processes_per_node=2)), threading.Barrier(2), []
+def test_threads_at_once_have_different_gpus() -> None:
+    met = threading.Barrier(2)
 
-    def work() -> None:
-        with rooms.one("lora"):
+    def work(name: str) -> tuple[str, tuple[str, ...], str]:
+        with rooms.one(name):
             met.wait(5)
-            seen.append((environment_of_room()[VARIABLE], visible_gpus(), name_of_room()))
+            return environment_of_room()[VARIABLE], visible_gpus(), name_of_room()
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(seen) == [("0,1", ("0", "1"), "lora"), ("2,3", ("2", "3"), "lora")]
+    with rooms_for(Launch(processes_per_node=2)) as rooms, ThreadPoolExecutor(2) as threads:
+        seen = list(threads.map(work, ["lora", "replay"]))
+    assert sorted(shares for shares, _, _ in seen) == ["0,1", "2,3"]
+    assert all(",".join(gpus) == shares for shares, gpus, _ in seen)
+    assert [name for _, _, name in seen] == ["lora", "replay"]
     assert environment_of_room() == {} and len(visible_gpus()) == 4
 
 
 def test_a_failure_closes_the_rooms() -> None:
-    with pytest.raises(ValueError, match="bad"), Rooms([()]) as rooms:
+    with pytest.raises(ValueError, match="bad"), rooms_for(Launch()) as rooms:
         raise ValueError("bad")
     with pytest.raises(Stopped), rooms.one("lora"):
         pass
