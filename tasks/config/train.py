@@ -83,7 +83,9 @@ class Train(Section):
     needs less memory, and T5 models made from scratch need it (arXiv 1804.04235)."""
 
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
-    """Peak learning rate. When left out, 5e-4 for `full` and 2e-3 for `lora` and `qlora`."""
+    """Peak learning rate. When left out, 5e-4 for `full` and 2e-3 for `lora` and `qlora`, which
+    suit models of up to some hundred million weights. Billions need less: 2e-5 for `full` (Llama 2,
+    arXiv 2307.09288, section 3.1), 2e-4 for adapters (arXiv 2305.14314)."""
 
     batch_tokens: Positive = 4096
     """Tokens in one optimizer step, prompt and completion with padding; sets how many examples
