@@ -246,9 +246,22 @@ MODELS = [
          {"model/model.safetensors": GONE, "model/pytorch_model.bin": b"x"}),
     Case("weights a pointer", "train", "model.safetensors | a whole safetensors file | git lfs",
          {"model/model.safetensors": "version https://git-lfs.github.com/spec/v1\n"}),
+    Case("a shard missing", "train", "model | that model.safetensors.index.json names | no b.safe",
+         {"model/model.safetensors.index.json": '{"weight_map": {"a": "b.safetensors"}}'}),
+    Case("quantized weights", "train", "model | weights in 16 or 32 bits | quantized ones (gptq)",
+         {"model/config.json": json.dumps({"quantization_config": {"quant_method": "gptq"}})}),
+    Case("an adapter", "train", "model | a PEFT adapter | merge it into its base model",
+         {"model/adapter_config.json": "{}"}),
+    Case("a tokenizer nothing reads", "train", "package sentencepiece, to read spiece.model | pip",
+         {"model/tokenizer.json": GONE, "model/spiece.model": b"x"}),
     Case("a tokenizer of another model", "train", "vocab_size 300 | ids up to 332 | belongs",
          {"model/config.json": json.dumps({"model_type": "t5", "vocab_size": 300})}),
 ]  # fmt: skip
+
+BERT = json.dumps({
+    "model_type": "bert", "vocab_size": 400, "hidden_size": 16, "intermediate_size": 32,
+    "num_hidden_layers": 1, "num_attention_heads": 2, "initializer_range": 0.5,
+})  # fmt: skip
 
 EVALUATION = [
     Case("unknown metric", "validate", "tasks.colours.metrics | rougeL | 'rouge' | did you mean",
@@ -275,6 +288,9 @@ IN_TRAINING = [
          settings=["train.max_prompt_tokens=2"]),
     Case("no such layers", "train", "train.lora.targets | layers that the model has | qq | `auto`",
          settings=["train.method=lora", "train.lora.targets=[qq]"]),
+    Case("a model that sees ahead", "train", "model | a decoder, which sees no | encoder (bert)",
+         {"model/config.json": BERT, "model/model.safetensors": GONE},
+         settings=["base_model.from_scratch=true"]),
     Case("weights of another shape", "train", "model | weights that fit config.json | such as",
          {"model/config.json": lambda text: text.replace('"d_model": 32', '"d_model": 48')}),
 ]  # fmt: skip
@@ -293,6 +309,8 @@ COMMANDS = [
          {"colours.csv": GONE}),
     Case("model cut off", "plan", "model.safetensors | a whole safetensors file | 69 bytes where",
          {"model/model.safetensors": CUT}),
+    Case("model that reads pictures", "plan", "model | text in and text out | llava (no architect",
+         {"model/config.json": '{"model_type": "llava"}'}),
     Case("no GPU, planned", "plan", "train.method: qlora | a CUDA GPU and | no CUDA GPU",
          settings=["train.method=qlora"]),
     Case("no GPU, run", "run", "train.method: qlora | bitsandbytes | `method: lora`",

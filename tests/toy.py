@@ -31,7 +31,7 @@ WORDS = ("red", "green", "blue", "yellow", "white", "black")
 
 
 def save_model(folder: Path, kind: str, seed: int = 0) -> Path:
-    """A model folder of random weights; kind "t5", "gpt2", "llama" or "mamba"."""
+    """A model folder of random weights; kind "t5", "switch", "gpt2", "llama" or "mamba"."""
     import torch
     import transformers as tf
 
@@ -51,6 +51,12 @@ def save_model(folder: Path, kind: str, seed: int = 0) -> Path:
         config: Any = tf.T5Config(**shared, **sizes, initializer_factor=3.0)
         config.decoder_start_token_id = tokenizer.pad_token_id
         model = tf.T5ForConditionalGeneration(config)
+    elif kind == "switch":
+        sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
+        experts: Any = {"num_experts": 2, "expert_capacity": 64, "num_decoder_layers": 2}
+        config = tf.SwitchTransformersConfig(**shared, **sizes, **experts, initializer_factor=3.0)
+        config.decoder_start_token_id = tokenizer.pad_token_id
+        model = tf.SwitchTransformersForConditionalGeneration(config)
     elif kind == "gpt2":
         config = tf.GPT2Config(
             **shared, n_embd=32, n_layer=2, n_head=2, n_positions=128, initializer_range=0.5

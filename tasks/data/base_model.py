@@ -4,6 +4,7 @@ models/pocket-flan/   config.json  generation_config.json  model.safetensors  to
 """
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,12 @@ from tasks.stage import digest_of_folder
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 CONFIGS = ("config.json", "tokenizer_config.json")
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
+SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "source.spm")
+TOKENIZERS = ("tokenizer.json", "vocab.json", *SENTENCEPIECE)
+BYTE_TOKENIZER = "ByT5Tokenizer"
+"""Reads bytes, so that its folder has no vocabulary."""
+
+ADAPTER = "adapter_config.json"
 
 
 def folder_of(section: BaseModelSection) -> Path:
@@ -48,7 +54,7 @@ def _fetched(section: BaseModelSection) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     where = f"base_model: {section.hub}@{section.revision}"
-    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    patterns = ["*.json", "*.safetensors", "*.model", "*.spm", "*.txt", "*.jinja"]
     if section.allow_pickle:
         patterns.append("*.bin")
     if section.trust_remote_code:
@@ -76,13 +82,38 @@ def check_model_folder(folder: Path, from_scratch: bool, allow_pickle: bool) -> 
     if not folder.is_dir():
         found = "a file" if folder.exists() else "no such folder"
         raise BadModel(where, "a folder in Hugging Face format", found, "correct base_model.path")
+    if (folder / ADAPTER).exists():  # transformers would put it on, and train nothing else
+        mend = "merge it into its base model (merge_and_unload of peft), and save that elsewhere"
+        raise BadModel(where, "a model", f"a PEFT adapter ({ADAPTER})", mend)
     config = read_config(folder)
-    if not any((folder / name).exists() for name in TOKENIZERS):
-        mend = "save the tokenizer into the folder (tokenizer.save_pretrained)"
-        raise BadModel(where, f"a tokenizer ({' or '.join(TOKENIZERS)})", "none", mend)
+    _check_precision(folder, config)
+    _check_tokenizer(folder)
     if not from_scratch:
         _check_weights(folder, allow_pickle)
     _check_vocabulary(folder, config)
+
+
+def _check_precision(folder: Path, config: dict[str, Any]) -> None:
+    quantization = config.get("quantization_config")
+    if quantization:
+        method = quantization.get("quant_method", "unnamed")
+        mend = "take the model's own weights (bf16, fp16, fp32); `train.method: qlora` makes 4 bits"
+        raise BadModel(str(folder), "weights in 16 or 32 bits", f"quantized ones ({method})", mend)
+
+
+def _check_tokenizer(folder: Path) -> None:
+    path, where = folder / "tokenizer_config.json", str(folder)
+    settings = _read_object(path) if path.exists() else {}
+    if settings.get("tokenizer_class") == BYTE_TOKENIZER:
+        return
+    found = [name for name in TOKENIZERS if (folder / name).exists()]
+    if not found:
+        mend = "save the tokenizer into the folder (tokenizer.save_pretrained)"
+        raise BadModel(where, f"a tokenizer ({' or '.join(TOKENIZERS)})", "none", mend)
+    pieces = [name for name in found if name in SENTENCEPIECE]
+    if "tokenizer.json" not in found and pieces and not find_spec("sentencepiece"):
+        mend = "install it: pip install sentencepiece"
+        raise BadModel(where, f"the package sentencepiece, to read {pieces[0]}", "none", mend)
 
 
 def _check_code(folder: Path, section: BaseModelSection) -> None:
@@ -159,7 +190,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def _check_weights(folder: Path, allow_pickle: bool) -> None:
     if any((folder / name).exists() for name in WEIGHTS):
-        for path in folder.glob("*.safetensors"):
+        for path in _weight_files(folder):
             tensors_of(path)
         return
     if any((folder / name).exists() for name in PICKLES):
@@ -169,6 +200,21 @@ def _check_weights(folder: Path, allow_pickle: bool) -> None:
         raise BadModel(str(folder), "weights as safetensors", "weights as a pickle", mend)
     mend = "name a folder with weights, or start anew with base_model.from_scratch: true"
     raise BadModel(str(folder), "model.safetensors", "no weights", mend)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files, those that the index names among them.
+
+    Raises:
+        BadModel: One of them is missing.
+    """
+    index = folder / WEIGHTS[1]
+    named = _read_object(index).get("weight_map", {}).values() if index.exists() else ()
+    missing = sorted(name for name in set(named) if not (folder / name).exists())
+    if missing:
+        found = f"no {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else "")
+        raise BadModel(str(folder), f"the files that {index.name} names", found, "copy it again")
+    return sorted(folder.glob("*.safetensors"))
 
 
 def _check_vocabulary(folder: Path, config: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ class LightTokenizer:
             raise BadModel(str(path), "a tokenizer", str(error), "restore the file") from None
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self.added_tokens_decoder = self._tokenizer.get_added_tokens_decoder()
         settings = folder / "tokenizer_config.json"
         self._settings = read_json(settings) if settings.exists() else {}
         given = config.get("eos_token_id")

@@ -63,13 +63,18 @@ def encode_completions(
 
 
 def stop_token_id(tokenizer: Tokenizer, is_encoder_decoder: bool) -> int:
-    """The token that ends a completion: of the chat template where there is one, else EOS."""
+    """The token that ends a completion: of the chat template where it has one, else EOS.
+
+    A template that ends turns in words ("### End") has none: a piece of a word would end texts that
+    are not at their end.
+    """
     if is_encoder_decoder or tokenizer.chat_template is None:
         return int(tokenizer.eos_token_id)
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "yes!"}]
     text = tokenizer.apply_chat_template(turns, tokenize=False)
     ids = _ids(tokenizer, [text.rpartition("yes!")[2].strip()], special=False)[0]
-    return int(ids[0]) if ids else int(tokenizer.eos_token_id)
+    is_word = not ids or ids[0] not in tokenizer.added_tokens_decoder
+    return int(tokenizer.eos_token_id) if is_word else int(ids[0])
 
 
 def _ids(tokenizer: Tokenizer, texts: Sequence[str], special: bool) -> list[list[int]]:

@@ -57,6 +57,7 @@ class _State:
         tokens: Token ids not read yet, shape (rows, tokens).
         mask: 1 for a token of the prompt (and, decoder-only, of the completion), 0 for padding.
         encoded: Hidden states of the encoder, shape (rows, tokens, width); None without one.
+        wrap: Makes of them what the encoder returns: of some models, more than hidden states.
         cache: Keys and values of what has been read; None at first.
         accepted: Names of the arguments that the model takes.
     """
@@ -65,6 +66,7 @@ class _State:
     tokens: torch.Tensor
     mask: torch.Tensor
     encoded: torch.Tensor | None
+    wrap: Callable[..., Any] = BaseModelOutput
     cache: Any = None
     accepted: frozenset[str] = field(default_factory=frozenset)
 
@@ -74,7 +76,7 @@ class _State:
         if self.cache is not None:
             given["past_key_values"] = self.cache
         if self.encoded is not None:
-            given["encoder_outputs"] = BaseModelOutput(last_hidden_state=self.encoded)
+            given["encoder_outputs"] = self.wrap(last_hidden_state=self.encoded)
             given["decoder_input_ids"] = self.tokens
         else:
             given["input_ids"] = self.tokens
@@ -185,11 +187,17 @@ def _start(model: PreTrainedModel, prompts: Sequence[Sequence[int]], ends: Ends)
     ids, mask = (part.to(model.device) for part in _padded(prompts, ends.pad_id, left=False))
     assert ends.start_id is not None  # the model was checked when it was loaded
     tokens = torch.full((len(prompts), 1), ends.start_id, device=model.device)
-    return _State(model, tokens, mask, _encoded(model, ids, mask), accepted=accepted)
+    encoded, wrap = _encoded(model, ids, mask)
+    return _State(model, tokens, mask, encoded, wrap, accepted=accepted)
 
 
-def _encoded(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The encoder's hidden states, shape (rows, tokens, width); 0 where there is padding."""
+def _encoded(
+    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor
+) -> tuple[torch.Tensor, Callable[..., Any]]:
+    """The encoder's hidden states, shape (rows, tokens, width), and the class of its output.
+
+    They are 0 where there is padding.
+    """
     encoder: Any = model.get_encoder()
     width = ids.size(1)
     portion = len(ids) if model.device.type != "cpu" else max(1, READ_TOKENS_ON_CPU // width)
@@ -200,7 +208,7 @@ def _encoded(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor) -> t
         its_ids = ids[start : start + portion, :longest]
         output = encoder(input_ids=its_ids, attention_mask=its_mask[:, :longest])
         parts.append(pad(output.last_hidden_state, (0, 0, 0, width - longest)))
-    return torch.cat(parts)
+    return torch.cat(parts), type(output)
 
 
 def _padded(

@@ -14,10 +14,17 @@ import torch
 from transformers import PreTrainedModel
 
 from tasks.config import Generation
-from tasks.data.tokenizing import encode_prompt, stop_token_id
+from tasks.data.tokenizing import encode_prompt
 from tasks.errors import BadModel
 from tasks.scoring.decode import Choose, Ends, decode, greedy, sampler
-from tasks.training.model import check_vocabulary, load_model, load_tokenizer
+from tasks.training.model import (
+    fit,
+    load_model,
+    load_tokenizer,
+    num_positions,
+    start_token_id,
+    stop_token_ids,
+)
 from tasks.training.precision import pick_device, uses_bf16
 
 Write = Callable[[Sequence[Sequence[int]], Ends, Generation, Sequence[int]], list[list[int]]]
@@ -97,23 +104,15 @@ def load_generator(
     """
     tokenizer = load_tokenizer(folder, chat_template, trust_remote_code)
     model: Any = load_model(folder, from_scratch, allow_pickle, trust_remote_code=trust_remote_code)
-    check_vocabulary(model, tokenizer, folder)
+    fit(model, tokenizer, folder)
     prepare(model)
     device = pick_device()
     bf16 = device.type == "cuda" and uses_bf16("auto", device)
     model.to(device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
     model.eval()
-    given = model.generation_config
-    stops = given.eos_token_id if isinstance(given.eos_token_id, list) else [given.eos_token_id]
-    stop_ids = {stop_token_id(tokenizer, bool(model.config.is_encoder_decoder)), *stops} - {None}
-    starts = (given.decoder_start_token_id, getattr(model.config, "decoder_start_token_id", None))
-    start_id = next((token for token in starts if token is not None), None)
-    if model.config.is_encoder_decoder and start_id is None:
-        mend = "set it in config.json"
-        raise BadModel(str(folder), "a decoder_start_token_id", "none", mend)
-    # What else the folder's generation_config.json sets (beams, penalties, lengths) is not used: it
-    # would make models incomparable.
-    return Generator(model, tokenizer, tuple(sorted(stop_ids)), start_id)
+    return Generator(
+        model, tokenizer, tuple(stop_token_ids(model, tokenizer)), start_token_id(model)
+    )
 
 
 def prompt_limit(generator: Generator, max_prompt_tokens: int, generation: Generation) -> int:
@@ -122,18 +121,16 @@ def prompt_limit(generator: Generator, max_prompt_tokens: int, generation: Gener
     Raises:
         BadModel: It has no room at all.
     """
-    positions: int | None = getattr(generator.model.config, "max_position_embeddings", None)
-    if positions is None:
-        return max_prompt_tokens
+    reads, writes = num_positions(generator.model)
     needed = 0 if generator.is_encoder_decoder else generation.max_new_tokens
-    if positions <= max(needed, generation.max_new_tokens - 1):
+    if writes is not None and writes <= max(needed, generation.max_new_tokens - 1):
         raise BadModel(
             str(generator.model.name_or_path),
             f"room for generation.max_new_tokens = {generation.max_new_tokens}",
-            f"a model of {positions} positions",
+            f"a model of {writes} positions",
             "lower generation.max_new_tokens",
         )
-    return min(max_prompt_tokens, positions - needed)
+    return max_prompt_tokens if reads is None else min(max_prompt_tokens, reads - needed)
 
 
 def complete(
@@ -224,12 +221,14 @@ def batches(lengths: Sequence[int], max_new_tokens: int, batch_tokens: int) -> I
 def _completion(
     generator: Generator, num_prompt_tokens: int, truncated_prompt: bool, ids: Sequence[int]
 ) -> Completion:
+    has_stopped = ids[-1] in generator.stop_ids
+    content = ids[:-1] if has_stopped else ids  # a stop token need not be a special one
     return Completion(
-        text=generator.tokenizer.decode(ids, skip_special_tokens=True).strip(),
+        text=generator.tokenizer.decode(content, skip_special_tokens=True).strip(),
         num_prompt_tokens=num_prompt_tokens,
         num_tokens=len(ids),
         truncated_prompt=truncated_prompt,
-        hit_length_limit=ids[-1] not in generator.stop_ids,
+        hit_length_limit=not has_stopped,
     )
 
 

@@ -13,6 +13,7 @@ from tasks.config import Generation
 from tasks.data.tokenizing import encode_completions
 from tasks.errors import BadData
 from tasks.scoring.generate import Generator, batches, prompt_limit
+from tasks.training.model import num_positions
 
 IGNORED = -100
 MAX_LOGITS = 2**27
@@ -102,7 +103,7 @@ def _filled(rows: Sequence[Sequence[Any]], filler: int) -> torch.Tensor:
 
 
 def _check(generator: Generator, lengths: Sequence[int]) -> None:
-    positions: int | None = getattr(generator.model.config, "max_position_embeddings", None)
+    positions, _ = num_positions(generator.model)
     if positions is not None and max(lengths) > positions:
         raise BadData(
             str(generator.model.name_or_path),

@@ -24,11 +24,11 @@ from tasks.training.adapters import (
 )
 from tasks.training.batching import collate_for
 from tasks.training.encoding import encode_examples
-from tasks.training.examples import Examples, check_supervision
+from tasks.training.examples import Examples, check_lengths, check_supervision
 from tasks.training.job import TrainJob
 from tasks.training.loop import Trainer
 from tasks.training.memory import is_out_of_memory, no_room, peak_memory_bytes
-from tasks.training.model import check_vocabulary, load_model, load_tokenizer
+from tasks.training.model import check_causal, fit, load_model, load_tokenizer, num_positions
 from tasks.training.processes import Processes
 from tasks.training.progress import Progress
 
@@ -61,7 +61,8 @@ def _train_together(job: TrainJob, processes: Processes) -> None:
     base = load_model(
         job.base, job.from_scratch, job.allow_pickle, quantization, job.trust_remote_code
     )
-    check_vocabulary(base, tokenizer, job.base)
+    fit(base, tokenizer, job.base)
+    check_causal(base, job.base)
     model = with_adapters(base, job.train)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     with processes.first_one_first():
@@ -70,6 +71,8 @@ def _train_together(job: TrainJob, processes: Processes) -> None:
         check_supervision(examples, tokenizer, is_encoder_decoder, "train")
         validation = _encoded(job, job.validation_file, tokenizer, model, writes)
         check_supervision(validation, tokenizer, is_encoder_decoder, "validation")
+        for side in (examples, validation):
+            check_lengths(side, *num_positions(base), is_encoder_decoder)
     draws = draws_per_epoch(Counter(examples.tasks.tolist()), job.mixture, job.rehearsal)
     trainer = Trainer(
         model, tokenizer, examples, validation, draws, job.train, job.scratch, job.events
@@ -142,6 +145,7 @@ def _write_model(job: TrainJob, best: Path, tokenizer: Any, validation: Examples
     base = load_model(
         job.base, allow_pickle=job.allow_pickle, trust_remote_code=job.trust_remote_code
     )
+    fit(base, tokenizer, job.base)
     rows = range(min(MERGE_EXAMPLES, len(validation)))
     inputs = collate_for(base, tokenizer, rows, validation).inputs
     merged, difference = merge(base, adapter, inputs)

@@ -14,6 +14,7 @@ import torch
 
 from tasks.config import Train
 from tasks.training.examples import Examples, Ids
+from tasks.training.model import start_token_id
 from tasks.training.packing import pack
 
 Rows = npt.NDArray[np.int64]
@@ -228,10 +229,8 @@ def collate_for(
     packs: bool = False,
 ) -> Batch:
     """Tensors of a batch, as a model and its tokenizer need them."""
-    config, pad = model.config, int(tokenizer.pad_token_id)
-    start = getattr(config, "decoder_start_token_id", None)
-    is_encoder_decoder = bool(config.is_encoder_decoder)
-    return collate(rows, examples, is_encoder_decoder, pad, pad if start is None else start, packs)
+    pad, is_encoder_decoder = int(tokenizer.pad_token_id), bool(model.config.is_encoder_decoder)
+    return collate(rows, examples, is_encoder_decoder, pad, start_token_id(model), packs)
 
 
 def _of_pairs(

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.config import Train
-from tasks.data.tokenizing import encode_completions, encode_prompts
+from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prompts
 from tasks.stage import digest_of_file, digest_of_json, read_json, write_json
 from tasks.training.examples import Examples, Ragged
 
@@ -85,12 +85,16 @@ def _key(path: Path, tokenizer: Any, is_encoder_decoder: bool, limits: Train) ->
     parts = [
         VERSION,
         digest_of_file(path),
-        fast.to_str() if fast else [sorted(tokenizer.get_vocab().items()), tokenizer.init_kwargs],
+        fast.to_str() if fast else [sorted(tokenizer.get_vocab().items()), _settings(tokenizer)],
         tokenizer.chat_template,
         is_encoder_decoder,
         [limits.max_prompt_tokens, limits.max_completion_tokens, limits.too_long],
     ]
     return digest_of_json(parts)
+
+
+def _settings(tokenizer: Any) -> list[tuple[str, str]]:
+    return sorted((name, str(value)) for name, value in tokenizer.init_kwargs.items())
 
 
 def _write(
@@ -120,7 +124,7 @@ def _within_limits(
     completions = encode_completions(columns["completion"], tokenizer, is_encoder_decoder)
     kept: Batch = ([], [], [], [])
     rows_of = zip(columns["id"], columns["task"], prompts, completions, strict=True)
-    for record, task, prompt, completion in rows_of:
+    for number, (record, task, prompt, completion) in enumerate(rows_of):
         fits_completion = len(completion) <= limits.max_completion_tokens
         fits = fits_completion and len(prompt) <= limits.max_prompt_tokens
         counts["num_too_long"] += not fits
@@ -129,7 +133,10 @@ def _within_limits(
             continue
         kept[0].append(record)
         kept[1].append(task)
-        kept[2].append(_cut(prompt, limits.max_prompt_tokens, is_encoder_decoder))
+        if not fits:  # cut as scoring and serving cut it
+            text, limit = columns["prompt"][number], limits.max_prompt_tokens
+            prompt, _ = encode_prompt(text, tokenizer, is_encoder_decoder, limit)
+        kept[2].append(prompt)
         kept[3].append(completion)
     counts["num_examples"] += len(kept[0])
     return kept
@@ -168,10 +175,3 @@ def _array(path: Path, kind: str) -> npt.NDArray[Any]:
     if path.stat().st_size == 0:
         return np.empty(0, kind)  # an empty file can't be mapped
     return np.memmap(path, kind, mode="r")
-
-
-def _cut(prompt: list[int], limit: int, keep_last: bool) -> list[int]:
-    """At most `limit` ids; an encoder's prompt keeps its end-of-text token."""
-    if len(prompt) <= limit:
-        return prompt
-    return [*prompt[: limit - 1], prompt[-1]] if keep_last else prompt[:limit]

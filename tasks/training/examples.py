@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.data.tokenizing import stop_token_id
-from tasks.errors import BadData
+from tasks.errors import BadData, BadRecipe
 
 Ids = npt.NDArray[np.int32]
 
@@ -102,3 +102,38 @@ def check_supervision(
     if stop not in examples.completions.flat:
         mend = "check the chat template of the tokenizer"
         raise BadData(where, f"the stop token {stop} in completions", "it is never learnt", mend)
+
+
+def check_lengths(
+    examples: Examples, reads: int | None, writes: int | None, is_encoder_decoder: bool
+) -> None:
+    """See that the model has a position for each token: beyond them, it would fail or be at a loss.
+
+    Args:
+        examples: The pairs to train on.
+        reads: The most tokens that the model reads; None for no limit.
+        writes: The most that it writes; decoder-only, both are for prompt and completion together.
+        is_encoder_decoder: The model's architecture.
+
+    Raises:
+        BadRecipe: The limits let longer examples through.
+    """
+    prompts, completions = examples.prompts.lengths, examples.completions.lengths
+    if is_encoder_decoder:
+        _check_length("completions", completions, writes, writes)
+        _check_length("prompts", prompts, reads, reads)
+    else:
+        fitting = None if reads is None else reads - int(completions.max())
+        _check_length("prompts with completions", prompts + completions, reads, fitting)
+
+
+def _check_length(
+    what: str, lengths: npt.NDArray[np.int64], limit: int | None, fitting: int | None
+) -> None:
+    if limit is None or lengths.max() <= limit:
+        return
+    key = "max_completion_tokens" if what == "completions" else "max_prompt_tokens"
+    expected = f"{what} of at most {limit:,} tokens, for which the model has positions"
+    found = f"{int((lengths > limit).sum()):,} longer ones, up to {lengths.max():,}"
+    mend = f"set it to {fitting}" if fitting and fitting > 0 else "take a model that reads more"
+    raise BadRecipe(f"train.{key}", expected, found, mend)

@@ -9,6 +9,7 @@ Forward and backward pass of one micro-batch are run on tensors that have a shap
 So every architecture, adapter and form of attention is counted by the code that trains.
 """
 
+import json
 import sys
 import weakref
 from collections.abc import Mapping
@@ -21,15 +22,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    T5Config,
-    T5ForConditionalGeneration,
-)
+from transformers import T5Config, T5ForConditionalGeneration
 
 from tasks.config import Train
+from tasks.errors import BadInput
 from tasks.training.adapters import num_parameters, with_adapters
 from tasks.training.forecast import (
     CHANGES,
@@ -41,7 +37,7 @@ from tasks.training.forecast import (
     alternatives,
     shape_of,
 )
-from tasks.training.model import trusted
+from tasks.training.model import unloaded
 from tasks.training.optimizer import make_optimizer
 from tasks.training.precision import autocast, pick_device, uses_bf16
 from tasks.training.supervised import logits_at
@@ -143,13 +139,7 @@ def _activations(model: Any, train: Train, shape: Shape, device: torch.device) -
 
 def _without_content(folder: Path, train: Train, trust_remote_code: bool) -> Any:
     with torch.device("meta"):
-        return with_adapters(_empty_model(folder, trust_remote_code), train)
-
-
-def _empty_model(folder: Path, trust_remote_code: bool) -> Any:
-    config = AutoConfig.from_pretrained(folder, **trusted(trust_remote_code))
-    auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    return auto.from_config(config, dtype=torch.float32, trust_remote_code=trust_remote_code)
+        return with_adapters(unloaded(folder, trust_remote_code), train)
 
 
 def _pass(model: Any, train: Train, shape: Shape, device: torch.device, bf16: bool) -> None:
@@ -236,9 +226,13 @@ def forecast(job: ForecastJob) -> Forecast:
 
 
 def main(job_file: str) -> int:
-    """Print the forecast as JSON."""
+    """Print the forecast as JSON, or what is wrong with the model or the recipe."""
     job = ForecastJob.model_validate_json(Path(job_file).read_text(encoding="utf-8"))
-    print(forecast(job).model_dump_json())
+    try:
+        print(forecast(job).model_dump_json())
+    except BadInput as error:
+        print(json.dumps([vars(issue) for issue in error.issues]))
+        return error.exit_code
     return 0
 
 

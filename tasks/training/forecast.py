@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks.config import Train
-from tasks.errors import BadInput
+from tasks.errors import BadInput, Issue
 from tasks.gpus import has_gpu
 from tasks.launch import environment
 from tasks.room import available_memory_bytes
@@ -172,6 +172,9 @@ def forecast(
 
     Returns:
         The forecast, or why there is none.
+
+    Raises:
+        BadInput: The model can't be trained, or not in this way.
     """
     if train.method == "qlora":
         return "not known: weights in 4 bits are not forecast"
@@ -188,6 +191,9 @@ def forecast(
         done = subprocess.run(
             command, env=environment(1), capture_output=True, text=True, check=False
         )
+    if done.returncode == BadInput.exit_code:
+        issues = json.loads(done.stdout.splitlines()[-1])
+        raise BadInput.all_of([Issue(**issue) for issue in issues])
     if done.returncode != 0:
         return f"not known: {(done.stderr.strip().splitlines() or ['it failed'])[-1]}"
     return Forecast.model_validate_json(done.stdout.splitlines()[-1])

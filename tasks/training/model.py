@@ -5,19 +5,35 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedModel,
 )
 from transformers.activations import GELUTanh, NewGELUActivation
 from transformers.utils import logging
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
+from tasks.data.tokenizing import stop_token_id
 from tasks.errors import BadModel
+
+TOKEN_SETTINGS = ("bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id")
+"""What is kept of generation_config.json. Beams, penalties, lengths and sampling are not: they
+would make models incomparable, and the registered model another than the one that was tested."""
+
+
+POSITIONS = ("max_position_embeddings", "max_seq_len")
+ENCODER_POSITIONS, DECODER_POSITIONS = (
+    f"max_{h}_position_embeddings" for h in ("encoder", "decoder")
+)
+
+MOST_AHEAD = 1e-3
+"""Largest change of a logit, relative to the largest, that later tokens may make by rounding."""
 
 
 def trusted(trust_remote_code: bool) -> dict[str, Any]:
@@ -45,9 +61,11 @@ def load_tokenizer(
     """
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, **trusted(trust_remote_code))
+    except ImportError as error:
+        raise BadModel(str(folder), "a tokenizer", _first_line(error), "install that") from None
     except (OSError, ValueError, KeyError) as error:
         mend = "save the tokenizer into the folder again (tokenizer.save_pretrained)"
-        raise BadModel(str(folder), "a tokenizer", str(error).splitlines()[0], mend) from None
+        raise BadModel(str(folder), "a tokenizer", _first_line(error), mend) from None
     if tokenizer.eos_token_id is None:
         raise BadModel(
             str(folder), "an end-of-text token (eos_token)", "none", "set it in the tokenizer"
@@ -81,13 +99,9 @@ def load_model(
     # It would print among the answers of `retune ask`.
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        config = AutoConfig.from_pretrained(folder, **trusted(trust_remote_code))
-        auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
         if from_scratch:
-            model: PreTrainedModel = auto.from_config(
-                config, dtype=torch.float32, trust_remote_code=trust_remote_code
-            )
-            return _with_fused_gelu(model)
+            return _ready(unloaded(folder, trust_remote_code))
+        auto = _auto_class(AutoConfig.from_pretrained(folder, **trusted(trust_remote_code)), folder)
         model, loaded = auto.from_pretrained(
             folder,
             dtype=torch.float32,
@@ -97,10 +111,58 @@ def load_model(
             output_loading_info=True,
             quantization_config=quantization,
         )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        mend = "check that the folder is whole and that transformers knows its model_type"
-        raise BadModel(str(folder), "a model", str(error).splitlines()[0], mend) from None
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        raise _unusable(folder, error) from None
     _check_weights(loaded, folder)
+    return _ready(model)
+
+
+def unloaded(folder: Path, trust_remote_code: bool = False) -> PreTrainedModel:
+    """The model of a folder's config.json, its weights at random.
+
+    Raises:
+        BadModel: Its architecture is unknown, or does not write text.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder, **trusted(trust_remote_code))
+        auto = _auto_class(config, folder)
+        model: PreTrainedModel = auto.from_config(
+            config, dtype=torch.float32, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _unusable(folder, error) from None
+    return model
+
+
+def _auto_class(config: Any, folder: Path) -> Any:
+    auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    is_known = type(config) in auto._model_mapping
+    if not is_known and auto.__name__ not in getattr(config, "auto_map", {}):
+        names = ", ".join(config.architectures or ()) or "no architecture named"
+        mend = "take an encoder-decoder or decoder-only language model"
+        raise BadModel(
+            str(folder),
+            "a language model, text in and text out",
+            f"{config.model_type} ({names})",
+            mend,
+        )
+    return auto
+
+
+def _unusable(folder: Path, error: Exception) -> BadModel:
+    mend = "check that the folder is whole and that transformers knows its model_type"
+    return BadModel(str(folder), "a model", _first_line(error), mend)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _ready(model: PreTrainedModel) -> PreTrainedModel:
+    """Faster, and without the folder's own wishes of how to generate: they are not measured."""
+    given: Any = model.generation_config
+    tokens = {name: getattr(given, name, None) for name in TOKEN_SETTINGS}
+    model.generation_config = GenerationConfig(**tokens)  # type: ignore[no-untyped-call]
     return _with_fused_gelu(model)
 
 
@@ -133,13 +195,96 @@ def _check_weights(loaded: Mapping[str, Any], folder: Path) -> None:
         raise BadModel(str(folder), "weights that fit config.json", found, mend)
 
 
-def check_vocabulary(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
-    """See that every token has an embedding.
+def start_token_id(model: Any) -> int | None:
+    """The token that an encoder-decoder's completion starts from, by the rule of transformers.
+
+    Returns:
+        None for a decoder-only model, and where none is named.
+    """
+    if not model.config.is_encoder_decoder:
+        return None
+    given, config = model.generation_config, model.config
+    named = (given.decoder_start_token_id, getattr(config, "decoder_start_token_id", None))
+    return next((token for token in (*named, given.bos_token_id) if token is not None), None)
+
+
+def num_positions(model: Any) -> tuple[int | None, int | None]:
+    """The most tokens that a model reads, and the most that it writes; None: it sets no limit.
+
+    For a decoder-only model both are for prompt and completion together.
+    """
+    config = model.config
+    if hasattr(config, ENCODER_POSITIONS):  # LED
+        return getattr(config, ENCODER_POSITIONS), getattr(config, DECODER_POSITIONS)
+    text = config.get_text_config(decoder=True)
+    named = [getattr(text, name, None) for name in POSITIONS]
+    both = next((number for number in named if number and number > 0), None)
+    return both, both
+
+
+def stop_token_ids(model: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end a completion: the one that is trained, and those that the model has."""
+    given = model.generation_config.eos_token_id
+    own = given if isinstance(given, list) else [given]
+    return sorted({stop_token_id(tokenizer, bool(model.config.is_encoder_decoder)), *own} - {None})
+
+
+def fit(model: Any, tokenizer: Any, folder: Path) -> None:
+    """See that model and tokenizer belong together, and tell the model what ends a completion.
+
+    What is saved of it then stops where it was trained to, whoever generates with it.
 
     Raises:
-        BadModel: The tokenizer belongs to another model.
+        BadModel: A token has no embedding, no token starts a completion, or the chat template
+            can't be used.
     """
-    rows: int = model.get_input_embeddings().weight.size(0)  # type: ignore[operator]
+    _check_vocabulary(model, tokenizer, folder)
+    is_encoder_decoder = bool(model.config.is_encoder_decoder)
+    if is_encoder_decoder and start_token_id(model) is None:
+        mend = "set it in config.json"
+        raise BadModel(str(folder), "a decoder_start_token_id", "none", mend)
+    if tokenizer.chat_template is not None and not is_encoder_decoder:
+        _check_chat(tokenizer, folder)
+    stops = stop_token_ids(model, tokenizer)
+    model.generation_config.eos_token_id = stops if len(stops) > 1 else stops[0]
+
+
+@torch.no_grad()
+def check_causal(model: Any, folder: Path) -> None:
+    """See that a decoder-only model predicts tokens without seeing them, by trying.
+
+    Those of the BERT family can be loaded like one, and then copy what they are to predict.
+
+    Raises:
+        BadModel: What it says of a token depends on later ones.
+    """
+    if model.config.is_encoder_decoder:
+        return
+    ids = torch.tensor([[0, 1, 2, 0], [0, 1, 2, 1]], device=model.device)
+    first, second = model.eval()(input_ids=ids, use_cache=False).logits[:, :-1].float()
+    if (first - second).abs().max() > MOST_AHEAD * first.abs().max():
+        expected = "a decoder, which sees no token ahead"
+        mend = "take an encoder-decoder or decoder-only language model"
+        raise BadModel(str(folder), expected, f"an encoder ({model.config.model_type})", mend)
+
+
+def _check_chat(tokenizer: Any, folder: Path) -> None:
+    turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Yes"}]
+    expected = "a chat template that writes a user's turn and the assistant's, as plain text"
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False)
+    except (TemplateError, ValueError, TypeError) as error:
+        found = _first_line(error)
+    else:
+        if "Hello" in text and "Yes" in text:
+            return
+        found = f"one that makes of them {text!r}"
+    mend = "mend it in the tokenizer, or set base_model.chat_template: none"
+    raise BadModel(str(folder), expected, found, mend)
+
+
+def _check_vocabulary(model: Any, tokenizer: Any, folder: Path) -> None:
+    rows: int = model.get_input_embeddings().weight.size(0)
     if len(tokenizer) > rows:
         found = f"a tokenizer of {len(tokenizer)} tokens"
         mend = "use the tokenizer that belongs to this model"

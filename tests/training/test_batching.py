@@ -1,5 +1,6 @@
 """Encoding, batching and collating: what the model is fed."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import torch
 
 from tasks.config import Train
 from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prompts, stop_token_id
-from tasks.errors import BadData
+from tasks.errors import BadData, BadRecipe
 from tasks.training import encoding
 from tasks.training.batching import IGNORED, batch_rows, collate, epoch_rows
 from tasks.training.encoding import encode_examples
-from tasks.training.examples import Examples, Ragged, check_supervision
+from tasks.training.examples import Examples, Ragged, check_lengths, check_supervision
 from tests import toy
 from tests.conftest import WritePairs
 
@@ -60,21 +61,27 @@ def test_a_long_prompt_is_cut_to_the_limit_and_said(tiny_tokenizer: Any) -> None
     assert ids[-1] == tiny_tokenizer.eos_token_id
 
 
-def test_a_chat_template_brings_its_own_stop_token(tiny_tokenizer: Any) -> None:
-    import copy
-
-    chat = copy.deepcopy(tiny_tokenizer)
+def chat_of(tokenizer: Any, end: str) -> Any:
+    """A tokenizer whose chat template ends turns in `end`; it has the token <|end|>."""
+    chat = copy.deepcopy(tokenizer)
     chat.add_special_tokens({"additional_special_tokens": ["<|end|>"]})
     chat.chat_template = (
-        "{% for m in messages %}{{ m.role }}: {{ m.content }}<|end|>\n{% endfor %}"
+        f"{{% for m in messages %}}{{{{ m.role }}}}: {{{{ m.content }}}}{end}\n{{% endfor %}}"
         "{% if add_generation_prompt %}assistant: {% endif %}"
     )
-    stop = chat.convert_tokens_to_ids("<|end|>")
-    assert stop_token_id(chat, False) == stop
+    return chat
+
+
+@pytest.mark.parametrize(("end", "stop"), [("<|end|>", "<|end|>"), ("\n### End", "</s>")])
+def test_a_chat_template_brings_its_own_stop_token(
+    tiny_tokenizer: Any, end: str, stop: str
+) -> None:
+    chat = chat_of(tiny_tokenizer, end)
+    assert stop_token_id(chat, False) == chat.convert_tokens_to_ids(stop)
     [ids] = encode_completions(["red"], chat, False)
-    assert ids[-1] == stop
+    assert chat.decode(ids) == f"red{stop}"
     [prompt] = encode_prompts(["Say red"], chat, False)
-    assert chat.decode(prompt) == "user: Say red<|end|>\nassistant: "
+    assert chat.decode(prompt) == f"user: Say red{end}\nassistant: "
 
 
 def test_examples_over_a_limit_are_counted_and_dropped_or_cut(
@@ -93,6 +100,48 @@ def test_examples_over_a_limit_are_counted_and_dropped_or_cut(
     assert len(cut) == 70 and cut.num_too_long == dropped.num_too_long
     assert cut.prompts.lengths.max() == limit
     assert all(cut.prompts[row][-1] == tiny_tokenizer.eos_token_id for row in range(70))
+
+
+def test_a_tokenizer_without_a_file_of_its_own_encodes(
+    tmp_path: Path, write_pairs: WritePairs
+) -> None:
+    from transformers import ByT5Tokenizer
+
+    path = write_pairs(tmp_path / "train.parquet", 1)
+    examples = encode_examples(path, ByT5Tokenizer(), True, Train(), tmp_path / "tokens")
+    assert examples.completions[0].tolist() == [*(3 + byte for byte in b"red"), 1]
+
+
+def test_a_cut_prompt_still_asks_for_an_answer(
+    tmp_path: Path, write_pairs: WritePairs, tiny_tokenizer: Any
+) -> None:
+    chat = chat_of(tiny_tokenizer, "<|end|>")
+    limits = Train(max_prompt_tokens=25, too_long="truncate")
+    path = write_pairs(tmp_path / "train.parquet", 9)
+    examples = encode_examples(path, chat, False, limits, tmp_path / "tokens")
+    assert examples.num_too_long > 0
+    for row, text in enumerate(pq.read_table(path)["prompt"].to_pylist()):
+        assert examples.prompts[row].tolist() == encode_prompt(text, chat, False, 25)[0]
+        assert chat.decode(examples.prompts[row]).endswith("<|end|>\nassistant: ")
+
+
+@pytest.mark.parametrize(
+    ("reads", "writes", "is_encoder_decoder", "told"),
+    [
+        (6, 6, False, "max_prompt_tokens\n.*at most 6 .*\n.* 1 .*up to 7\n.*set it to 4"),
+        (2, 2, False, "max_prompt_tokens\n.*at most 2 .*\n.* 2 .*up to 7\n.*take a model"),
+        (4, 9, True, "max_prompt_tokens\n.*at most 4 .*\n.* 1 .*up to 5\n.*set it to 4"),
+        (9, 1, True, "max_completion_tokens\n.*at most 1 .*\n.* 2 .*up to 2\n.*set it to 1"),
+    ],
+)
+def test_examples_beyond_the_positions_of_a_model_are_refused(
+    reads: int, writes: int, is_encoder_decoder: bool, told: str
+) -> None:
+    examples = examples_of([[5] * 5, [5] * 3], [[7, 1], [8, 1]])
+    check_lengths(examples, None, None, is_encoder_decoder)
+    check_lengths(examples, 7, 7, is_encoder_decoder)
+    with pytest.raises(BadRecipe, match=told):
+        check_lengths(examples, reads, writes, is_encoder_decoder)
 
 
 @pytest.mark.parametrize("completion", [[], [1]], ids=["nothing left", "no supervised token"])

@@ -1,10 +1,17 @@
+import copy
+import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 import torch
-from transformers import AutoModelForSeq2SeqLM
+from transformers import AutoModelForSeq2SeqLM, LEDConfig, MptConfig, T5Config, T5GemmaConfig
 from transformers.activations import GELUTanh, NewGELUActivation
 
-from tasks.training.model import load_model
+from tasks.data.base_model import check_model_folder
+from tasks.errors import BadModel
+from tasks.training.model import fit, load_model, load_tokenizer, num_positions, start_token_id
 
 POCKET = Path(__file__).parents[2] / "models" / "pocket-flan"
 
@@ -20,3 +27,79 @@ def test_the_fused_activation_changes_no_value() -> None:
         expected = plain(input_ids=ids, decoder_input_ids=ids).logits
         found = fused(input_ids=ids, decoder_input_ids=ids).logits
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-4)
+
+
+CHAT = "{% for turn in messages %}{{ turn.role }}: {{ turn.content }}<extra_id_5>{% endfor %}"
+
+
+def test_a_saved_model_generates_as_it_is_tested(
+    tiny_models: dict[str, Path], tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    model = load_model(tiny_models["llama"])
+    model.save_pretrained(tmp_path)
+    own = {"do_sample": True, "repetition_penalty": 1.3, "max_length": 20, "eos_token_id": [1, 9]}
+    (tmp_path / "generation_config.json").write_text(json.dumps(own))
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = CHAT
+    model = load_model(tmp_path)
+    fit(model, tokenizer, tmp_path)
+    model.save_pretrained(tmp_path / "saved")
+    saved = json.loads((tmp_path / "saved" / "generation_config.json").read_text())
+    stop = tokenizer.convert_tokens_to_ids("<extra_id_5>")
+    assert saved.pop("transformers_version")
+    assert saved == {"eos_token_id": sorted([1, 9, stop])}
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{{ raise_exception('a system turn is needed') }}", "a system turn is needed"),
+        ("{% for turn in messages %}{{ turn.role }", "unexpected '}'"),
+        ("{% for turn in messages %}{{ turn.content[0].text }}{% endfor %}", "one that makes of"),
+        ({"tool_use": CHAT}, "multiple chat templates with no default"),
+    ],
+)
+def test_a_chat_template_that_does_not_write_a_chat_is_refused(
+    tiny_models: dict[str, Path], tiny_tokenizer: Any, template: Any, told: str
+) -> None:
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = template
+    with pytest.raises(BadModel, match=f"(?s){told}.*chat_template: none"):
+        fit(load_model(tiny_models["llama"]), tokenizer, Path("folder"))
+    fit(load_model(tiny_models["t5"]), tokenizer, Path("folder"))  # which has no chats
+
+
+def test_a_tokenizer_of_bytes_needs_no_vocabulary(
+    tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    from transformers import ByT5Tokenizer
+
+    load_model(tiny_models["t5"]).save_pretrained(tmp_path)
+    ByT5Tokenizer().save_pretrained(tmp_path)
+    check_model_folder(tmp_path, from_scratch=False, allow_pickle=False)
+    assert load_tokenizer(tmp_path)("red")["input_ids"] == [117, 104, 103, 1]
+
+
+@pytest.mark.parametrize(
+    ("own", "configured", "begins", "start"),
+    [(3, 4, 5, 3), (None, 4, 5, 4), (None, None, 5, 5), (None, None, None, None)],
+)
+def test_the_token_that_a_completion_starts_from(
+    own: int | None, configured: int | None, begins: int | None, start: int | None
+) -> None:
+    given = SimpleNamespace(decoder_start_token_id=own, bos_token_id=begins)
+    config = SimpleNamespace(is_encoder_decoder=True, decoder_start_token_id=configured)
+    assert start_token_id(SimpleNamespace(generation_config=given, config=config)) == start
+
+
+@pytest.mark.parametrize(
+    ("config", "positions"),
+    [
+        (T5Config(), (None, None)),
+        (LEDConfig(), (16384, 1024)),
+        (MptConfig(max_seq_len=99), (99, 99)),
+        (T5GemmaConfig(), (8192, 8192)),
+    ],
+)
+def test_the_positions_of_a_model(config: Any, positions: tuple[int | None, int | None]) -> None:
+    assert num_positions(SimpleNamespace(config=config)) == positions
