@@ -5,7 +5,6 @@ token_counts([{"prompt": "Summarize: ...", "completion": "Tom asks ..."}], folde
 """
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -14,7 +13,7 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tasks.data.base_model import read_config
-from tasks.data.tokenizing import encode_completions, encode_prompts, stop_token_id
+from tasks.data.tokenizing import encode_completions, encode_prompts, stop_token_id, undated
 from tasks.errors import BadModel
 from tasks.stage import read_json
 
@@ -72,8 +71,7 @@ class LightTokenizer:
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
-        environment.globals["strftime_now"] = time.strftime
-        return environment.from_string(str(self.chat_template)).render(
+        return environment.from_string(undated(str(self.chat_template))).render(
             messages=turns,
             add_generation_prompt=add_generation_prompt,
             bos_token=self._special("bos_token"),

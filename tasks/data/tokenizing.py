@@ -14,8 +14,25 @@ from typing import Any
 PROMPT_END = "\n"
 """Stands between prompt and completion for a decoder-only model without a chat template."""
 
+TODAY = "strftime_now"
+"""A function of transformers that some chat templates write today's date with."""
+
+SAME_DAY = f"{{%- macro {TODAY}(format) %}}26 Jul 2024{{% endmacro -%}}"
+"""Put before such a template: any other day, tested, trained and served prompts would differ. The
+date is the one that Llama 3.2's template falls back on."""
+
 Tokenizer = Any
 """A `transformers.PreTrainedTokenizerBase`; the name is not imported, for it brings in torch."""
+
+
+def undated(chat_template: str) -> str:
+    """A chat template that writes the same text every day.
+
+    Args:
+        chat_template: Jinja, as a tokenizer has it.
+    """
+    is_dated = TODAY in chat_template and not chat_template.startswith(SAME_DAY)
+    return SAME_DAY + chat_template if is_dated else chat_template
 
 
 def encode_prompt(

@@ -6,10 +6,18 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForSeq2SeqLM, LEDConfig, MptConfig, T5Config, T5GemmaConfig
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    LEDConfig,
+    MptConfig,
+    T5Config,
+    T5GemmaConfig,
+)
 from transformers.activations import GELUTanh, NewGELUActivation
 
 from tasks.data.base_model import check_model_folder
+from tasks.data.light_tokenizer import LightTokenizer
 from tasks.errors import BadModel
 from tasks.training.model import fit, load_model, load_tokenizer, num_positions, start_token_id
 
@@ -67,6 +75,26 @@ def test_a_chat_template_that_does_not_write_a_chat_is_refused(
     with pytest.raises(BadModel, match=f"(?s){told}.*chat_template: none"):
         fit(load_model(tiny_models["llama"]), tokenizer, Path("folder"))
     fit(load_model(tiny_models["t5"]), tokenizer, Path("folder"))  # which has no chats
+
+
+def test_a_chat_template_writes_the_same_every_day(tiny_tokenizer: Any, tmp_path: Path) -> None:
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = (
+        '{%- if true %}Today: {{ strftime_now("%d %B %Y") }}{% endif %}' + CHAT
+    )
+    tokenizer.save_pretrained(tmp_path / "base")
+    load_tokenizer(tmp_path / "base").save_pretrained(tmp_path / "tuned")  # as training does
+    light = LightTokenizer(tmp_path / "base", {"eos_token_id": 1})
+    plain = AutoTokenizer.from_pretrained(tmp_path / "tuned")
+    turns = [{"role": "user", "content": "Hi"}]
+    for each in (
+        load_tokenizer(tmp_path / "base"),
+        load_tokenizer(tmp_path / "tuned"),
+        plain,
+        light,
+    ):
+        text = each.apply_chat_template(turns, tokenize=False)
+        assert text == "Today: 26 Jul 2024user: Hi<extra_id_5>"
 
 
 def test_a_tokenizer_of_bytes_needs_no_vocabulary(
