@@ -104,11 +104,12 @@ def check_store() -> None:
 
 def _unusable(error: Exception) -> BadInput:
     """What is told of a server that is away, refuses this user, or is no MLflow server."""
-    where, found = without_password(tracking_uri()), str(error).partition("\n")[0]
+    where = without_password(tracking_uri())
+    found = without_password(str(error).partition("\n")[0])
     if is_refusal(error):
         mend = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         return BadInput(where, "a user whom MLflow's server lets do this", found, mend)
-    found = "no answer" if is_down(error) else found
+    found = "no answer" if is_down(error) else found.partition(". Response body:")[0]
     mend = "start it, or set MLFLOW_TRACKING_URI to yours"
     return BadInput(where, "an MLflow server that answers", found, mend)
 
@@ -116,6 +117,13 @@ def _unusable(error: Exception) -> BadInput:
 def is_refusal(error: BaseException) -> bool:
     """Whether an error says that the server wants a password, or more rights."""
     return isinstance(error, MlflowException) and error.error_code in _REFUSED
+
+
+def is_strange(error: BaseException) -> bool:
+    """Whether an error says that what answers is no MLflow server: those refuse in JSON."""
+    # Such refusals are of a subclass, and what the client itself objects to begins otherwise.
+    is_plain = type(error) is MlflowException and error.message.startswith("API request to")
+    return is_plain and not is_down(error)
 
 
 def is_down(error: BaseException) -> bool:
@@ -137,7 +145,7 @@ def retry_while_down(call: Callable[[], T], timeout_s: float = 600.0) -> T:
 
     Raises:
         RetuneError: The server is still down after `timeout_s`.
-        BadInput: The server wants a password, or more rights.
+        BadInput: The server wants a password, or more rights, or is none of MLflow's.
         MlflowException: The server refuses the call for another reason.
     """
     deadline = time.monotonic() + timeout_s
@@ -146,7 +154,7 @@ def retry_while_down(call: Callable[[], T], timeout_s: float = 600.0) -> T:
         try:
             return call()
         except (MlflowException, requests.exceptions.RequestException) as error:
-            if is_refusal(error):
+            if is_refusal(error) or is_strange(error):
                 raise _unusable(error) from None
             if not is_down(error):
                 raise

@@ -1,8 +1,11 @@
 """What is told at once of a database or server that can't be used, and what is waited for."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from mlflow.exceptions import MlflowException
@@ -10,6 +13,7 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, UNAUTHENTICATED
 
 from tasks.errors import BadInput
 from tasks.tracking.connection import check_database, check_store, retry_while_down
+from tasks.tracking.registry import all_versions
 
 BROKEN = {
     "another file": b"no database at all, but a text of some length" * 50,
@@ -52,4 +56,30 @@ def test_a_server_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     with pytest.raises(BadInput, match="found +no answer") as raised:
         check_store()
+    assert "planted" not in str(raised.value)
+
+
+@pytest.fixture
+def page() -> Iterator[str]:
+    """Address of a server that shows the same page, whatever it is asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>planted</html>")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_server_that_is_not_mlflow_is_told(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", page)
+    with pytest.raises(BadInput, match="an MLflow server that answers") as raised:
+        all_versions()
     assert "planted" not in str(raised.value)
