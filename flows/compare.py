@@ -18,6 +18,7 @@ from prefect.tasks import exponential_backoff
 
 from flows.accelerators import accelerator
 from flows.finetune import run_name
+from flows.forget import forget
 from flows.stage_task import BACKOFF_S, JITTER, child_crashed, retry_condition
 from flows.stages import DAY_S
 from tasks.compare import run as steps
@@ -86,7 +87,13 @@ def measure(
         return steps.measure_all(recipe, trained, data, old, folder)
 
 
-@flow(name="compare", flow_run_name=run_name, persist_result=False)
+@flow(
+    name="compare",
+    flow_run_name=run_name,
+    persist_result=False,
+    result_serializer="json",
+    on_failure=[forget],
+)
 def compare(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
     """Adapt the base model of a recipe in every way that there is, and measure all of them.
 

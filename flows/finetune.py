@@ -18,6 +18,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows import stages
 from flows.dvc_record import record_in_dvc
+from flows.forget import forget
 from tasks.config import Recipe, load_recipe
 from tasks.home import prepare_environment, workspace_of
 from tasks.lock import workspace_lock
@@ -35,7 +36,13 @@ def run_name() -> str:
     return Path(runtime.flow_run.parameters["recipe"]).stem
 
 
-@flow(name="finetune", flow_run_name=run_name, persist_result=False)
+@flow(
+    name="finetune",
+    flow_run_name=run_name,
+    persist_result=False,
+    result_serializer="json",
+    on_failure=[forget],
+)
 def finetune(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
     """Fine-tune, evaluate and register a model as a recipe says; what is still valid is reused.
 

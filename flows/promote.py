@@ -19,6 +19,7 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from flows.accelerators import accelerator
+from flows.forget import forget
 from flows.stage_task import child_crashed, retry_condition
 from tasks.errors import BadModel
 from tasks.home import prepare_environment, scratch_folder
@@ -51,7 +52,13 @@ class Agreed:
     comment: str = ""
 
 
-@flow(name="promote", flow_run_name="{model}", persist_result=False)
+@flow(
+    name="promote",
+    flow_run_name="{model}",
+    persist_result=False,
+    result_serializer="json",
+    on_failure=[forget],
+)
 def promote(
     model: str, approve: bool = False, override: str = "", wait_for_approval_s: int = DAY_S
 ) -> dict[str, Any]:
@@ -83,7 +90,13 @@ def promote(
     return result
 
 
-@flow(name="rollback", flow_run_name="{model}", persist_result=False)
+@flow(
+    name="rollback",
+    flow_run_name="{model}",
+    persist_result=False,
+    result_serializer="json",
+    on_failure=[forget],
+)
 def rollback(model: str, to: str | None = None, reason: str = "") -> dict[str, Any]:
     """Make the version champion again that was it before.
 

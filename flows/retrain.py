@@ -19,6 +19,7 @@ from pydantic import Field
 
 from flows import stages
 from flows.finetune import finetune, run_name
+from flows.forget import forget
 from flows.news import News, look
 from flows.notify import notify
 from tasks.data.profile import profile, shifts
@@ -55,7 +56,8 @@ def _told(flow: Any, flow_run: Any, state: State[Any]) -> None:
     name="retrain",
     flow_run_name=run_name,
     persist_result=False,
-    on_failure=[_told],
+    result_serializer="json",
+    on_failure=[_told, forget],
     on_crashed=[_told],
 )
 def retrain(

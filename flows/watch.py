@@ -13,6 +13,7 @@ from typing import Any
 from prefect import flow
 from prefect.events import emit_event
 
+from flows.forget import forget
 from flows.news import News, look
 from tasks.home import prepare_environment, workspace_of
 from tasks.stage import write_json
@@ -23,7 +24,7 @@ FILE = "announced.json"
 logger = logging.getLogger("retune")
 
 
-@flow(name="watch", persist_result=False)
+@flow(name="watch", persist_result=False, result_serializer="json", on_failure=[forget])
 def watch(recipes: list[str]) -> dict[str, str]:
     """Emit the event `retune.data.changed` for every recipe whose data are new.
 
