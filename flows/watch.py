@@ -15,6 +15,7 @@ from prefect.events import emit_event
 
 from flows.forget import forget
 from flows.news import News, look
+from tasks.errors import BadInput, Issue
 from tasks.home import prepare_environment, workspace_of
 from tasks.stage import write_json
 
@@ -41,9 +42,16 @@ def watch(recipes: list[str]) -> dict[str, str]:
     prepare_environment()
     logging.getLogger("retune").setLevel(logging.INFO)
     found: dict[str, str] = {}
+    issues: list[Issue] = []
     for recipe in recipes:
-        found[recipe] = _look(recipe)
-        logger.info("watch: %s: %s", recipe, found[recipe])
+        try:
+            found[recipe] = _look(recipe)
+        except BadInput as error:
+            issues += error.issues
+        else:
+            logger.info("watch: %s: %s", recipe, found[recipe])
+    if issues:
+        raise BadInput.all_of(issues)
     return found
 
 

@@ -75,13 +75,13 @@ def answer_file(
 def _rows(source: Path) -> Iterator[Row]:
     if not source.is_file():
         raise BadData(str(source), "a file of JSON lines", "no such file")
-    with source.open(encoding="utf-8") as lines:
+    with source.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
+                row = json.loads(line.decode("utf-8"))
+            except ValueError as error:
                 raise BadData(f"{source}:{number}", "a JSON object", str(error)) from None
             if not isinstance(row, dict):
                 raise BadData(f"{source}:{number}", "a JSON object", type(row).__name__)
@@ -93,14 +93,20 @@ def _answered(chunk: Sequence[Row], answer: Answer) -> Iterator[Row]:
         completions = answer(chunk)
     except BadInput as error:
         if len(chunk) == 1:
-            yield {**chunk[0], "error": f"expected {error.issues[0].expected}, "
-                   f"found {error.issues[0].found}"}  # fmt: skip
+            issue = error.issues[0]
+            told = f"expected {issue.expected}, found {issue.found}"
+            yield {**_without_ours(chunk[0]), "error": told}
             return
         for row in chunk:  # which of them it was
             yield from _answered([row], answer)
         return
     for row, completion in zip(chunk, completions, strict=True):
-        yield {**row, "completion": completion}
+        yield {**_without_ours(row), "completion": completion}
+
+
+def _without_ours(row: Row) -> Row:
+    """A row less what says how it went, which it may have from training or an earlier file."""
+    return {name: value for name, value in row.items() if name not in ("completion", "error")}
 
 
 def _taken_up(partial: Path, head: str) -> tuple[int, int]:

@@ -84,7 +84,8 @@ def test_another_model_or_source_starts_anew(source: Path, tmp_path: Path) -> No
 
 def test_rows_without_an_answer_are_kept_and_counted(tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_text('{"prompt": "a"}\n{"text": "b"}\n{"prompt": "c"}\n')
+    first = '{"prompt": "a", "error": "an earlier one"}'
+    source.write_text(f'{first}\n{{"text": "b", "completion": "B"}}\n{{"prompt": "c"}}\n')
     assert answered(source, out) == Done(3, 1, 0)
     assert rows_of(out) == [
         {"prompt": "a", "completion": "A"},
@@ -98,10 +99,11 @@ def test_rows_without_an_answer_are_kept_and_counted(tmp_path: Path) -> None:
     [
         ('{"prompt": "a"}\n[1]\n', r"in.jsonl:2\n.*a JSON object\n.*list"),
         ("prompt\n", r"in.jsonl:1\n"),
+        ('{"prompt": "a"}\n{"prompt": "\u00fc"}\n', r"in.jsonl:2\n.*a JSON object\n.*utf-8"),
     ],
 )
 def test_a_file_of_something_else_is_refused(content: str, said: str, tmp_path: Path) -> None:
-    (tmp_path / "in.jsonl").write_text(content)
+    (tmp_path / "in.jsonl").write_text(content, encoding="latin-1")
     with pytest.raises(BadData, match=said):
         answered(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     with pytest.raises(BadData, match="no such file"):
