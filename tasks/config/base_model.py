@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import PlainSerializer, model_validator
 
-from tasks.config.section import Section
+from tasks.config.section import FilePath, Section
 
 
 class BaseModelSection(Section):
     """The model that fine-tuning starts from: a local folder or a pinned hub repository."""
 
-    path: str | None = None
+    path: FilePath | None = None
     """Folder in Hugging Face format (config.json, tokenizer, model.safetensors), relative to the
     current folder."""
 
@@ -22,7 +22,7 @@ class BaseModelSection(Section):
     """Commit hash of the hub repository, so that the same recipe always means the same weights.
     With a `path` and `trust_remote_code`: the digest of the folder."""
 
-    start_from: str | None = None
+    start_from: FilePath | None = None
     """Folder with later weights of the same model to start training from. What is trained is still
     compared with the base model. `retune retrain` sets it where `retrain.start_from` says so."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from tasks.config.section import Section, Share
+from tasks.config.section import FilePath, Section, Share
 from tasks.config.task import TaskSection
 
 Remedy = Literal["interpolate", "replay", "lora", "multi_task"]
@@ -19,7 +19,7 @@ REMEDIES: tuple[Remedy, ...] = get_args(Remedy)
 class Forgetting(Section):
     """Which abilities the base model must not lose, and how much of them it may."""
 
-    probes: str | None = "general"
+    probes: FilePath | None = "general"
     """Probe suite: a name in `configs/forgetting/` or the path of a YAML file; null switches the
     stage's measurements off."""
 

@@ -2,13 +2,32 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4095  # NAME_MAX and PATH_MAX of Linux
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 """A lower-case name that is safe in file names and URLs."""
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 """A share of a whole, in [0, 1)."""
+
+
+def _short_enough(path: str) -> str:
+    """Refuse here, where its line is known, what no file system takes later."""
+    on_disk = path.partition("!")[0]  # what follows is sought inside an archive
+    longest = max(len(name.encode()) for name in on_disk.split("/"))
+    if longest > MAX_NAME_BYTES or len(on_disk.encode()) > MAX_PATH_BYTES:
+        raise PydanticCustomError(
+            "path_too_long",
+            f"a path of at most {MAX_PATH_BYTES} bytes, each name in it of {MAX_NAME_BYTES}",
+        )
+    return path
+
+
+FilePath = Annotated[str, AfterValidator(_short_enough)]
+"""A path, a glob or the name of a file of the project."""
 
 
 class Section(BaseModel):

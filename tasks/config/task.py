@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.config.section import Name, Section, Share
+from tasks.config.section import FilePath, Name, Section, Share
 
 Format = Literal[
     "auto",
@@ -39,10 +39,10 @@ PLACES = {"path", "hub", "subset", "revision", "dvc", "parallel", "validation", 
 class DvcFile(Section):
     """A file tracked by DVC, in this repository or in another one."""
 
-    repo: str = "."
+    repo: FilePath = "."
     """Git repository that tracks the file: a folder, or a URL without a password."""
 
-    path: str
+    path: FilePath
     """Path of the tracked file inside the repository."""
 
     rev: str | None = None
@@ -59,7 +59,7 @@ class DvcFile(Section):
 class Source(Section):
     """Where records come from. Exactly one of `path`, `hub` and `dvc`."""
 
-    path: str | None = None
+    path: FilePath | None = None
     """A file, a glob (`reviews/*.csv`, with folders `books/**/*.txt`), a folder, or an archive
     (zip, tar, tar.gz, tar.xz). `fairytaleqa.zip!*train*.csv` are the files in an archive whose
     whole name matches, `*` matching `/` too. `.gz` of the text formats is read as well."""
@@ -117,17 +117,17 @@ class Source(Section):
     constants: dict[str, str] = {}
     """Prompt field -> the same value for every record, such as `source_language: Java`."""
 
-    parallel: dict[str, str] = {}
+    parallel: dict[str, FilePath] = {}
     """Prompt field -> a text file line-aligned with `path` (format `parallel`); the lines of
     `path` are the field `source`."""
 
     split_column: str | None = None
     """Column that names the ready-made split of a row: train, validation (or dev, valid), test."""
 
-    validation: str | None = None
+    validation: FilePath | None = None
     """File with a ready-made validation split, written like `path`."""
 
-    test: str | None = None
+    test: FilePath | None = None
     """File with a ready-made test split, written like `path`."""
 
     encoding: str = "utf-8"
@@ -169,10 +169,10 @@ class TaskSection(Section):
     source: Source
     """Where its records come from."""
 
-    prompts: str | None = None
+    prompts: FilePath | None = None
     """Prompt file: a name in `configs/prompts/` or the path of a YAML file."""
 
-    promptsource: str | None = None
+    promptsource: FilePath | None = None
     """Path of a promptsource `templates.yaml` to use instead of `prompts`."""
 
     max_examples: Annotated[int, Field(ge=1)] | None = None

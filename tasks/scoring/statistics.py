@@ -139,9 +139,9 @@ def detectable(estimate: Estimate) -> float:
 
     With probability 0.8, the 95% interval of such a difference leaves out 0: 2.8 standard errors
     (Cohen, 1988, section 1.5), and in any case 3 / examples, for what befalls fewer of them may
-    not be in the sample at all (the rule of three).
+    not be in the sample at all (the rule of three). 1, the whole scale, where they may show none.
     """
-    return round(max(_shown(estimate), 3 / estimate.num_examples), 6)
+    return round(min(max(_shown(estimate), 3 / estimate.num_examples), 1.0), 6)
 
 
 def needed_examples(estimate: Estimate, effect: float) -> int:

@@ -60,6 +60,14 @@ def test_overrides_reach_into_lists_and_missing_sections(tmp_path: Path) -> None
     assert recipe.split.near_duplicates is None
 
 
+def test_what_is_sought_in_an_archive_may_be_long(tmp_path: Path) -> None:
+    sought = f"a.zip!{'x' * 300}"
+    recipe = load_recipe(
+        recipe_with(tmp_path, "registry:", "registry:"), [f"tasks.0.source.path={sought}"]
+    )
+    assert recipe.tasks[0].source.path == sought
+
+
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
@@ -79,6 +87,12 @@ def test_overrides_reach_into_lists_and_missing_sections(tmp_path: Path) -> None
         ),
         ("    prompts: dialogue_summary\n", "", ["tasks.0", "exactly one of `prompts`"]),
         ("{path: data/support_chat.jsonl}", "{}", ["tasks.0.source", "`path`, `hub` and `dvc`"]),
+        (
+            "path: data/support_chat.jsonl",
+            f"path: {'x' * 256}",
+            ["source.path", "each name", "255"],
+        ),
+        ("path: data/support_chat.jsonl", f"path: {'d/' * 2048}", ["source.path", "4095 bytes"]),
         ("validation: 0.1", "validation: 0.95", ["split", "validation + test below 1"]),
         ("test: 0.1", "test: 1.5", ["split.test", "less than 1", "1.5"]),
         ("max_drop: 0.05", "max_drop: -1", ["forgetting.max_drop", "greater than or equal to 0"]),

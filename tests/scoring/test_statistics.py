@@ -147,3 +147,5 @@ def test_few_rows_that_do_not_differ_show_little() -> None:
     same = estimates({"gap": (np.column_stack([np.zeros(10), np.ones(10)]), mean)}, 100, 7)["gap"]
     assert detectable(same) == pytest.approx(0.3)
     assert needed_examples(same, 0.05) == 60
+    alone = estimates({"gap": (np.array([[0.0, 1.0]]), mean)}, 100, 7)["gap"]
+    assert detectable(alone) == 1.0  # not 3 on a scale of 0 to 1
