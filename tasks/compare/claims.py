@@ -53,12 +53,14 @@ class Change:
         change: After - before.
         verdict: `kept`, `forgotten` or `uncertain`, as `tasks.forgetting.verdict` has it.
         needed_n: Rows that are likely to show a change of the size of the budget.
+        can_break: Whether the base model scores more than the budget, so that so much can be lost.
     """
 
     probe: str
     change: Interval
     verdict: str
     needed_n: int | None
+    can_break: bool = True
 
 
 @dataclass(frozen=True)
@@ -185,9 +187,12 @@ def _sign(difference: Interval) -> Verdict:
 
 
 def _forgets(evidence: Evidence, way: str) -> Judged:
-    probes = evidence.probes.get(way, ())
-    if not probes:
+    measured = evidence.probes.get(way, ())
+    if not measured:
         return "undecided", _missing(evidence, way)
+    probes = [probe for probe in measured if probe.can_break]
+    if not probes:
+        return "undecided", "The base model scores no more than the budget on any probe."
     lost = [probe for probe in probes if probe.verdict == "forgotten"]
     worst = min(lost or probes, key=lambda probe: probe.change.value)
     if lost:

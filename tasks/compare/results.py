@@ -136,15 +136,21 @@ def _changes(scored: Scored) -> dict[str, list[Change]]:
     """Way -> what became of each probe."""
     if scored.probes is None:
         return {}
-    differences = read_json(scored.probes.path / "metrics.json")["differences"]
+    scores = read_json(scored.probes.path / "metrics.json")
     max_drop = scored.recipe.forgetting.max_drop
     return {
         way: [
-            Change(probe, _interval(told), verdict(told, max_drop), told["needed_n"])
-            for probe, told in differences[f"{way}-{BASE}"]["tasks"].items()
+            Change(
+                probe,
+                _interval(told),
+                verdict(told, max_drop),
+                told["needed_n"],
+                scores["tasks"][probe]["ways"][BASE][told["metric"]]["value"] > max_drop,
+            )
+            for probe, told in scores["differences"][f"{way}-{BASE}"]["tasks"].items()
         ]
         for way in TABLE
-        if f"{way}-{BASE}" in differences
+        if f"{way}-{BASE}" in scores["differences"]
     }
 
 

@@ -221,6 +221,10 @@ def _kept(by_delta: list[tuple[str, ProbeChange]], max_drop: float) -> str:
     budget = f"{which} {verb} by more than the budget of {figure(max_drop)}"
     few = [name for name, probe in by_delta if probe.has_too_few_rows]
     unsure = f" Too few rows to be sure of it: {', '.join(few)}." if few else ""
+    low = [
+        f"{name} ({figure(probe.before)})" for name, probe in by_delta if probe.before <= max_drop
+    ]
+    unsure += f" Too low before to fall by more: {', '.join(low)}." if low else ""
     if probe.delta.value < -max_drop:
         uncertain = f"95% interval {span(probe.delta)} includes no change"
         return f"{budget} beyond what may be chance (lowest: {change}; {uncertain}).{unsure}"

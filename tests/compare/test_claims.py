@@ -73,8 +73,14 @@ def test_examples(evidence: Evidence, verdict: str) -> None:
     assert examples(evidence)[0] == verdict
 
 
-def probe(name: str, verdict: str, value: float, needed: int = 300) -> Change:
-    return Change(name, Interval(value, value - 0.02, value + 0.02), verdict, needed)
+def probe(
+    name: str, verdict: str, value: float, needed: int = 300, can_break: bool = True
+) -> Change:
+    return Change(name, Interval(value, value - 0.02, value + 0.02), verdict, needed, can_break)
+
+
+UNKNOWN = probe("c", "kept", 0.0, can_break=False)
+"""What the base model can't do either."""
 
 
 @pytest.mark.parametrize(
@@ -84,6 +90,8 @@ def probe(name: str, verdict: str, value: float, needed: int = 300) -> Change:
         ([probe("a", "uncertain", -0.4), probe("b", "forgotten", -0.3)], "confirmed", "refuted"),
         ([probe("a", "kept", 0.0), probe("b", "kept", 0.01)], "refuted", "confirmed"),
         ([probe("a", "kept", 0.0), probe("b", "uncertain", -0.04)], "undecided", "undecided"),
+        ([probe("a", "kept", 0.0), UNKNOWN], "refuted", "confirmed"),
+        ([probe("a", "forgotten", -0.3), UNKNOWN], "confirmed", "refuted"),
     ],
 )
 def test_forgetting(probes: list[Change], full: str, multi_task: str) -> None:
@@ -97,6 +105,14 @@ def test_forgetting(probes: list[Change], full: str, multi_task: str) -> None:
     assert worst.probe in told and str(worst.change) in told
     if judged == "undecided":
         assert "300 rows" in told
+
+
+def test_what_the_base_model_can_not_do_proves_nothing() -> None:
+    evidence = replace(NOTHING, probes={"full": [UNKNOWN]})
+    assert full_forgets(evidence) == (
+        "undecided",
+        "The base model scores no more than the budget on any probe.",
+    )
 
 
 @pytest.mark.parametrize(

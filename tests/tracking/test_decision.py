@@ -120,6 +120,11 @@ def champion(value: float, low: float, high: float, **more: Any) -> ChampionEvid
             True,
             "(lowest: a, 0.50 to 0.50). Too few rows to be sure of it: a.",
         ),
+        (
+            {"probes": {"a": probe(0.5, 0.0, 0.0, 0.0), "b": probe(0.04, -0.04, -0.05, -0.02)}},
+            True,
+            "(lowest: b, 0.04 to 0.00). Too low before to fall by more: b (0.04).",
+        ),
         ({"probes": {"a": ProbeChange(0.5, math.nan, NAN)}}, False, "a could not be measured."),
         # The champion.
         ({"champion": None}, True, "There is no champion yet to be compared with."),
