@@ -25,7 +25,8 @@ LAYOUT = 1
 
 def state_home() -> Path:
     """The folder of all state: `RETUNE_HOME`, or `.retune` in the current folder."""
-    return Path(os.environ.get("RETUNE_HOME", ".retune")).absolute()
+    # An empty variable is none: as a path it would be the current folder itself.
+    return Path(os.environ.get("RETUNE_HOME") or ".retune").absolute()
 
 
 def workspace_of(recipe_name: str) -> Path:

@@ -6,6 +6,12 @@ import pytest
 
 from tasks.errors import BadWorkspace
 from tasks.home import LAYOUT, prepare_environment
+from tasks.home import state_home as found_home
+
+
+def test_an_empty_variable_names_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETUNE_HOME", "")
+    assert found_home() == Path.cwd() / ".retune"
 
 
 @pytest.mark.parametrize("mark", [None, "", "0", str(LAYOUT)])
