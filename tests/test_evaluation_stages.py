@@ -430,6 +430,8 @@ def test_bad_suites(suite: Path, old: str, new: str, error: type[BadInput], mess
 def test_unknown_suite_names_the_known_ones() -> None:
     with pytest.raises(BadRecipe, match="did you mean general"):
         load_suite("generel")
+    with pytest.raises(BadRecipe, match="the current folder is"):
+        load_suite("mine/zzz.yaml")
 
 
 def test_rows_that_do_not_fit_are_named(suite: Path, tmp_path: Path) -> None:

@@ -192,6 +192,8 @@ def _locate(name_or_path: str) -> Path:
     names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
     close = get_close_matches(given.stem, names, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+    if given.suffix and not close:
+        hint = f"check the path; the current folder is {Path.cwd()}"
     raise BadPrompt(
         name_or_path, "a prompt file, or its name in configs/prompts", "no such file", hint
     )

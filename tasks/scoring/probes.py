@@ -168,6 +168,8 @@ def suite_path(name_or_path: str) -> Path:
     known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
     close = difflib.get_close_matches(name_or_path, known, n=1)
     mend = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    if Path(name_or_path).suffix and not close:
+        mend = f"check the path; the current folder is {Path.cwd()}"
     expected = "a probe suite, or its name in configs/forgetting"
     raise BadRecipe(f"forgetting.probes: {name_or_path}", expected, "no such file", mend)
 

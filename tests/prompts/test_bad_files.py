@@ -159,6 +159,8 @@ def test_unknown_name_lists_the_close_ones() -> None:
         load_prompts("dialog_summary")
     with pytest.raises(BadPrompt, match="known: .*plain.*translation"):
         load_prompts("zzz")
+    with pytest.raises(BadPrompt, match=f"the current folder is {Path.cwd()}"):
+        load_prompts("mine/zzz.yaml")
 
 
 ESCAPES = [
