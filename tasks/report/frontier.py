@@ -12,9 +12,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from tasks.report.charts import ticks
+
 WIDTH, HEIGHT = 640.0, 320.0
 LEFT, RIGHT, TOP, BOTTOM = 56.0, 20.0, 16.0, 44.0
-NUM_TICKS = 5
+APART = 16.0
+"""Marks nearer than this, in both directions, share a label: two would cover each other."""
 
 
 @dataclass(frozen=True)
@@ -92,25 +95,24 @@ def frontier_svg(points: Sequence[FrontierPoint], max_drop: float | None) -> Mar
         'stroke="currentColor" font-size="12"><title>Gain on the task against the drop of the '
         "worst probe, for {} candidates</title>"
     ).format(WIDTH, HEIGHT, len(numbered))
-    marks = Markup("").join(_mark(frame, number, point) for number, point in numbered)
-    return box + _axes(frame) + budget + _line(frame, unbeaten(shown)) + marks + Markup("</svg>")
+    marks = Markup("").join(_mark(frame, point) for point in shown)
+    line, labels = _line(frame, unbeaten(shown)), _labels(frame, numbered)
+    return box + _axes(frame) + budget + line + marks + labels + Markup("</svg>")
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """The ranges that the plot shows."""
+    """The ranges that the plot shows, as the numbers on its axes."""
 
-    left: float
-    right: float
-    low: float
-    high: float
+    gains: Sequence[float]
+    drops: Sequence[float]
 
     def x(self, gain: float) -> float:
-        share = (gain - self.left) / (self.right - self.left)
+        share = (gain - self.gains[0]) / (self.gains[-1] - self.gains[0])
         return round(LEFT + (WIDTH - LEFT - RIGHT) * share, 1)
 
     def y(self, forgetting: float) -> float:
-        share = (forgetting - self.low) / (self.high - self.low)
+        share = (forgetting - self.drops[0]) / (self.drops[-1] - self.drops[0])
         return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share, 1)
 
 
@@ -134,25 +136,17 @@ def _frame(points: Sequence[FrontierPoint], max_drop: float | None) -> _Frame:
     across = [0.0, *(end for point in points for end in (point.gain_low, point.gain_high))]
     drops = [end for point in points for end in (point.forgetting_low, point.forgetting_high)]
     upwards = [0.0, max_drop or 0.0, *drops]
-    margin_x = 0.05 * (max(across) - min(across)) or 0.01
-    margin_y = 0.05 * (max(upwards) - min(upwards)) or 0.01
-    return _Frame(
-        left=min(across) - margin_x,
-        right=max(across) + margin_x,
-        low=min(upwards) - margin_y,
-        high=max(upwards) + margin_y,
-    )
+    return _Frame(ticks(min(across), max(across)), ticks(min(upwards), max(upwards)))
 
 
 def _axes(frame: _Frame) -> Markup:
     parts = []
-    for number in range(NUM_TICKS + 1):
-        share = number / NUM_TICKS
-        gain = frame.left + share * (frame.right - frame.left)
-        drop = frame.low + share * (frame.high - frame.low)
+    for drop in frame.drops:
         parts.append(_rule(LEFT, WIDTH - RIGHT, frame.y(drop), frame.y(drop), opacity=0.15))
-        parts.append(_text(LEFT - 6, frame.y(drop) + 4, "end", f"{drop:.2f}"))
-        parts.append(_text(frame.x(gain), HEIGHT - BOTTOM + 16, "middle", f"{gain:+.2f}"))
+        parts.append(_text(LEFT - 6, frame.y(drop) + 4, "end", f"{drop:g}"))
+    for gain in frame.gains:
+        signed = f"{gain:+g}" if gain else "0"
+        parts.append(_text(frame.x(gain), HEIGHT - BOTTOM + 16, "middle", signed))
     parts.append(_rule(LEFT, WIDTH - RIGHT, frame.y(0), frame.y(0), opacity=0.5))
     parts.append(_rule(frame.x(0), frame.x(0), TOP, HEIGHT - BOTTOM, opacity=0.5))
     parts.append(_text(WIDTH - RIGHT, HEIGHT - 8, "end", "gain on the task →"))
@@ -172,13 +166,28 @@ def _line(frame: _Frame, best: Sequence[FrontierPoint]) -> Markup:
     return Markup('<polyline points="{}" fill="none" opacity="0.4"/>').format(places)
 
 
-def _mark(frame: _Frame, number: int, point: FrontierPoint) -> Markup:
+def _mark(frame: _Frame, point: FrontierPoint) -> Markup:
     x, y = frame.x(point.gain), frame.y(point.forgetting)
     across = _rule(frame.x(point.gain_low), frame.x(point.gain_high), y, y, opacity=0.45)
     up = _rule(x, x, frame.y(point.forgetting_low), frame.y(point.forgetting_high), opacity=0.45)
     circle = Markup('<circle cx="{}" cy="{}" r="{}"><title>{}</title></circle>')
-    label = _text(x + 8, y - 7, "start", f"{number}{' (kept)' if point.chosen else ''}")
-    return across + up + circle.format(x, y, 6 if point.chosen else 4, point.name) + label
+    return across + up + circle.format(x, y, 6 if point.chosen else 4, point.name)
+
+
+def _labels(frame: _Frame, numbered: Sequence[tuple[int, FrontierPoint]]) -> Markup:
+    """The numbers of the marks, each beside its own, or together where marks (nearly) coincide."""
+    places: dict[tuple[float, float], list[str]] = {}
+    for number, point in numbered:
+        x, y = frame.x(point.gain), frame.y(point.forgetting)
+        near = (at for at in places if max(abs(at[0] - x), abs(at[1] - y)) < APART)
+        told = f"{number}{' (kept)' if point.chosen else ''}"
+        places.setdefault(next(near, (x, y)), []).append(told)
+    return Markup("").join(
+        _text(x + 8, y - 7, "start", ", ".join(told))
+        if x < WIDTH / 2
+        else _text(x - 8, y - 7, "end", ", ".join(told))
+        for (x, y), told in places.items()
+    )
 
 
 def _rule(x1: float, x2: float, y1: float, y2: float, opacity: float) -> Markup:

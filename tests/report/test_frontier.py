@@ -44,6 +44,18 @@ def test_more_gain_is_to_the_right_and_less_forgetting_is_lower() -> None:
     assert float(full.attrib["cy"]) < float(lora.attrib["cy"])
 
 
+def test_marks_in_one_place_share_a_label() -> None:
+    svg = ET.fromstring(_standalone(frontier_svg([LORA, FULL, replace(LORA, chosen=False)], 0.05)))
+    texts = [text.text for text in svg.findall("{*}text")]
+    assert texts[-2:] == ["1 (kept), 3", "2"]
+
+
+def test_axes_bear_round_numbers() -> None:
+    svg = ET.fromstring(_standalone(frontier_svg([FULL, LORA], max_drop=0.05)))
+    texts = [text.text for text in svg.findall("{*}text")]
+    assert texts[:5] == ["0", "0.1", "0.2", "0.3", "0.4"]
+
+
 def test_names_are_escaped() -> None:
     named = replace(FULL, name="<script>alert(1)</script>")
     drawn = str(frontier_svg([named], max_drop=None))
