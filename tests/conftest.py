@@ -29,6 +29,14 @@ def restored_process() -> Iterator[None]:
     os.environ.update(before)
 
 
+@pytest.fixture
+def forked_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training and scoring processes start at once: for tests of what they do once started."""
+    from tests.forked import SUBPROCESS
+
+    monkeypatch.setattr("tasks.launch.subprocess", SUBPROCESS)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Public data sets to try things on; tests that use them are skipped without them."""

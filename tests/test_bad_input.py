@@ -107,6 +107,7 @@ def user(
     assert list(state_home.rglob("*.partial")) == []
 
 
+@pytest.mark.usefixtures("forked_children")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_mistake_is_told(
     case: Case, user: Path, state_home: Path, capsys: pytest.CaptureFixture[str]
@@ -273,6 +274,7 @@ def test_a_child_that_has_no_room_left_to_say_so(
         launch("fills", disk / "job.json", disk / "events", lambda event: None)
 
 
+@pytest.mark.usefixtures("forked_children")
 @pytest.mark.parametrize(("free_kib", "mlflow"), [(64, "elsewhere"), (256, "elsewhere"), (64, "")])
 def test_a_disk_that_fills_up_in_training(
     free_kib: int,

@@ -17,6 +17,8 @@ from tasks.scoring.probes import digests_of, examples_of, load_suite
 from tasks.stage import Artifact, Inputs
 from tests.toy import ECHO, SCHEMA, WORDS, examples, save_model, write_examples
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 GENERATION = Generation(max_new_tokens=6, batch_tokens=400)
 SUITE = """\
 name: tiny

@@ -16,6 +16,8 @@ from tasks.stage import Artifact, Inputs
 from tests.test_replay import _without_mlflow
 from tests.toy import ECHO, WORDS, examples, save_model, write_examples
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 SUITE = """\
 name: tiny
 probes: [{name: probe, source: {path: FOLDER/rows.jsonl}, prompts: FOLDER/echo.yaml}]

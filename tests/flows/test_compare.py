@@ -1,27 +1,20 @@
 """The comparison from end to end: real stages, trainings and scores of a tiny model."""
 
-import importlib
 import json
-import multiprocessing
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 import tasks.gpus
+import tasks.launch
 import tasks.scoring.job
 import tasks.train
 import tasks.training.launching
-from tasks.config.train import Launch
 from tasks.gpus import environment_of_room
-from tasks.launch import Event
 from tasks.stage import read_json
 from tests.toy import WORDS
-
-CHILDREN = ("tasks.training.__main__", "tasks.scoring.__main__", "tasks.training.interpolate")
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(list(CHILDREN))
 
 PROMPTS = """\
 name: echo
@@ -79,35 +72,17 @@ def recipe(home: Path, tmp_path: Path, tiny_models: dict[str, Path]) -> Path:
 
 
 @pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Processes are forked with torch in memory, where `torchrun` imports it: seconds for each."""
-    modules: list[str] = []
+def launched(forked_children: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was launched, and on which GPUs."""
+    commands: list[str] = []
 
-    def launch(
-        module: str, job: Path, events: Path, listen: Callable[[Event], None], *_: Launch
-    ) -> None:
-        modules.append(" ".join((module, *environment_of_room().values())))
-        events.unlink(missing_ok=True)
-        events.touch()
-        process = SERVER.Process(target=_work, args=(module, str(job)))
-        process.start()
-        process.join()
-        assert process.exitcode == 0, job.with_suffix(".log").read_text()
-        for line in events.read_text().splitlines():
-            listen(json.loads(line))
+    def launch(module: str, *args: Any) -> None:
+        commands.append(" ".join((module, *environment_of_room().values())))
+        tasks.launch.launch(module, *args[:3])  # in one process, however many GPUs there are
 
-    monkeypatch.setattr(tasks.train, "launch", launch)
-    monkeypatch.setattr(tasks.training.launching, "launch", launch)
-    monkeypatch.setattr(tasks.scoring.job, "launch", launch)
-    return modules
-
-
-def _work(module: str, job: str) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    name = module if module.endswith("interpolate") else f"{module}.__main__"
-    raise SystemExit(importlib.import_module(name).main(job))
+    for module in (tasks.train, tasks.training.launching, tasks.scoring.job):
+        monkeypatch.setattr(module, "launch", launch)
+    return commands
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -39,6 +39,7 @@ def digest(job: Path) -> str:
     return hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
+@pytest.mark.usefixtures("forked_children")
 @pytest.mark.parametrize("model", ["t5", "llama", "gpt2"])
 def test_it_learns_and_leaves_a_plain_folder(job: Write, model: str) -> None:
     path = job("learns", model)
@@ -132,6 +133,7 @@ def test_training_from_scratch_is_a_base_model_that_is_a_configuration(job: Writ
     assert epochs[-1]["validation_loss"] < epochs[0]["train_loss"]
 
 
+@pytest.mark.usefixtures("forked_children")
 @pytest.mark.parametrize(
     ("damage", "part"),
     [
