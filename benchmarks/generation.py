@@ -2,10 +2,11 @@
 
     python benchmarks/generation.py --model models/pocket-flan --rows 100 --rounds 3
 
-The prompts are those of the support chats' test split. `one` is a loop of `model.generate` over one
-example at a time, `naive16` batches of 16 in the given order, `engine` is `tasks.scoring`, all
-greedy and in fp32, with the same length limit. They take turns, so what else the machine does hits
-all of them; ratios are medians over the rounds, of the time that passed and of processor time.
+The prompts are long ones, chats to be summarized, and short ones, sentences to find names in. `one`
+is a loop of `model.generate` over one example at a time, `naive16` batches of 16 in the given
+order, `engine` is `tasks.scoring`, all greedy and in fp32, with the same length limit. They take
+turns, so what else the machine does hits all of them; ratios are medians over the rounds, of the
+time that passed and of processor time.
 Results go to benchmarks/results/generation.json.
 """
 
@@ -28,14 +29,19 @@ from tasks.scoring.generate import Generator, complete, load_generator
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "generation.json"
 MAX_PROMPT_TOKENS = 512
-PROMPT_FILE = "dialogue_summary"
+WORKLOADS = {
+    "chats": ("data/support_chat.jsonl", "dialogue_summary"),
+    "sentences": ("data/probes/named_entities.jsonl", "named_entities"),
+}
+"""Name -> records and prompt file."""
 
 
-def prompts_of(rows: int) -> list[str]:
-    """The first prompts of the test split of the support chats."""
-    prompts = load_prompts(PROMPT_FILE)
-    lines = (ROOT / "data" / "support_chat.jsonl").read_text(encoding="utf-8").splitlines()
-    records = [record for record in map(json.loads, lines) if record["split"] == "test"][:rows]
+def prompts_of(workload: str, rows: int) -> list[str]:
+    """The first prompts of a workload; of its test split, where it has one."""
+    data, prompt_file = WORKLOADS[workload]
+    prompts = load_prompts(prompt_file)
+    lines = (ROOT / data).read_text(encoding="utf-8").splitlines()
+    records = [r for r in map(json.loads, lines) if r.get("split", "test") == "test"][:rows]
     return [
         render(prompts, record, choose_template(record["id"], prompts.training, 7)).prompt
         for record in records
@@ -76,9 +82,10 @@ def timed(work: Callable[[], list[str]]) -> tuple[list[str], float, float]:
     return result, time.perf_counter() - passed, time.process_time() - used
 
 
-def measured(model: Path, rows: int, rounds: int, max_new_tokens: int) -> dict[str, Any]:
+def measured(
+    generator: Generator, prompts: Sequence[str], rounds: int, max_new_tokens: int
+) -> dict[str, Any]:
     """Run all ways in turn."""
-    generator, prompts = load_generator(model), prompts_of(rows)
     ways: dict[str, Callable[[], list[str]]] = {
         "one": partial(naive, generator, prompts, max_new_tokens, 1),
         "naive16": partial(naive, generator, prompts, max_new_tokens, 16),
@@ -101,10 +108,7 @@ def measured(model: Path, rows: int, rounds: int, max_new_tokens: int) -> dict[s
 
     lengths = [len(generator.tokenizer(text)["input_ids"]) for text in texts["engine"]]
     return {
-        "model": str(model),
-        "threads": torch.get_num_threads(),
         "examples": len(prompts),
-        "rounds": rounds,
         "mean_prompt_tokens": _mean([len(generator.encode(p, None)[0]) for p in prompts]),
         "mean_completion_tokens": _mean(lengths),
         "examples_per_s": {
@@ -132,7 +136,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-new-tokens", type=int, default=80)
     given = parser.parse_args()
-    results = measured(given.model, given.rows, given.rounds, given.max_new_tokens)
+    generator = load_generator(given.model)
+    results: dict[str, Any] = {
+        "model": str(given.model),
+        "threads": torch.get_num_threads(),
+        "rounds": given.rounds,
+    }
+    for workload in WORKLOADS:
+        prompts = prompts_of(workload, given.rows)
+        results[workload] = measured(generator, prompts, given.rounds, given.max_new_tokens)
     print(json.dumps(results, indent=2))
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
