@@ -19,7 +19,7 @@ from tests.toy import WORDS
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "configs" / "recipes" / "pocket_flan_mixture.yaml"
-NUM_ROWS = 30
+NUM_ROWS = 60
 CORPORA = {
     "friend_chats": "friend_chats",
     "passages": "passage_qa",
@@ -37,7 +37,7 @@ CORPORA = {
 
 
 def sentences(word: str) -> list[str]:
-    return [f"the {word} {other} was seen {number} times" for number, other in enumerate(WORDS)]
+    return [f"the {word} {other} was seen {n} times" for n in range(NUM_ROWS) for other in WORDS]
 
 
 def write_corpora(folder: Path) -> None:
@@ -74,7 +74,8 @@ def write_public(folder: Path) -> None:
     write_conll(folder / "ner" / "wikigold" / "wikigold.conll.txt", "I-PER", " ")
     for part in ("train", "valid"):
         for side in ("java", "cs"):
-            lines = [f"int {word}{part}() {{ return {word}; }}" for word in WORDS]
+            words = [f"{word}{number}" for number in range(NUM_ROWS) for word in WORDS]
+            lines = [f"int {word}{part}() {{ return {word}; }}" for word in words]
             path = folder / "codexglue_java_cs" / f"{part}.java-cs.txt.{side}"
             path.write_text("\n".join(lines))
     with zipfile.ZipFile(folder / "fairytaleqa" / "fairytaleqa.zip", "w") as file:
@@ -89,7 +90,8 @@ def write_public(folder: Path) -> None:
 
 def write_conll(path: Path, tag: str, between: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [(("Anna", tag), ("saw", "O"), (word + path.stem, "O")) for word in WORDS]
+    words = [f"{word}{number}" for number in range(NUM_ROWS) for word in WORDS]
+    rows = [(("Anna", tag), ("saw", "O"), (word + path.stem, "O")) for word in words]
     blocks = ["\n".join(between.join(pair) for pair in row) for row in rows]
     path.write_text("\n\n".join(blocks) + "\n")
 
@@ -124,6 +126,8 @@ def test_the_mixture_runs_up_to_a_trained_model(
             "base_model.from_scratch=true",
             "mixture.cap=4",
             "split.validation=0.2",
+            "split.test=0.2",
+            "split.near_duplicates=null",
             "train.epochs=1",
             "train.compile=false",
             "forgetting.probes=null",
