@@ -30,7 +30,7 @@ class Room:
     Attributes:
         name: Of what is done there; empty where nothing is done beside it.
         gpus: As CUDA numbers them.
-        closed: Set once the children are to end, since the work of another thread has failed.
+        closed: Set once the block is left: where work failed, that of other threads then ends.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Rooms:
 
 @contextmanager
 def rooms_for(launch: Launch) -> Iterator[Rooms]:
-    """Have as many rooms as there are GPUs for; they are closed when the block fails.
+    """Have as many rooms as there are GPUs for; they are closed with the block.
 
     On a CPU there is a single one: a training fills its cores.
 
@@ -132,6 +132,5 @@ def rooms_for(launch: Launch) -> Iterator[Rooms]:
     rooms = Rooms(shares)
     try:
         yield rooms
-    except BaseException:
+    finally:
         rooms.close()
-        raise
