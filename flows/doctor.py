@@ -16,6 +16,7 @@ from typing import Literal
 from flows.configured_server import check_server, is_configured
 from tasks.errors import BadInput
 from tasks.home import state_home, without_password
+from tasks.room import num_cores
 
 PACKAGES = ("torch", "transformers", "prefect", "mlflow-skinny", "datasets", "pyarrow", "pydantic")
 GIB = 2**30
@@ -108,7 +109,7 @@ def _tried(name: str, found: str, check: Callable[[], None]) -> Check:
 
 
 def _cores() -> Check:
-    return Check("cores", "ok", str(len(os.sched_getaffinity(0))))
+    return Check("cores", "ok", str(num_cores()))
 
 
 def _memory() -> Check:

@@ -132,6 +132,8 @@ def _start(news: News) -> list[str]:
     if news.champion is None:
         logger.info("retrain: there is no champion to start from; training starts from the base")
         return []
+    number = news.champion.version
+    logger.info("retrain: training starts from the weights of version %s, the champion", number)
     folder = workspace_of(news.recipe.name) / ".champion"
     shutil.rmtree(folder, ignore_errors=True)
     return [f"base_model.start_from='{weights_of(news.champion, folder)}'"]

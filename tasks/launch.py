@@ -24,6 +24,7 @@ import psutil
 from tasks.config.train import Launch
 from tasks.errors import BadInput, BadWorkspace, ChildFailed, Issue
 from tasks.gpus import check_open, environment_of_room
+from tasks.room import num_cores
 
 Event = Mapping[str, Any]
 ALONE = Launch()
@@ -96,7 +97,7 @@ def _topology(processes: Launch) -> list[str]:
     """
     count = [f"--nproc-per-node={processes.processes_per_node}", "--max-restarts=0"]
     if processes.nodes == 1:
-        return ["--standalone", *count]
+        return ["--standalone", "--local-addr=127.0.0.1", *count]  # a host's name may be unknown
     meeting = f"--rdzv-endpoint={processes.rendezvous}"
     return [f"--nnodes={processes.nodes}", "--rdzv-backend=c10d", meeting, *count]
 
@@ -111,8 +112,6 @@ def _last_words(log: Path) -> str:
 def environment(num_processes: int) -> dict[str, str]:
     """The variables of each of some children on this machine, which share its cores."""
     defaults = {
-        # torchrun would otherwise leave it one thread.
-        "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // num_processes)),
         # Threads that wait by spinning are a quarter faster on an idle machine, but less than
         # half as fast when one other program is busy on it.
         "OMP_WAIT_POLICY": "PASSIVE",
@@ -124,6 +123,8 @@ def environment(num_processes: int) -> dict[str, str]:
         "MALLOC_ARENA_MAX": "1",
     }
     fixed = {
+        # torchrun would otherwise leave each one thread.
+        "OMP_NUM_THREADS": str(max(1, num_cores() // num_processes)),
         "TORCH_CPP_LOG_LEVEL": "ERROR",
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "true",

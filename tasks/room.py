@@ -1,8 +1,10 @@
-"""How much memory this process and its children may still take.
+"""How much memory this process and its children may still take, and how many cores.
 
 available_memory_bytes()  ->  21_474_836_480
+num_cores()  ->  16
 """
 
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,13 @@ from pathlib import Path
 import psutil
 
 ROOT = Path("/")
+
+
+def num_cores() -> int:
+    """The cores that it may run on; fewer where `OMP_NUM_THREADS` says so."""
+    allowed = len(os.sched_getaffinity(0))
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # one number a nested level
+    return min(allowed, int(asked)) if asked.isdigit() and int(asked) else allowed
 
 
 def available_memory_bytes(root: Path = ROOT) -> int:

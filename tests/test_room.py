@@ -1,12 +1,14 @@
-"""Memory that may still be taken: of the machine, of control groups, under a limit."""
+"""Memory and cores that may still be taken: of the machine, of control groups, under a limit."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
-from tasks.room import available_memory_bytes
+from tasks.room import available_memory_bytes, num_cores
 
 ROOT = Path(__file__).parents[1]
 MIB = 2**20
@@ -53,3 +55,11 @@ def test_a_limit_of_the_process_counts() -> None:
         ["bash", "-c", command], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert 0 < int(printed.stdout) < 2**30
+
+
+@pytest.mark.parametrize(("asked", "found"), [("1", 1), ("1,4", 1), ("999", 0), ("", 0), ("x", 0)])
+def test_cores_are_those_allowed_or_fewer_if_asked(
+    monkeypatch: pytest.MonkeyPatch, asked: str, found: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert num_cores() == (found or len(os.sched_getaffinity(0)))

@@ -93,7 +93,6 @@ def _rank() -> Rank:
     if of > 1:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        # The first rank alone computes likelihoods, and the others wait for it.
         torch.distributed.init_process_group("gloo", timeout=LONGEST_WAIT)
     return Rank(number, of)
 

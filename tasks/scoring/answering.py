@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
+import torch
 import torch.distributed
 
 from tasks.launch import report
@@ -33,10 +34,23 @@ class Rank:
     number: int = 0
     of: int = 1
 
+    def has(self, batch: int) -> bool:
+        """Whether the batch of this number is among its share."""
+        return batch % self.of == self.number
+
     def wait(self) -> None:
         """Wait until every rank has come here."""
         if self.of > 1:
             torch.distributed.barrier()
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """The sums over all ranks, each of which gives as many values."""
+        if self.of == 1:
+            return list(values)
+        summed = torch.tensor(values, dtype=torch.float64)
+        torch.distributed.all_reduce(summed)
+        result: list[float] = summed.tolist()
+        return result
 
 
 def answers_of(
@@ -61,7 +75,7 @@ def answers_of(
         written[row] = first_answer(completion.text, prompts[row].shots)
     return Answers(
         texts=written,
-        nats=_nats(job, generator, examples, prompts) if rank.number == 0 else (),
+        nats=_nats(job, generator, examples, prompts, rank),
         generation=_told(way, prompts, completions),
     )
 
@@ -73,15 +87,20 @@ def _reads(job: Job, example: Example, likelihoods: bool) -> bool:
 
 
 def _nats(
-    job: Job, generator: Generator, examples: Sequence[Example], prompts: Sequence[ShotPrompt]
+    job: Job,
+    generator: Generator,
+    examples: Sequence[Example],
+    prompts: Sequence[ShotPrompt],
+    rank: Rank,
 ) -> list[float]:
     rows = [row for row, example in enumerate(examples) if _reads(job, example, True)]
     nats = [0.0] * len(examples)
     if rows:
         expected = [examples[row]["references"][0] for row in rows]
         texts = [prompts[row].text for row in rows]
-        found = nats_of(generator, texts, expected, job.generation, job.max_prompt_tokens)
-        for row, value in zip(rows, found, strict=True):
+        limit = job.max_prompt_tokens
+        share = nats_of(generator, texts, expected, job.generation, limit, rank.has)
+        for row, value in zip(rows, rank.sum(share), strict=True):
             nats[row] = value
     return nats
 
@@ -101,7 +120,7 @@ def _completions(
     known = kept.read().keys()
 
     def skips(number: int, batch: Sequence[int]) -> bool:
-        return number % rank.of != rank.number or known >= set(batch)
+        return not rank.has(number) or known >= set(batch)
 
     tell = _reporter(job, name, len(known), len(prompts))
     rank.wait()
@@ -141,13 +160,13 @@ def _prompts(
 def _reporter(job: Job, way: str, known: int, total: int) -> Callable[[int], None]:
     """What tells the launcher how many are done; the rate is that of this attempt."""
     started = time.monotonic()
-    last = started
+    last, told = started, -1
 
     def reported(done: int) -> None:
-        nonlocal last
+        nonlocal last, told
         now = time.monotonic()
-        if now - last >= REPORT_EVERY_S or done == total:
-            last = now
+        if done != told and (now - last >= REPORT_EVERY_S or done == total):
+            last, told = now, done
             rate = round((done - known) / max(now - started, 1e-6), 2)
             report(job.events, "generate", way=way, done=done, total=total, examples_per_s=rate)
 

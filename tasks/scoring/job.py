@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from tasks.config import BaseModelSection, Generation, Holdout, Recipe, Section
@@ -19,11 +20,19 @@ from tasks.launch import Event, launch
 from tasks.progress import Bar
 from tasks.prompts.library import PromptFile, load_prompts
 from tasks.prompts.promptsource import load_promptsource
+from tasks.room import available_memory_bytes, num_cores
 from tasks.scoring.metrics import DEFAULT_METRICS, check_metrics
 from tasks.stage import Output, read_json, write_json
 
 DEFAULT_MIN_EFFECT = 0.02
 """Where a recipe names no smallest gain that matters."""
+
+ROWS_PER_PROCESS = 16
+"""Fewer are not worth the start of another process on a CPU, which takes seconds."""
+
+PROCESS_BYTES, COPIES = 2**30, 5
+"""Memory of a process on a CPU: libraries and batches; model files of half precision make twice
+their size in fp32, a mix of two models twice that."""
 
 NO_RESULT: dict[str, Any] = {
     "ways": {},
@@ -132,15 +141,30 @@ def score(job: Job, scratch: Path, name: str) -> dict[str, Any]:
                 text = f"{event['way']}  {event['examples_per_s']:.1f} examples/s"
                 bar.update(event["done"], event["total"], text)
 
-        launch("tasks.scoring", path, job.events, listen, _processes(job))
+        processes = Launch(processes_per_node=processes_of(job))
+        launch("tasks.scoring", path, job.events, listen, processes)
     result: dict[str, Any] = json.loads((job.output / "metrics.json").read_text(encoding="utf-8"))
     return result
 
 
-def _processes(job: Job) -> Launch:
-    """One process for each GPU; one in all for vLLM, which starts its own."""
-    is_alone = job.generation.engine == "vllm"
-    return Launch(processes_per_node=1 if is_alone else max(1, len(visible_gpus())))
+def processes_of(job: Job) -> int:
+    """How many processes score: one for each GPU, or core; vLLM starts its own.
+
+    Threads that share a batch on a CPU wait for each other; processes with batches of their own
+    do not.
+    """
+    if job.generation.engine == "vllm":
+        return 1
+    if gpus := visible_gpus():
+        return len(gpus)
+    weights = max(sum(map(_size, way.model.glob("*.safetensors"))) for way in job.ways.values())
+    fit: int = available_memory_bytes() // (PROCESS_BYTES + COPIES * weights)
+    worth: int = pq.read_metadata(job.examples).num_rows // ROWS_PER_PROCESS
+    return max(1, min(num_cores(), fit, worth))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def write_no_result(output: Output) -> None:

@@ -3,7 +3,7 @@
 "The boat left the bay at", "dawn and nobody saw it go."  ->  41.5 (nats)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ def nats_of(
     completions: Sequence[str],
     generation: Generation,
     max_prompt_tokens: int,
+    takes: Callable[[int], bool] = lambda number: True,
 ) -> list[float]:
     """Negative log likelihood of each completion after its prompt, the stop token left out.
 
@@ -36,6 +37,7 @@ def nats_of(
         completions: The expected texts.
         generation: Sets the size of batches.
         max_prompt_tokens: Length limit of a prompt.
+        takes: Whether to read the batch of a number; the values of another are 0.
 
     Raises:
         BadData: A prompt with its completion is longer than the model reads.
@@ -48,11 +50,13 @@ def nats_of(
     _check(generator, lengths)
     vocabulary: int = generator.model.get_input_embeddings().weight.size(0)  # type: ignore[operator]
     budget = min(generation.batch_tokens, max(1, MAX_LOGITS // vocabulary))
-    nats: dict[int, float] = {}
-    for batch in batches(lengths, 0, budget):
-        pairs = [(read[index], written[index]) for index in batch]
-        nats |= dict(zip(batch, _surprise(generator, pairs), strict=True))
-    return [nats[index] for index in range(len(prompts))]
+    nats = [0.0] * len(prompts)
+    for number, batch in enumerate(batches(lengths, 0, budget)):
+        if takes(number):
+            pairs = [(read[index], written[index]) for index in batch]
+            for index, value in zip(batch, _surprise(generator, pairs), strict=True):
+                nats[index] = value
+    return nats
 
 
 def _surprise(

@@ -10,6 +10,7 @@ with the version, so test and serving can't differ, and the repository need not 
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ class InstructModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model, the templates and the settings from the version's artifacts."""
+        # Torch's threads, once it is there, would wait by spinning: with a training beside it the
+        # model then took five times as long to answer, and alone no less.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from tasks.scoring.combining import Combined
         from tasks.scoring.generate import load_generator  # brings in torch
 

@@ -40,6 +40,7 @@ def lineage(
         "recipe_digest": recipe_digest,
         **{f"{name}_digest": manifests[stage]["digest"] for name, stage in DIGEST_OF_STAGE.items()},
         "base_model_digest": manifests["train"]["inputs"].get("base_model"),
+        "start_from_digest": manifests["train"]["inputs"].get("start_from"),
         "source_digests": json.dumps(manifests["ingest"]["inputs"], sort_keys=True),
         "stage_versions": json.dumps({name: made["version"] for name, made in manifests.items()}),
         "packages": json.dumps(_packages()),

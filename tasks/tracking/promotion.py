@@ -30,6 +30,7 @@ REPLACED_TAG = "retune.replaced"
 """On a champion: the champions before it that a rollback leads back to, the last one first."""
 WITHDRAWN_TAG = "retune.withdrawn"
 """On a version that a rollback took out of service: by whom and when."""
+FORWARD = "rollbacks only lead back; `retune promote MODEL` judges the challenger"
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,12 @@ def rollback(model: str, to: str | None = None, reason: str = "") -> Move:
         before = [number for number in _replaced(champion) if _exists(model, number)]
         if not before:
             found = f"version {champion.version}, the first"
-            raise BadInput(model, "a champion that replaced another version", found)
+            raise BadInput(model, "a champion that replaced another version", found, FORWARD)
         target = before[0] if to is None else to
         if target not in before:
             expected = f"a version that was champion before: {', '.join(dict.fromkeys(before))}"
-            raise BadInput(f"{model}/{target}", expected, f"version {target}, which was not")
+            found = f"version {target}, which was not"
+            raise BadInput(f"{model}/{target}", expected, found, FORWARD)
         version = by_version(model, target)
         reasons = (reason or f"Version {champion.version} is taken out of service.",)
         move = Move(

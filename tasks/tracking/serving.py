@@ -78,8 +78,12 @@ def predict(model: PyFuncModel, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     Raises:
         BadInput: A row can't be used.
     """
+    table = pd.DataFrame(rows)
+    schema: Any = model.metadata.get_input_schema()  # type: ignore[no-untyped-call]
+    if schema is not None:  # MLflow warns of every column that is not in it
+        table = table[[name for name in table.columns if name in schema.input_names()]]
     try:
-        completions: list[str] = model.predict(pd.DataFrame(rows))
+        completions: list[str] = model.predict(table)
     except MlflowException as error:
         if isinstance(error.__cause__, BadInput):
             raise error.__cause__ from None

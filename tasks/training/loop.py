@@ -287,7 +287,7 @@ class Trainer:
             self._save_best()
         progress.epoch_step, progress.loss_sum, progress.loss_tokens = 0, 0.0, 0
         self._save()
-        self._report("epoch", **entry, epochs=self.train.epochs)
+        self._report("epoch", **entry)
 
     @torch.no_grad()
     def validate(self) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import pytest
 
 import tasks.scoring.job
 from tasks.config import Generation
-from tasks.scoring.job import Job, Way, score
+from tasks.scoring.job import Job, Way, processes_of, score
 from tasks.scoring.kept import Kept
 from tests.toy import examples, save_model, write_examples
 
@@ -32,7 +32,7 @@ def job_in(folder: Path, model: Path) -> Job:
     scratch.mkdir()
     return Job(
         examples=write_examples(folder / "examples.parquet", examples("echo", NUM_EXAMPLES)),
-        metrics={"echo": ("rougeL",)},
+        metrics={"echo": ("rougeL", "inverse_perplexity")},
         ways={"tuned": Way(model=model)},
         generation=Generation(max_new_tokens=100, temperature=1.0, batch_tokens=BATCH * 130),
         max_prompt_tokens=100,
@@ -76,11 +76,13 @@ def test_a_killed_run_goes_on(tmp_path: Path, model: Path, undisturbed: str) -> 
     assert (job.output / "predictions.jsonl").read_text() == undisturbed
 
 
-def test_with_two_gpus_two_ranks_predict_what_one_does(
-    tmp_path: Path, model: Path, undisturbed: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("counts", "found"), [("visible_gpus", ("0", "1")), ("num_cores", 2)])
+def test_two_ranks_predict_what_one_does(
+    tmp_path: Path, model: Path, undisturbed: str, monkeypatch: pytest.MonkeyPatch,
+    counts: str, found: Any,
+) -> None:  # fmt: skip
     job = job_in(tmp_path, model)
-    monkeypatch.setattr(tasks.scoring.job, "visible_gpus", lambda: ("0", "1"))
+    monkeypatch.setattr(tasks.scoring.job, counts, lambda: found)
     score(job, tmp_path / "scratch", "test")
     files = sorted((tmp_path / "scratch" / "completions").glob("*.jsonl"))
     assert [file.suffixes for file in files] == [[".0", ".jsonl"], [".1", ".jsonl"]]
@@ -89,6 +91,23 @@ def test_with_two_gpus_two_ranks_predict_what_one_does(
     assert (job.output / "predictions.jsonl").read_text() == undisturbed
     events = [json.loads(line) for line in job.events.read_text().splitlines()]
     assert events[-1]["done"] == events[-1]["total"] == NUM_EXAMPLES
+
+
+@pytest.mark.parametrize(
+    ("cores", "gib", "gpus", "processes"),
+    [(2, 16, 0, 2), (8, 16, 0, 3), (8, 2.5, 0, 2), (8, 0.5, 0, 1), (2, 16, 4, 4)],
+)
+def test_as_many_processes_as_there_is_room_for(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch,
+    cores: int, gib: float, gpus: int, processes: int,
+) -> None:  # fmt: skip
+    """The examples are enough for three on a CPU."""
+    monkeypatch.setattr(tasks.scoring.job, "num_cores", lambda: cores)
+    monkeypatch.setattr(tasks.scoring.job, "available_memory_bytes", lambda: int(gib * 2**30))
+    monkeypatch.setattr(tasks.scoring.job, "visible_gpus", lambda: tuple(map(str, range(gpus))))
+    job = job_in(tmp_path, model)
+    assert processes_of(job) == processes
+    assert processes_of(job.model_copy(update={"generation": Generation(engine="vllm")})) == 1
 
 
 def test_other_prompts_or_settings_keep_other_files(tmp_path: Path) -> None:
