@@ -34,6 +34,12 @@ def workspace_of(recipe_name: str) -> Path:
     return state_home() / "workspaces" / recipe_name
 
 
+def from_here(path: str) -> str:
+    """A path as one would type it: relative, where it lies in the current folder."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+
+
 def without_password(text: str) -> str:
     """A text less the `user:password@` of the URLs in it, fit to be shown and kept."""
     return re.sub(r"(?<=://)[^/@\s]*@", "", text)

@@ -5,13 +5,21 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import BadWorkspace
-from tasks.home import LAYOUT, prepare_environment
+from tasks.home import LAYOUT, from_here, prepare_environment
 from tasks.home import state_home as found_home
 
 
 def test_an_empty_variable_names_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETUNE_HOME", "")
     assert found_home() == Path.cwd() / ".retune"
+
+
+def test_a_path_is_shown_as_one_would_type_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert from_here(str(tmp_path / "a" / "report.html")) == "a/report.html"
+    assert from_here("/elsewhere/report.html") == "/elsewhere/report.html"
 
 
 @pytest.mark.parametrize("mark", [None, "", "0", str(LAYOUT)])

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from tasks.home import from_here
 from tasks.report.charts import line_chart
 from tasks.report.curves import Curve
 from tasks.report.frontier import FrontierPoint, frontier_rows, frontier_svg
@@ -64,7 +65,7 @@ def tables(document: Json) -> RenderableType:
         for row in grid.rows:
             table.add_row(*map(_coloured, row))
         parts.append(table)
-    return Group(*parts, Text(f"report: {document['report']}"))
+    return Group(*parts, Text(f"report: {from_here(document['report'])}"))
 
 
 def markdown(document: Json) -> str:

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from tasks.home import from_here
 from tasks.report.candidates import candidates_grid
 from tasks.report.grids import Grid, as_markdown, cell, forgetting_grid, test_grid
 
@@ -33,7 +34,7 @@ def render(result: Mapping[str, Any]) -> RenderableType:
     promote = result["decision"]["promote"]
     parts.append(Text(_headline(result), style="bold green" if promote else "bold yellow"))
     parts += [Text(f"  - {reason}") for reason in result["decision"]["reasons"]]
-    parts.append(Text(f"report: {result['report']}"))
+    parts.append(Text(f"report: {from_here(result['report'])}"))
     return Group(*parts)
 
 
