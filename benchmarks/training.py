@@ -7,8 +7,9 @@ so that what else the machine does hits all of them: `retune`, the training loop
 `defaults`, the transformers trainer with nothing set but data and epochs; `tuned_N`, the same
 trainer with bf16, batches of N examples grouped by length and the product's learning rate;
 `tuned_N_fp32`, that without bf16, which is faster on some CPUs; for decoder-only models also `trl`,
-trl.SFTTrainer with packing, where it is installed. `--model llama` and `--model t5-small` (or
-`t5-base`, `t5-tiny`) make models of random weights of that shape.
+trl.SFTTrainer with packing, where it is installed. A way that ends in `_each_core` is the same on a
+CPU with a process of one thread for each core, started by torchrun. `--model llama` and `--model
+t5-small` (or `t5-base`, `t5-tiny`) make models of random weights of that shape.
 
 Useful tokens are those of prompt and completion without padding; the loss is that of the same
 validation examples after training, computed by the same code. Ratios are medians over the rounds.
@@ -18,6 +19,7 @@ Results go to benchmarks/results/training.json and training.md.
 import argparse
 import importlib.util
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -33,8 +35,10 @@ import torch
 import transformers as tf
 
 from tasks.config import Train
+from tasks.launch import environment
 from tasks.prompts.library import load_prompts
 from tasks.prompts.render import choose_template, render
+from tasks.room import num_cores
 from tasks.training.encoding import encode_examples
 from tasks.training.examples import Examples
 from tasks.training.loop import Trainer
@@ -46,8 +50,10 @@ RESULTS = ROOT / "benchmarks" / "results"
 POCKET = ROOT / "models" / "pocket-flan"
 LEARNING_RATE = 1e-3
 BATCH_TOKENS = 2048
+EACH_CORE = "_each_core"
 TUNED = ("tuned_8", "tuned_16", "tuned_32", "tuned_8_fp32", "tuned_16_fp32")
 SEED = 7
+CORES = ("retune", "tuned_8", "tuned_8_fp32")
 T5_SIZES: dict[str, dict[str, int]] = {
     "t5-tiny": {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2},
     "t5-small": {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6},
@@ -103,7 +109,8 @@ def measured(
     """Train in one way, in this process."""
     tf.utils.logging.set_verbosity_error()
     tokenizer = load_tokenizer(model)
-    network: Any = load_model(model) if way == "retune" else _as_others_load(model)
+    ours = way.startswith("retune")
+    network: Any = load_model(model) if ours else _as_others_load(model)
     is_encoder_decoder = bool(network.config.is_encoder_decoder)
     train = Train(epochs=epochs, learning_rate=LEARNING_RATE, batch_tokens=step_tokens, seed=SEED)
     sides = {}
@@ -111,28 +118,34 @@ def measured(
         path = pairs(split, folder / f"{split}.parquet")
         sides[split] = encode_examples(path, tokenizer, is_encoder_decoder, train, folder / "ids")
     draws = {"chats": min(rows, len(sides["train"]))}
-    judge = Trainer(
-        network, tokenizer, sides["train"], sides["test"], draws, train, folder / "judge",
-        folder / "events",
-    )  # fmt: skip
+
+    def trainer() -> Trainer:
+        both = sides["train"], sides["test"]
+        places = folder / "scratch", folder / "events"
+        return Trainer(network, tokenizer, *both, draws, train, *places)
+
     torch.manual_seed(SEED)
-    network.train()
-    started = time.monotonic()
-    if way == "retune":
+    if ours:
+        judge = trainer()
+        network.train()
+        started = time.monotonic()
         for epoch in range(epochs):
             for step in judge._steps(epoch):
                 judge._step(step)
         tokens = judge.progress.tokens
+        seconds, peak = time.monotonic() - started, peak_memory_bytes()
     else:
+        started = time.monotonic()
         tokens = _by_others(way, network, tokenizer, sides["train"], draws["chats"], train, folder)
-    seconds = time.monotonic() - started
-    peak = peak_memory_bytes()
+        seconds, peak = time.monotonic() - started, peak_memory_bytes()
+        judge = trainer()
     loss, _ = judge.validate()
+    [peaks] = judge.processes.sums([peak], judge.device)
     return {
         "seconds": round(seconds, 2),
         "useful_tokens_per_s": round(tokens / seconds, 1),
         "loss": round(loss, 4),
-        "peak_memory_bytes": peak,
+        "peak_memory_bytes": round(peaks),
     }
 
 
@@ -191,10 +204,10 @@ def _by_others(
         return tokens * train.epochs
     collator = tf.DataCollatorForSeq2Seq(tokenizer, network if is_encoder_decoder else None)
     if way.startswith("tuned_"):
-        size, _, fp32 = way.removeprefix("tuned_").partition("_")
+        size, *rest = way.removeprefix("tuned_").split("_")
         common |= tuned | {
-            "bf16": not fp32,
-            "per_device_train_batch_size": int(size),
+            "bf16": "fp32" not in rest,
+            "per_device_train_batch_size": int(size) // int(os.environ.get("WORLD_SIZE", "1")),
             "train_sampling_strategy": "group_by_length",
         }
     kinds: Any = (
@@ -214,9 +227,21 @@ def in_a_process(
     way: str, model: Path, epochs: int, rows: int, step_tokens: int
 ) -> dict[str, float]:
     """Measure one way in a process of its own."""
-    command = [sys.executable, str(Path(__file__)), "--way", way, "--model", str(model)]
+    command = [str(Path(__file__)), "--way", way, "--model", str(model)]
     command += ["--epochs", str(epochs), "--rows", str(rows), "--batch-tokens", str(step_tokens)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    processes = num_cores() if way.endswith(EACH_CORE) else 1
+    if processes > 1:
+        command = [
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            f"--nproc-per-node={processes}",
+            *command,
+        ]
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False,
+        env=environment(processes) if way.startswith("retune") else None,
+    )  # fmt: skip
     if done.returncode != 0:
         raise SystemExit(f"{way}: exit code {done.returncode}\n{done.stderr[-2000:]}")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -228,7 +253,8 @@ def ways_of(model: Path) -> list[str]:
     is_encoder_decoder = bool(tf.AutoConfig.from_pretrained(model).is_encoder_decoder)
     has_trl = importlib.util.find_spec("trl") is not None
     extra = ["trl"] if has_trl and not is_encoder_decoder else []
-    return ["retune", "defaults", *TUNED, *extra]
+    each = [] if torch.cuda.is_available() else [f"{way}{EACH_CORE}" for way in CORES]
+    return ["retune", "defaults", *TUNED, *extra, *each]
 
 
 def compared(
@@ -295,19 +321,20 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1000, help="training examples, at most")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batch-tokens", type=int, default=BATCH_TOKENS, help="in a step of ours")
+    parser.add_argument("--ways", nargs="+", default=[], help="retune and others; else all")
     parser.add_argument("--way", help="measure this one alone and print it as JSON")
     told = parser.parse_args()
     if told.way:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(
-                measured(
-                    told.way, Path(told.model[0]), told.epochs, told.rows, told.batch_tokens,
-                    Path(folder),
-                )
-            ))  # fmt: skip
+            figures = measured(
+                told.way, Path(told.model[0]), told.epochs, told.rows, told.batch_tokens,
+                Path(folder),
+            )  # fmt: skip
+        if os.environ.get("RANK", "0") == "0":
+            print(json.dumps(figures))
         return
     results = [
-        compared(name, told.epochs, told.rows, told.rounds, told.batch_tokens)
+        compared(name, told.epochs, told.rows, told.rounds, told.batch_tokens, told.ways)
         for name in told.model
     ]
     RESULTS.mkdir(exist_ok=True)

@@ -33,7 +33,8 @@ class Launch(Section):
     """Machines. On each other than the first, run the command that the first one logs."""
 
     processes_per_node: Positive = 1
-    """Processes on each machine: its number of GPUs."""
+    """Processes on each machine: its number of GPUs. On a CPU, a small model trains faster in as
+    many as there are cores."""
 
     rendezvous: str | None = None
     """`HOST:PORT` of the first machine, where the others meet it; needed for several."""

@@ -26,6 +26,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
+from tasks.errors import BadInput
 from tasks.training.adapters import load_trained_state, trained_state
 from tasks.training.model import blocks_of
 
@@ -50,9 +51,17 @@ class Processes:
 
     @classmethod
     def join(cls) -> "Processes":
-        """Meet the others that torchrun started; alone, where there are none."""
+        """Meet the others that torchrun started; alone, where there are none.
+
+        Raises:
+            BadInput: There are more of them on this machine than GPUs.
+        """
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
             if torch.cuda.is_available():
+                gpus, found = torch.cuda.device_count(), os.environ["LOCAL_WORLD_SIZE"]
+                if int(found) > gpus:
+                    expected = f"at most {gpus}, one for each visible GPU"
+                    raise BadInput("train.launch.processes_per_node", expected, found)
                 torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
             dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
         if not dist.is_initialized():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasks.errors import BadInput
 from tasks.training.processes import Processes
 from tests.training.attempts import attempt, together
 from tests.training.trainers import without_dropout
@@ -21,6 +22,15 @@ def test_shares_are_equal_and_cover_a_step() -> None:
         assert len({len(share) for share in shares}) == 1
         counted = [row for share in shares for rows, counts in share if counts for row in rows]
         assert sorted(counted) == list(range(20))
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    for name, number in {"WORLD_SIZE": 16, "LOCAL_WORLD_SIZE": 8, "LOCAL_RANK": 2}.items():
+        monkeypatch.setenv(name, str(number))
+    with pytest.raises(BadInput, match=r"processes_per_node\n +expected +at most 4.*\n.* 8"):
+        Processes.join()
 
 
 def free_port() -> int:
