@@ -50,10 +50,10 @@ RESULTS = ROOT / "benchmarks" / "results"
 POCKET = ROOT / "models" / "pocket-flan"
 LEARNING_RATE = 1e-3
 BATCH_TOKENS = 2048
-EACH_CORE = "_each_core"
 TUNED = ("tuned_8", "tuned_16", "tuned_32", "tuned_8_fp32", "tuned_16_fp32")
+EACH_CORE = "_each_core"
+ON_EACH_CORE = ("retune", "tuned_8", "tuned_8_fp32")
 SEED = 7
-CORES = ("retune", "tuned_8", "tuned_8_fp32")
 T5_SIZES: dict[str, dict[str, int]] = {
     "t5-tiny": {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2},
     "t5-small": {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6},
@@ -124,21 +124,19 @@ def measured(
         places = folder / "scratch", folder / "events"
         return Trainer(network, tokenizer, *both, draws, train, *places)
 
+    judge = trainer() if ours else None  # the others distribute the network themselves
     torch.manual_seed(SEED)
-    if ours:
-        judge = trainer()
-        network.train()
-        started = time.monotonic()
+    network.train()
+    started = time.monotonic()
+    if judge:
         for epoch in range(epochs):
             for step in judge._steps(epoch):
                 judge._step(step)
         tokens = judge.progress.tokens
-        seconds, peak = time.monotonic() - started, peak_memory_bytes()
     else:
-        started = time.monotonic()
         tokens = _by_others(way, network, tokenizer, sides["train"], draws["chats"], train, folder)
-        seconds, peak = time.monotonic() - started, peak_memory_bytes()
-        judge = trainer()
+    seconds, peak = time.monotonic() - started, peak_memory_bytes()
+    judge = judge or trainer()
     loss, _ = judge.validate()
     [peaks] = judge.processes.sums([peak], judge.device)
     return {
@@ -231,13 +229,8 @@ def in_a_process(
     command += ["--epochs", str(epochs), "--rows", str(rows), "--batch-tokens", str(step_tokens)]
     processes = num_cores() if way.endswith(EACH_CORE) else 1
     if processes > 1:
-        command = [
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            f"--nproc-per-node={processes}",
-            *command,
-        ]
+        torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        command = ["-m", *torchrun, *command]
     done = subprocess.run(
         [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False,
         env=environment(processes) if way.startswith("retune") else None,
@@ -253,7 +246,7 @@ def ways_of(model: Path) -> list[str]:
     is_encoder_decoder = bool(tf.AutoConfig.from_pretrained(model).is_encoder_decoder)
     has_trl = importlib.util.find_spec("trl") is not None
     extra = ["trl"] if has_trl and not is_encoder_decoder else []
-    each = [] if torch.cuda.is_available() else [f"{way}{EACH_CORE}" for way in CORES]
+    each = [] if torch.cuda.is_available() else [f"{way}{EACH_CORE}" for way in ON_EACH_CORE]
     return ["retune", "defaults", *TUNED, *extra, *each]
 
 

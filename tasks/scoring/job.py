@@ -23,6 +23,7 @@ from tasks.prompts.promptsource import load_promptsource
 from tasks.room import available_memory_bytes, num_cores
 from tasks.scoring.metrics import DEFAULT_METRICS, check_metrics
 from tasks.stage import Output, read_json, write_json
+from tasks.training.cost import num_parameters
 
 DEFAULT_MIN_EFFECT = 0.02
 """Where a recipe names no smallest gain that matters."""
@@ -30,9 +31,9 @@ DEFAULT_MIN_EFFECT = 0.02
 ROWS_PER_PROCESS = 16
 """Fewer are not worth the start of another process on a CPU, which takes seconds."""
 
-PROCESS_BYTES, COPIES = 2**30, 5
-"""Memory of a process on a CPU: libraries and batches; model files of half precision make twice
-their size in fp32, a mix of two models twice that."""
+PROCESS_BYTES, BYTES_PER_WEIGHT = 2**30, 12
+"""Memory of a process on a CPU: libraries and batches; a model in fp32, another that is mixed into
+it, and what is being read."""
 
 NO_RESULT: dict[str, Any] = {
     "ways": {},
@@ -157,14 +158,10 @@ def processes_of(job: Job) -> int:
         return 1
     if gpus := visible_gpus():
         return len(gpus)
-    weights = max(sum(map(_size, way.model.glob("*.safetensors"))) for way in job.ways.values())
-    fit: int = available_memory_bytes() // (PROCESS_BYTES + COPIES * weights)
+    weights = max(num_parameters(way.model) or 0 for way in job.ways.values())
+    fit = available_memory_bytes() // (PROCESS_BYTES + BYTES_PER_WEIGHT * weights)
     worth: int = pq.read_metadata(job.examples).num_rows // ROWS_PER_PROCESS
     return max(1, min(num_cores(), fit, worth))
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size
 
 
 def write_no_result(output: Output) -> None:

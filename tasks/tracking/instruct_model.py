@@ -43,7 +43,7 @@ class InstructModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model, the templates and the settings from the version's artifacts."""
         # Torch's threads, once it is there, would wait by spinning: with a training beside it the
-        # model then took five times as long to answer, and alone no less.
+        # model then took about twice as long to answer. Alone it makes no difference.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from tasks.scoring.combining import Combined
         from tasks.scoring.generate import load_generator  # brings in torch

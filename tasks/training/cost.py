@@ -4,7 +4,6 @@ training_memory_bytes(3_738_816, config, 2048)  ->  114_000_000
 """
 
 import math
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from tasks.config import Train
 from tasks.config.train import CPU_MICRO_BATCH_TOKENS
 from tasks.data.base_model import tensors_of
 from tasks.home import state_home
+from tasks.room import num_cores
 from tasks.stage import read_json, read_manifest
 from tasks.training.epoch_work import Work
 
@@ -182,5 +182,5 @@ def flops_per_second(duration_s: float = 0.2) -> float:
     while (started := time.perf_counter()) < until:
         matrix @ matrix
         best = max(best, 2 * size**3 / (time.perf_counter() - started))
-    allowed = len(os.sched_getaffinity(0))
+    allowed = num_cores()
     return best * min(allowed, psutil.cpu_count(logical=False) or allowed)
