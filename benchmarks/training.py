@@ -3,7 +3,8 @@
     python benchmarks/training.py --model models/pocket-flan --epochs 1 --rounds 3
 
 Fine-tunes one model on the support chats in several ways, each in a process of its own, in turn,
-so that what else the machine does hits all of them: `retune`, the training loop of the product;
+so that what else the machine does hits all of them: `retune`, the training loop of the product, in
+as many processes as it chooses;
 `defaults`, the transformers trainer with nothing set but data and epochs; `tuned_N`, the same
 trainer with bf16, batches of N examples grouped by length and the product's learning rate;
 `tuned_N_fp32`, that without bf16, which is faster on some CPUs; for decoder-only models also `trl`,
@@ -39,6 +40,7 @@ from tasks.launch import environment
 from tasks.prompts.library import load_prompts
 from tasks.prompts.render import choose_template, render
 from tasks.room import num_cores
+from tasks.training.cost import launch_of
 from tasks.training.encoding import encode_examples
 from tasks.training.examples import Examples
 from tasks.training.loop import Trainer
@@ -49,10 +51,10 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 POCKET = ROOT / "models" / "pocket-flan"
 LEARNING_RATE = 1e-3
-BATCH_TOKENS = 2048
+BATCH_TOKENS = Train().batch_tokens
 TUNED = ("tuned_8", "tuned_16", "tuned_32", "tuned_8_fp32", "tuned_16_fp32")
 EACH_CORE = "_each_core"
-ON_EACH_CORE = ("retune", "tuned_8", "tuned_8_fp32")
+ON_EACH_CORE = ("tuned_8", "tuned_8_fp32")
 SEED = 7
 T5_SIZES: dict[str, dict[str, int]] = {
     "t5-tiny": {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2},
@@ -109,7 +111,7 @@ def measured(
     """Train in one way, in this process."""
     tf.utils.logging.set_verbosity_error()
     tokenizer = load_tokenizer(model)
-    ours = way.startswith("retune")
+    ours = way == "retune"
     network: Any = load_model(model) if ours else _as_others_load(model)
     is_encoder_decoder = bool(network.config.is_encoder_decoder)
     train = Train(epochs=epochs, learning_rate=LEARNING_RATE, batch_tokens=step_tokens, seed=SEED)
@@ -227,13 +229,14 @@ def in_a_process(
     """Measure one way in a process of its own."""
     command = [str(Path(__file__)), "--way", way, "--model", str(model)]
     command += ["--epochs", str(epochs), "--rows", str(rows), "--batch-tokens", str(step_tokens)]
-    processes = num_cores() if way.endswith(EACH_CORE) else 1
+    ours = launch_of(Train(batch_tokens=step_tokens), model).num_per_node
+    processes = {"retune": ours}.get(way, num_cores() if way.endswith(EACH_CORE) else 1)
     if processes > 1:
         torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         command = ["-m", *torchrun, *command]
     done = subprocess.run(
         [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False,
-        env=environment(processes) if way.startswith("retune") else None,
+        env=environment(processes) if way == "retune" else None,
     )  # fmt: skip
     if done.returncode != 0:
         raise SystemExit(f"{way}: exit code {done.returncode}\n{done.stderr[-2000:]}")

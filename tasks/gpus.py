@@ -125,7 +125,7 @@ def rooms_for(launch: Launch) -> Iterator[Rooms]:
     Args:
         launch: The processes of each training.
     """
-    gpus, each = visible_gpus(), launch.processes_per_node
+    gpus, each = visible_gpus(), launch.num_per_node
     shares = [gpus]
     if launch.nodes == 1 and len(gpus) >= 2 * each:
         shares = [gpus[first : first + each] for first in range(0, len(gpus) - each + 1, each)]

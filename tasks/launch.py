@@ -27,7 +27,7 @@ from tasks.gpus import check_open, environment_of_room
 from tasks.room import num_cores
 
 Event = Mapping[str, Any]
-ALONE = Launch()
+ALONE = Launch(processes_per_node=1)
 
 POLL_S = 0.2
 TAIL_LINES = 15
@@ -72,7 +72,7 @@ def launch(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environment(processes.processes_per_node),
+            env=environment(processes.num_per_node),
             preexec_fn=partial(end_with_parent, signal.SIGTERM),  # torchrun passes it on
         )
         try:
@@ -95,7 +95,7 @@ def _topology(processes: Launch) -> list[str]:
     It restarts nothing, since it can't tell bad input from a crash: a failure ends the attempt on
     all nodes, and the same command, or the flow's retry, goes on from the checkpoint.
     """
-    count = [f"--nproc-per-node={processes.processes_per_node}", "--max-restarts=0"]
+    count = [f"--nproc-per-node={processes.num_per_node}", "--max-restarts=0"]
     if processes.nodes == 1:
         return ["--standalone", "--local-addr=127.0.0.1", *count]  # a host's name may be unknown
     meeting = f"--rdzv-endpoint={processes.rendezvous}"

@@ -30,7 +30,7 @@ from tasks.gpus import has_gpu
 from tasks.home import workspace_of
 from tasks.pipeline import PIPELINE, Foreseen, foreseen
 from tasks.stage import Artifact, Inputs, logger, read_json
-from tasks.training.cost import estimated, measured, num_parameters, speed_of
+from tasks.training.cost import estimated, launch_of, measured, num_parameters, speed_of
 from tasks.training.epoch_work import TaskMix, Work, work_of_epoch
 from tasks.training.forecast import Change, Forecast, forecast, told
 from tasks.training.launching import training_of
@@ -209,10 +209,11 @@ def _memory(recipe: Recipe, work: Work | None, trained: Path | None) -> Memory:
     found = forecast(start_of(base), recipe.train, longest, base.trust_remote_code)
     if not isinstance(found, Forecast):
         return Memory(None, found)
-    footprint = found.footprint
+    footprint, processes = found.footprint, launch_of(recipe.train, start_of(base)).num_per_node
+    each = f" in each of {processes} processes" if processes > 1 else ""
     return Memory(
         total=found.memory_bytes,
-        known_from=f"forecast of the largest micro-batch: {told(found)}",
+        known_from=f"forecast of the largest micro-batch{each}: {told(found)}",
         parts=found.parts,
         available=found.available,
         fits=found.fits,

@@ -32,9 +32,10 @@ class Launch(Section):
     nodes: Positive = 1
     """Machines. On each other than the first, run the command that the first one logs."""
 
-    processes_per_node: Positive = 1
-    """Processes on each machine: its number of GPUs. On a CPU, a small model trains faster in as
-    many as there are cores."""
+    processes_per_node: Positive | None = None
+    """Processes on each machine: its number of GPUs. When left out, one on a GPU and on several
+    machines; on a CPU one for each core, as far as memory holds them and a step has 1,024 tokens
+    for each."""
 
     rendezvous: str | None = None
     """`HOST:PORT` of the first machine, where the others meet it; needed for several."""
@@ -44,9 +45,14 @@ class Launch(Section):
     are shared out (FSDP2), for models that one GPU does not hold."""
 
     @property
+    def num_per_node(self) -> int:
+        """On each machine; one where that is left open."""
+        return self.processes_per_node or 1
+
+    @property
     def num_processes(self) -> int:
         """On all machines."""
-        return self.nodes * self.processes_per_node
+        return self.nodes * self.num_per_node
 
     @model_validator(mode="after")
     def _meets(self) -> Self:

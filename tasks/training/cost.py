@@ -14,10 +14,11 @@ import numpy as np
 import psutil
 
 from tasks.config import Train
-from tasks.config.train import CPU_MICRO_BATCH_TOKENS
-from tasks.data.base_model import tensors_of
+from tasks.config.train import CPU_MICRO_BATCH_TOKENS, Launch
+from tasks.data.base_model import read_config, tensors_of
+from tasks.gpus import has_gpu
 from tasks.home import state_home
-from tasks.room import num_cores
+from tasks.room import available_memory_bytes, num_cores
 from tasks.stage import read_json, read_manifest
 from tasks.training.epoch_work import Work
 
@@ -33,6 +34,15 @@ LOGIT_BYTES = 8
 
 PADDING = 1.05
 """Tokens with padding per token without, assumed."""
+
+PROCESS_TOKENS = 1024
+"""Tokens of a step that are worth a process of their own on a CPU."""
+
+PROCESS_BYTES = 2**30
+"""What a process takes on a CPU besides the training itself, roughly."""
+
+WIDE_MARGIN = 3
+"""Times a rough figure that is certainly enough memory, so that no forecast is needed."""
 
 EFFICIENCY = 0.5
 """Share of the speed of matrix products alone that a training step reaches on a CPU, assumed."""
@@ -135,6 +145,32 @@ def training_memory_bytes(
     layers += config.get("num_decoder_layers") or 0
     per_token = layers * width * LAYER_BYTES + config.get("vocab_size", 0) * LOGIT_BYTES
     return int(parameters * STATE_BYTES + batch_tokens * per_token)
+
+
+def rough_memory_bytes(train: Train, base: Path) -> int | None:
+    """The same of a recipe's section and a base model's folder, with a wide margin."""
+    micro_tokens = micro_batch_tokens(train, has_gpu())
+    rough = training_memory_bytes(num_parameters(base), read_config(base), micro_tokens)
+    return rough and WIDE_MARGIN * rough
+
+
+def launch_of(train: Train, base: Path) -> Launch:
+    """The processes that train; where their number is left open, as many as pay on a CPU.
+
+    Threads of a small model wait for each other more than they compute, processes do not: they
+    meet once a step.
+
+    Args:
+        train: The recipe's section.
+        base: The base model's folder.
+    """
+    launch = train.launch
+    if launch.processes_per_node or launch != Launch() or train.compile or has_gpu():
+        return launch
+    rough = rough_memory_bytes(train, base)
+    fit = available_memory_bytes() // (PROCESS_BYTES + rough) if rough else 1
+    processes = max(1, min(num_cores(), fit, train.batch_tokens // PROCESS_TOKENS))
+    return Launch(processes_per_node=processes)
 
 
 def speed_of(parameters: int | None, base_digest: str, on_gpu: bool) -> tuple[float | None, str]:

@@ -27,6 +27,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from tasks.config import Train
 from tasks.errors import BadInput
 from tasks.training.adapters import num_parameters, with_adapters
+from tasks.training.attention import pick_attention
 from tasks.training.forecast import (
     CHANGES,
     Change,
@@ -127,6 +128,7 @@ def _activations(model: Any, train: Train, shape: Shape, device: torch.device) -
     with FakeTensorMode(allow_non_fake_inputs=True), memory:
         model.to_empty(device=device)
         model.tie_weights()
+        pick_attention(model)
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         if shape.accumulates:
             for weight in trained:

@@ -23,7 +23,7 @@ from tasks.errors import BadInput, Issue
 from tasks.gpus import has_gpu
 from tasks.launch import environment
 from tasks.room import available_memory_bytes
-from tasks.training.cost import micro_batch_tokens
+from tasks.training.cost import launch_of, micro_batch_tokens
 
 MIB = 2**20
 
@@ -179,7 +179,8 @@ def forecast(
     if train.method == "qlora":
         return "not known: weights in 4 bits are not forecast"
     prompt, completion = longest or (train.max_prompt_tokens, train.max_completion_tokens)
-    available = None if has_gpu() else available_memory_bytes() // train.launch.processes_per_node
+    processes = launch_of(train, folder).num_per_node
+    available = None if has_gpu() else available_memory_bytes() // processes
     job = ForecastJob(
         folder=folder.absolute(), train=train, prompt=prompt, completion=completion,
         available=available, trust_remote_code=trust_remote_code,

@@ -16,8 +16,8 @@ from typing import Any
 
 from tasks.config import BaseModelSection, Mixture, Recipe, Section
 from tasks.config.base_model import KeyedBaseModel
-from tasks.config.train import KeyedTrain
-from tasks.data.base_model import folder_of, read_config, start_of
+from tasks.config.train import KeyedTrain, Launch
+from tasks.data.base_model import folder_of, start_of
 from tasks.data.light_tokenizer import token_counts
 from tasks.data.mixing import Rehearsal
 from tasks.data.sampling import sample_examples
@@ -25,12 +25,8 @@ from tasks.gpus import has_gpu, name_of_room
 from tasks.launch import Event, launch
 from tasks.progress import Bar
 from tasks.room import available_memory_bytes
-from tasks.stage import Counted, Inputs, Output, digest_of_folder, logger, write_json
-from tasks.training.cost import (
-    micro_batch_tokens,
-    num_parameters,
-    training_memory_bytes,
-)
+from tasks.stage import Counted, Inputs, Output, digest_of_folder, logger, read_json, write_json
+from tasks.training.cost import launch_of, rough_memory_bytes
 from tasks.training.epoch_work import longest_of
 from tasks.training.forecast import check_fits
 
@@ -39,9 +35,6 @@ VOLATILE = frozenset({"steps.jsonl", "speed.json"})
 
 STEP_VALUES = ("loss", "learning_rate", "tokens_per_s", "seconds")
 EPOCH_VALUES = ("train_loss", "validation_loss", "validation_token_accuracy")
-
-WIDE_MARGIN = 3
-"""Times a rough figure that is certainly enough memory, so that no forecast is needed."""
 
 
 class Training(Section):
@@ -95,14 +88,31 @@ def train(training: Training, inputs: Inputs, output: Output, run_id: str | None
     scratch = output.scratch.absolute()
     events = scratch / "events.jsonl"
     tokens = inputs.workspace / ".tokens"
+    training = on_processes(training, scratch / "job.json")
     job = job_of(training, inputs["split"], tokens, output.path, scratch)
     _check_memory(training, inputs["split"])
-    write_json(scratch / "job.json", job)
+    write_json(scratch / "job.json.new", job)
+    os.replace(scratch / "job.json.new", scratch / "job.json")
     with _listening(inputs.workspace, run_id, scratch / "steps.jsonl") as listen:
         launch("tasks.training", scratch / "job.json", events, listen, training.train.launch)
     os.replace(scratch / "steps.jsonl", output.path / "steps.jsonl")
     summary = json.loads((output.path / "summary.json").read_text(encoding="utf-8"))
     return Counted(summary["examples"], {name: summary[name] for name in ("steps", "tokens")})
+
+
+def on_processes(training: Training, job: Path) -> Training:
+    """The same with a number of processes, where the recipe leaves it open.
+
+    Args:
+        training: What to train, and how.
+        job: What an attempt before was told, if there was one: dropout differs with the number.
+    """
+    launch = launch_of(training.train, start_of(training.base_model))
+    if launch != training.train.launch and job.exists():
+        before = read_json(job)["train"]["launch"]["processes_per_node"]
+        launch = Launch(processes_per_node=before)
+    train = training.train.model_copy(update={"launch": launch})
+    return training.model_copy(update={"train": train})
 
 
 def job_of(
@@ -142,9 +152,8 @@ def _check_memory(training: Training, split: Path) -> None:
         BadInput: It does not; says with which changes it would.
     """
     base, train = start_of(training.base_model), training.train
-    micro_tokens = micro_batch_tokens(train, has_gpu())
-    rough = training_memory_bytes(num_parameters(base), read_config(base), micro_tokens)
-    if rough and not has_gpu() and WIDE_MARGIN * rough < available_memory_bytes():
+    rough = rough_memory_bytes(train, base)
+    if rough and not has_gpu() and train.launch.num_per_node * rough < available_memory_bytes():
         return
     _, sample = sample_examples(split / "train.parquet", train.seed)
     lengths = token_counts(sample, base, training.base_model.chat_template).lengths

@@ -21,7 +21,16 @@ from tasks.config.train import CPU_MICRO_BATCH_TOKENS
 from tasks.errors import BadInput
 from tasks.launch import report
 from tasks.training.adapters import save_trained
-from tasks.training.batching import Batch, Rows, batch_rows, collate_for, epoch_rows, plan_steps
+from tasks.training.attention import pick_attention
+from tasks.training.batching import (
+    Batch,
+    Rows,
+    batch_rows,
+    collate_for,
+    epoch_rows,
+    fits_rounded,
+    plan_steps,
+)
 from tasks.training.checkpoints import (
     newest_checkpoint,
     read_checkpoint,
@@ -98,7 +107,10 @@ class Trainer:
         self.events = events
         self.bf16 = uses_bf16(train.precision, self.device)
         on_gpu = self.device.type == "cuda"
+        sides = (examples, validation)
+        self.may_round = not on_gpu and all(fits_rounded(self.model, side) for side in sides)
         self.packs = (on_gpu if train.packing is None else train.packing) and can_pack(self.model)
+        pick_attention(self.model)
         if train.gradient_checkpointing:
             self.model.activation_checkpointing_enable()
         self.forward = distribute(self.model, self.processes, train.launch.accelerate)
@@ -325,7 +337,8 @@ class Trainer:
             return predicted(batch, self.device, forward, self.head)
 
     def _collate(self, rows: Rows, examples: Examples) -> Batch:
-        return collate_for(self.model, self.tokenizer, rows, examples, self.packs)
+        rounds = self.bf16 and self.may_round
+        return collate_for(self.model, self.tokenizer, rows, examples, self.packs, rounds)
 
     def _is_out_of_patience(self) -> bool:
         progress = self.progress

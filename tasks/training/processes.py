@@ -146,7 +146,14 @@ def distribute(
     if processes.size == 1:
         return model
     if accelerate == "ddp":
-        return DistributedDataParallel(model, broadcast_buffers=False)
+        # Unlike a GPU's, a CPU's number of processes is not asked for, so that any model must do.
+        any_model = model.device.type == "cpu"
+        return DistributedDataParallel(
+            model,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+            find_unused_parameters=any_model,
+        )
     for block in blocks_of(model):
         fully_shard(block)
     fully_shard(model)

@@ -13,7 +13,7 @@ from pathlib import Path
 from tasks.config.train import Launch
 from tasks.launch import Event, launch
 from tasks.stage import write_json
-from tasks.training.launching import Training, job_of
+from tasks.training.launching import Training, job_of, on_processes
 
 STEPS = 6
 MOST_S = 60.0
@@ -25,7 +25,7 @@ class _Enough(Exception):
 
 
 def measured_speed(training: Training, split: Path) -> tuple[float, str]:
-    """Tokens per second of one process, and a sentence that says where that is known from.
+    """Tokens per second on this machine, and a sentence that says where that is known from.
 
     Args:
         training: What to train, and how.
@@ -34,7 +34,8 @@ def measured_speed(training: Training, split: Path) -> tuple[float, str]:
     Raises:
         BadInput: Training can't begin; says why.
     """
-    changes = {"max_steps": STEPS + 1, "launch": Launch()}
+    several = training.train.launch.nodes > 1  # the others are not asked to come for this
+    changes = {"max_steps": STEPS + 1} | ({"launch": Launch()} if several else {})
     short = training.model_copy(update={"train": training.train.model_copy(update=changes)})
     rates: list[float] = []
     started = time.monotonic()
@@ -48,8 +49,10 @@ def measured_speed(training: Training, split: Path) -> tuple[float, str]:
 
     with tempfile.TemporaryDirectory(prefix="retune-trial-") as name, suppress(_Enough):
         folder = Path(name)
-        write_json(folder / "job.json", job_of(short, split, folder / "tokens", folder, folder))
-        launch("tasks.training", folder / "job.json", folder / "events.jsonl", listen)
+        job, events = folder / "job.json", folder / "events.jsonl"
+        short = on_processes(short, job)
+        write_json(job, job_of(short, split, folder / "tokens", folder, folder))
+        launch("tasks.training", job, events, listen, short.train.launch)
     counted = rates[1:] or rates  # the first step is the slowest
     rate = statistics.median(counted)
     steps = "1 optimizer step" if len(counted) == 1 else f"{len(counted)} optimizer steps"

@@ -1,6 +1,7 @@
 """Two processes learn what one learns, resume, and only the first one writes."""
 
 import json
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
+from tasks.config import BaseModelSection, Mixture, Train
+from tasks.config.train import Launch
 from tasks.errors import BadInput
-from tasks.training.processes import Processes
-from tests.training.attempts import attempt, together
+from tasks.training import cost
+from tasks.training.cost import launch_of
+from tasks.training.launching import Training, on_processes
+from tasks.training.processes import Processes, distribute, gradients_stay
+from tests.training.attempts import SERVER, attempt, together
 from tests.training.trainers import without_dropout
 
 
@@ -31,6 +39,100 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(name, str(number))
     with pytest.raises(BadInput, match=r"processes_per_node\n +expected +at most 4.*\n.* 8"):
         Processes.join()
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight cores, 40 GiB, no GPU."""
+    monkeypatch.setattr(cost, "num_cores", lambda: 8)
+    monkeypatch.setattr(cost, "available_memory_bytes", lambda: 40 * 2**30)
+    monkeypatch.setattr(cost, "has_gpu", lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("train", "processes"),
+    [
+        ({"batch_tokens": 65_536}, 8),
+        ({"batch_tokens": 4096}, 4),
+        ({"batch_tokens": 512}, 1),
+        ({"launch": {"processes_per_node": 3}}, 3),
+        ({"launch": {"accelerate": "fsdp"}}, 1),
+        ({"launch": {"nodes": 2, "rendezvous": "host:29500"}}, 1),
+        ({"compile": True}, 1),
+    ],
+)
+@pytest.mark.usefixtures("machine")
+def test_a_cpu_gets_as_many_processes_as_pay(
+    tiny_models: dict[str, Path], train: dict[str, Any], processes: int
+) -> None:
+    section = Train(**train)
+    assert launch_of(section, tiny_models["t5"]).num_per_node == processes
+
+
+@pytest.mark.usefixtures("machine")
+def test_memory_and_gpus_limit_the_processes(
+    tiny_models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = Train(batch_tokens=65_536)
+    monkeypatch.setattr(cost, "num_parameters", lambda base: 10**8)  # 3 x 1.6 GB and more
+    assert 1 < launch_of(train, tiny_models["t5"]).num_per_node < 8
+    monkeypatch.setattr(cost, "num_parameters", lambda base: 10**10)
+    assert launch_of(train, tiny_models["t5"]).num_per_node == 1
+    monkeypatch.setattr(cost, "num_parameters", lambda base: None)  # a pickle
+    assert launch_of(train, tiny_models["t5"]).num_per_node == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(cost, "has_gpu", lambda: True)
+    assert launch_of(train, tiny_models["t5"]) == Launch()
+
+
+@pytest.mark.usefixtures("machine")
+def test_an_attempt_goes_on_with_the_processes_of_the_one_before(
+    tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    def training(**launch: Any) -> Training:
+        return Training(
+            base_model=BaseModelSection(path=str(tiny_models["t5"])),
+            train=Train(launch=Launch(**launch)),
+            mixture=Mixture(),
+            rehearsal=None,
+        )
+
+    job = tmp_path / "job.json"
+    assert on_processes(training(), job).train.launch.num_per_node == 4
+    job.write_text(json.dumps({"train": {"launch": {"processes_per_node": 2}}}), encoding="utf-8")
+    assert on_processes(training(), job).train.launch.num_per_node == 2
+    assert on_processes(training(processes_per_node=3), job).train.launch.num_per_node == 3
+
+
+def _half_used(rank: int, port: int) -> None:
+    """Two steps of accumulation with a model that has weights which it never uses."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    os.environ["MASTER_PORT"] = str(port)
+    processes = Processes.join()
+    sizes: Any = {"n_layer": 1, "n_head": 1, "n_embd": 4, "vocab_size": 16, "bos_token_id": 1}
+    model: Any = GPT2LMHeadModel(GPT2Config(**sizes, eos_token_id=1))
+    model.spare = torch.nn.Linear(3, 3)
+    forward = distribute(model, processes, "ddp")
+    for _ in range(2):
+        for is_last in (False, True):
+            with gradients_stay(forward, is_last):
+                ids = torch.tensor([[3 + rank, 4, 5]])
+                forward(input_ids=ids, labels=ids).loss.backward()
+        gradients = processes.gathered(model.transformer.wte.weight.grad)
+        assert torch.equal(*gradients) and gradients[0].abs().sum() > 0
+        assert model.spare.weight.grad is None or not model.spare.weight.grad.any()
+        model.zero_grad(set_to_none=True)
+    processes.part()
+
+
+def test_weights_that_are_never_used_do_not_matter() -> None:
+    port = free_port()
+    ranks = [SERVER.Process(target=_half_used, args=(rank, port)) for rank in range(2)]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join()
+    assert [rank.exitcode for rank in ranks] == [0, 0]
 
 
 def free_port() -> int:
