@@ -14,10 +14,11 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
 
@@ -184,6 +185,25 @@ def work(do: Callable[[], None], events: Path) -> int:
         report(events, "bad_input", issues=[vars(issue) for issue in known.issues])
         return known.exit_code
     return 0
+
+
+def run_and_end(main: Callable[[str], int]) -> NoReturn:
+    """Call `main` with the command line's argument and end this process with what it returns.
+
+    One among several ends at once: while Python is torn down, or the group is, a thread of torch's
+    can wait for Python and Python for that thread, forever (pytorch issues 75097 and 190489).
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        sys.exit(main(sys.argv[1]))
+    code = 1
+    try:
+        code = main(sys.argv[1])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _follow(

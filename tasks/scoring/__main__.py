@@ -7,7 +7,6 @@ import gc
 import hashlib
 import json
 import os
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ import torch.distributed
 from transformers import PreTrainedModel
 
 from tasks.errors import BadData
-from tasks.launch import work
+from tasks.launch import run_and_end, work
 from tasks.scoring.answering import Rank, answers_of
 from tasks.scoring.fewshot import Example
 from tasks.scoring.generate import load_generator
@@ -133,4 +132,4 @@ def _chosen(examples: Sequence[Example], max_examples: int | None) -> list[Examp
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    run_and_end(main)

@@ -2,7 +2,6 @@
 
 import csv
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedModel, set_seed
 
 from tasks.data.mixing import Rehearsal, draws_per_epoch
-from tasks.launch import report, work
+from tasks.launch import report, run_and_end, work
 from tasks.stage import write_json
 from tasks.training.adapters import (
     TOLERANCE,
@@ -45,13 +44,11 @@ def main(job_file: str) -> int:
 def train(job: TrainJob) -> None:
     """Train, and write what came of it."""
     try:
-        processes = Processes.join()
-        _train_together(job, processes)
+        _train_together(job, Processes.join())
     except Exception as error:
         if is_out_of_memory(error):
             raise no_room("train", str(error).strip().partition("\n")[0]) from None
         raise
-    processes.part()
 
 
 def _train_together(job: TrainJob, processes: Processes) -> None:
@@ -178,4 +175,4 @@ def _write(job: TrainJob, progress: Progress, counts: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    run_and_end(main)

@@ -14,7 +14,7 @@ import torch
 
 from tasks.config import Train
 from tasks.training.examples import Examples, Ids
-from tasks.training.model import num_positions, start_token_id
+from tasks.training.model import start_token_id
 from tasks.training.packing import pack
 
 Rows = npt.NDArray[np.int64]
@@ -22,9 +22,6 @@ Rows = npt.NDArray[np.int64]
 
 IGNORED = -100
 """Label of a position that carries no loss (torch.nn.functional.cross_entropy)."""
-
-LENGTHS_PER_OCTAVE = 16
-"""Lengths that rows are rounded to, between one power of two and the next: by 2% on average."""
 
 POOL_BATCHES = 1600
 """Batches that are sorted by length together: more pad less, fewer shuffle better."""
@@ -125,25 +122,6 @@ def _by_sum(rows: Rows, lengths: npt.NDArray[np.int64], budget: int) -> list[Row
     return [*pieces, rows[first:]]
 
 
-def rounded(length: int) -> int:
-    """The next of few lengths, in tokens.
-
-    In bf16, a CPU's matrix products are done by code that is made for each shape when it first
-    occurs (oneDNN). With every batch of another shape that took half of the time of all products.
-    """
-    unit = max(1, (1 << length.bit_length() - 1) // LENGTHS_PER_OCTAVE)
-    return -(-length // unit) * unit
-
-
-def fits_rounded(model: Any, examples: Examples) -> bool:
-    """Whether a model has positions for its longest examples when they are padded like that."""
-    lengths = [examples.prompts.lengths, examples.completions.lengths]
-    if not model.config.is_encoder_decoder:
-        lengths = [np.add(*lengths)] * 2
-    longest = [rounded(int(side.max(initial=1))) for side in lengths]
-    return all(n <= (most or n) for n, most in zip(longest, num_positions(model), strict=True))
-
-
 def batch_rows(
     rows: npt.NDArray[np.int64], examples: Examples, budget: int, seed: int
 ) -> list[npt.NDArray[np.int64]]:
@@ -214,7 +192,6 @@ def collate(
     pad_token_id: int,
     decoder_start_token_id: int | None,
     packs: bool = False,
-    rounds: bool = False,
 ) -> Batch:
     """Tensors of a batch.
 
@@ -225,18 +202,15 @@ def collate(
         pad_token_id: Fills up input ids.
         decoder_start_token_id: First input of a decoder; None for decoder-only models.
         packs: Whether a decoder-only model gets several examples in a row.
-        rounds: Whether rows are padded to one of few lengths (see `rounded`).
     """
     prompts = [examples.prompts[row] for row in rows]
     completions = [examples.completions[row] for row in rows]
     if is_encoder_decoder:
         assert decoder_start_token_id is not None
-        inputs, labels = _of_pairs(
-            prompts, completions, pad_token_id, decoder_start_token_id, rounds
-        )
+        inputs, labels = _of_pairs(prompts, completions, pad_token_id, decoder_start_token_id)
         padded = inputs["input_ids"].numel() + labels.numel()
     else:
-        inputs, labels = _of_sequences(prompts, completions, pad_token_id, packs, rounds)
+        inputs, labels = _of_sequences(prompts, completions, pad_token_id, packs)
         padded = labels.numel()
     return Batch(
         inputs=inputs,
@@ -253,37 +227,27 @@ def collate_for(
     rows: Sequence[int] | Rows,
     examples: Examples,
     packs: bool = False,
-    rounds: bool = False,
 ) -> Batch:
     """Tensors of a batch, as a model and its tokenizer need them."""
     pad, is_encoder_decoder = int(tokenizer.pad_token_id), bool(model.config.is_encoder_decoder)
-    start = start_token_id(model)
-    return collate(rows, examples, is_encoder_decoder, pad, start, packs, rounds)
+    return collate(rows, examples, is_encoder_decoder, pad, start_token_id(model), packs)
 
 
 def _of_pairs(
-    prompts: Sequence[Ids],
-    completions: Sequence[Ids],
-    pad_token_id: int,
-    start_token_id: int,
-    rounds: bool,
+    prompts: Sequence[Ids], completions: Sequence[Ids], pad_token_id: int, start_token_id: int
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Inputs and labels of an encoder-decoder."""
     starts = [np.concatenate([[start_token_id], ids[:-1]]) for ids in completions]
     inputs = {
-        "input_ids": _pad(prompts, pad_token_id, rounds),
-        "attention_mask": _pad([np.ones_like(ids) for ids in prompts], 0, rounds),
-        "decoder_input_ids": _pad(starts, pad_token_id, rounds),
+        "input_ids": _pad(prompts, pad_token_id),
+        "attention_mask": _pad([np.ones_like(ids) for ids in prompts], 0),
+        "decoder_input_ids": _pad(starts, pad_token_id),
     }
-    return inputs, _pad(completions, IGNORED, rounds)
+    return inputs, _pad(completions, IGNORED)
 
 
 def _of_sequences(
-    prompts: Sequence[Ids],
-    completions: Sequence[Ids],
-    pad_token_id: int,
-    packs: bool,
-    rounds: bool,
+    prompts: Sequence[Ids], completions: Sequence[Ids], pad_token_id: int, packs: bool
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Inputs and labels of a decoder-only model."""
     pairs = list(zip(prompts, completions, strict=True))
@@ -294,13 +258,14 @@ def _of_sequences(
         for prompt, completion in pairs
     ]
     if not packs:
-        mask = _pad([np.ones_like(ids) for ids in whole], 0, rounds)
-        inputs = {"input_ids": _pad(whole, pad_token_id, rounds), "attention_mask": mask}
-        return inputs, _pad(ahead, IGNORED, rounds)
+        mask = _pad([np.ones_like(ids) for ids in whole], 0)
+        return {"input_ids": _pad(whole, pad_token_id), "attention_mask": mask}, _pad(
+            ahead, IGNORED
+        )
     packed = pack([len(ids) for ids in whole])
 
     def together(parts: Sequence[npt.NDArray[np.integer]], filler: int) -> torch.Tensor:
-        return _pad([np.concatenate([parts[n] for n in row]) for row in packed], filler, rounds)
+        return _pad([np.concatenate([parts[n] for n in row]) for row in packed], filler)
 
     if max(map(len, packed)) == 1:  # nothing to keep apart: attention needs no mask and is faster
         return {"input_ids": together(whole, pad_token_id)}, together(ahead, IGNORED)
@@ -311,10 +276,8 @@ def _of_sequences(
     )
 
 
-def _pad(rows: Sequence[npt.NDArray[np.integer]], filler: int, rounds: bool) -> torch.Tensor:
+def _pad(rows: Sequence[npt.NDArray[np.integer]], filler: int) -> torch.Tensor:
     longest = max(map(len, rows))
-    if rounds:
-        longest = rounded(longest)
     padded = torch.full((len(rows), longest), filler, dtype=torch.long)
     for number, row in enumerate(rows):
         padded[number, : len(row)] = torch.from_numpy(row.astype(np.int64))

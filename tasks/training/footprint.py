@@ -40,7 +40,7 @@ from tasks.training.forecast import (
 )
 from tasks.training.model import unloaded
 from tasks.training.optimizer import make_optimizer
-from tasks.training.precision import autocast, pick_device, uses_bf16
+from tasks.training.precision import autocast, pick_device, products, uses_bf16
 from tasks.training.supervised import logits_at
 
 FP32_BYTES = 4
@@ -193,9 +193,11 @@ def libraries_bytes() -> int:
     optimizer = make_optimizer(model, Train())
     for length in TINY_LENGTHS:
         ids = torch.zeros(8, length, dtype=torch.long)
-        with autocast(uses_bf16("auto", device), device):
-            logits = model(input_ids=ids, decoder_input_ids=ids, use_cache=False).logits
-        cross_entropy(logits.flatten(0, 1).float(), ids.flatten()).backward()  # type: ignore[no-untyped-call]
+        bf16 = uses_bf16("auto", device)
+        with products(bf16, device):
+            with autocast(bf16, device):
+                logits = model(input_ids=ids, decoder_input_ids=ids, use_cache=False).logits
+            cross_entropy(logits.flatten(0, 1).float(), ids.flatten()).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return int(psutil.Process().memory_info().rss)
 

@@ -22,15 +22,7 @@ from tasks.errors import BadInput
 from tasks.launch import report
 from tasks.training.adapters import save_trained
 from tasks.training.attention import pick_attention
-from tasks.training.batching import (
-    Batch,
-    Rows,
-    batch_rows,
-    collate_for,
-    epoch_rows,
-    fits_rounded,
-    plan_steps,
-)
+from tasks.training.batching import Batch, Rows, batch_rows, collate_for, epoch_rows, plan_steps
 from tasks.training.checkpoints import (
     newest_checkpoint,
     read_checkpoint,
@@ -47,6 +39,7 @@ from tasks.training.precision import (
     compile_blocks,
     not_compiled,
     pick_device,
+    products,
     uses_bf16,
 )
 from tasks.training.processes import (
@@ -107,8 +100,6 @@ class Trainer:
         self.events = events
         self.bf16 = uses_bf16(train.precision, self.device)
         on_gpu = self.device.type == "cuda"
-        sides = (examples, validation)
-        self.may_round = not on_gpu and all(fits_rounded(self.model, side) for side in sides)
         self.packs = (on_gpu if train.packing is None else train.packing) and can_pack(self.model)
         pick_attention(self.model)
         if train.gradient_checkpointing:
@@ -202,7 +193,8 @@ class Trainer:
         lengths = self.examples.completions.lengths
         num_supervised = int(sum(lengths[rows].sum() for rows in micro_batches))
         attempt = partial(self._gradients, micro_batches, num_supervised)
-        own = self._within_memory(attempt, micro_batches)
+        with products(self.bf16, self.device):
+            own = self._within_memory(attempt, micro_batches)
         loss_sum, tokens, padded = self.processes.sums(own, self.device)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.max_grad_norm)
         loss = loss_sum / num_supervised
@@ -313,7 +305,7 @@ class Trainer:
         rows = np.arange(len(self.validation))
         batches = batch_rows(rows, self.validation, 2 * self.micro_tokens, 0)
         # Too short a part of a run to compile the model without dropout for it.
-        with not_compiled(self.train.compile):
+        with not_compiled(self.train.compile), products(self.bf16, self.device):
             own = self._within_memory(partial(self._evaluate, batches), batches)
         loss_sum, num_right, num_tokens = self.processes.sums(own, self.device)
         return loss_sum / num_tokens, num_right / num_tokens
@@ -337,8 +329,7 @@ class Trainer:
             return predicted(batch, self.device, forward, self.head)
 
     def _collate(self, rows: Rows, examples: Examples) -> Batch:
-        rounds = self.bf16 and self.may_round
-        return collate_for(self.model, self.tokenizer, rows, examples, self.packs, rounds)
+        return collate_for(self.model, self.tokenizer, rows, examples, self.packs)
 
     def _is_out_of_patience(self) -> bool:
         progress = self.progress

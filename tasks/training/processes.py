@@ -68,11 +68,6 @@ class Processes:
             return cls(0, 1)
         return cls(dist.get_rank(), dist.get_world_size())
 
-    def part(self) -> None:
-        """Leave the others, when all is done."""
-        if self.size > 1:
-            dist.destroy_process_group()
-
     @property
     def is_first(self) -> bool:
         """Whether this is the process that writes and reports."""

@@ -8,25 +8,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from tasks.config import Train
 from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prompts, stop_token_id
 from tasks.errors import BadData, BadRecipe
 from tasks.training import encoding
-from tasks.training.batching import (
-    IGNORED,
-    batch_rows,
-    collate,
-    collate_for,
-    epoch_rows,
-    fits_rounded,
-    rounded,
-)
+from tasks.training.batching import IGNORED, batch_rows, collate, epoch_rows
 from tasks.training.encoding import encode_examples
 from tasks.training.examples import Examples, Ragged, check_lengths, check_supervision
-from tasks.training.model import load_model
-from tasks.training.supervised import predicted
 from tests import toy
 from tests.conftest import WritePairs
 
@@ -221,42 +210,6 @@ def test_an_encoder_decoder_batch() -> None:
     assert batch.inputs["decoder_input_ids"].tolist() == [[0, 8, 0], [0, 9, 9]]
     assert batch.labels.tolist() == [[8, 1, IGNORED], [9, 9, 1]]
     assert (batch.num_supervised, batch.num_tokens, batch.num_padded) == (5, 10, 12)
-
-
-def test_rounded_lengths_are_few_and_a_sixteenth_longer_at_most() -> None:
-    lengths = np.arange(1, 5000)
-    padded = np.array([rounded(int(length)) for length in lengths])
-    assert (padded >= lengths).all() and (padded <= lengths * 17 / 16).all()
-    assert (padded[:32] == lengths[:32]).all()
-    assert [rounded(int(length)) for length in padded] == padded.tolist()
-    assert len(set(padded[255:511])) == 17  # from 256 to 512
-
-
-@pytest.mark.parametrize("model", ["t5", "llama"])
-def test_rounding_changes_neither_loss_nor_what_is_counted(
-    tiny_models: dict[str, Path], tiny_tokenizer: Any, model: str
-) -> None:
-    examples = examples_of([[5, 6] * 21 + [1], [7, 1]], [[8] * 34 + [1], [9, 9, 1]])
-    network: Any = load_model(tiny_models[model]).eval()
-    exact, padded = (
-        collate_for(network, tiny_tokenizer, [0, 1], examples, rounds=rounds)
-        for rounds in (False, True)
-    )
-    assert (padded.num_supervised, padded.num_tokens) == (exact.num_supervised, exact.num_tokens)
-    assert padded.num_padded > exact.num_padded
-    cpu = torch.device("cpu")
-    for one, other in zip(
-        predicted(exact, cpu, network, None), predicted(padded, cpu, network, None), strict=True
-    ):
-        assert torch.allclose(one.float(), other.float(), atol=1e-5)
-
-
-def test_nothing_is_rounded_beyond_the_positions_of_a_model() -> None:
-    examples = examples_of([[5] * 470], [[8] * 28 + [1]])
-    sizes: Any = {"n_layer": 1, "n_head": 1, "n_embd": 2, "vocab_size": 16}
-    for positions, fits in ((499, False), (511, False), (512, True)):
-        model = GPT2LMHeadModel(GPT2Config(n_positions=positions, **sizes))
-        assert fits_rounded(model, examples) == fits
 
 
 def test_a_decoder_batch_has_loss_on_the_completion_only() -> None:

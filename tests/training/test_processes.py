@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,7 +124,7 @@ def _half_used(rank: int, port: int) -> None:
         assert torch.equal(*gradients) and gradients[0].abs().sum() > 0
         assert model.spare.weight.grad is None or not model.spare.weight.grad.any()
         model.zero_grad(set_to_none=True)
-    processes.part()
+    os._exit(0)  # as `tasks.launch.run_and_end` does
 
 
 def test_weights_that_are_never_used_do_not_matter() -> None:
@@ -133,6 +135,33 @@ def test_weights_that_are_never_used_do_not_matter() -> None:
     for rank in ranks:
         rank.join()
     assert [rank.exitcode for rank in ranks] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "told"),
+    [
+        ("return 0", 0, ""),
+        ("return 2", 2, ""),
+        ("raise RuntimeError('lost')", 1, "RuntimeError: lost"),
+        ("sys.exit('alone')", 1, "SystemExit: alone"),
+    ],
+)
+def test_one_of_several_ends_whatever_its_threads_wait_for(body: str, code: int, told: str) -> None:
+    program = f"""
+import sys, threading
+from tasks.launch import run_and_end
+def main(job):
+    threading.Thread(target=threading.Event().wait).start()
+    print(job)
+    {body}
+run_and_end(main)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "job.json"], env=os.environ | {"WORLD_SIZE": "2"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (code, "job.json\n")
+    assert told in done.stderr
 
 
 def free_port() -> int:
