@@ -98,7 +98,8 @@ class Trainer:
         self.train = train
         self.scratch = scratch
         self.events = events
-        self.bf16 = uses_bf16(train.precision, self.device)
+        # Measured, so that it could come out otherwise in another process.
+        self.bf16 = self.processes.from_first(uses_bf16(train.precision, self.device))
         on_gpu = self.device.type == "cuda"
         self.packs = (on_gpu if train.packing is None else train.packing) and can_pack(self.model)
         pick_attention(self.model)
@@ -110,6 +111,7 @@ class Trainer:
             compile_blocks(self.model, self.device)
         self.optimizer = make_optimizer(self.model, train)
         self.progress = Progress()
+        self.saved_at, self.is_checkpoint_due = time.monotonic(), False
         self.best = ""
         self.micro_tokens = self._micro_tokens()
         self.num_steps = self._planned_steps()
@@ -161,7 +163,7 @@ class Trainer:
     def _epoch(self) -> None:
         progress = self.progress
         self.model.train()
-        last_saved = last_reported = time.monotonic()
+        self.saved_at = last_reported = time.monotonic()
         tokens_reported = progress.tokens
         left = self.num_steps - progress.step
         steps = self._steps(progress.epoch)[: progress.epoch_step + left]
@@ -175,10 +177,9 @@ class Trainer:
                 rate = (progress.tokens - tokens_reported) / (now - last_reported)
                 self._report_step(loss, rate)
                 last_reported, tokens_reported = now, progress.tokens
-            is_due = now - last_saved > self.train.checkpoint_minutes * 60
-            if is_due and progress.epoch_step < len(steps):
+            if self.is_checkpoint_due and progress.epoch_step < len(steps):
                 self._save()
-                last_saved = now
+                self.saved_at = now
         self._finish_epoch()
 
     def _step(self, micro_batches: list[Rows]) -> float:
@@ -195,7 +196,11 @@ class Trainer:
         attempt = partial(self._gradients, micro_batches, num_supervised)
         with products(self.bf16, self.device):
             own = self._within_memory(attempt, micro_batches)
-        loss_sum, tokens, padded = self.processes.sums(own, self.device)
+        # The first one's clock counts: all save together, or would wait for each other forever.
+        is_due = time.monotonic() - self.saved_at > self.train.checkpoint_minutes * 60
+        own.append(is_due and self.processes.is_first)
+        loss_sum, tokens, padded, due = self.processes.sums(own, self.device)
+        self.is_checkpoint_due = bool(due)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.max_grad_norm)
         loss = loss_sum / num_supervised
         if not torch.isfinite(norm) or self._has_exploded(loss):

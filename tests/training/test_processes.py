@@ -137,6 +137,15 @@ def test_weights_that_are_never_used_do_not_matter() -> None:
     assert [rank.exitcode for rank in ranks] == [0, 0]
 
 
+def test_all_save_together_whatever_their_clocks_say(
+    write_job: Callable[..., Path], tmp_path: Path
+) -> None:
+    # A checkpoint every 30 ms, while a step takes about as long.
+    job = write_job(tmp_path / "job", "llama", 60, epochs=15, patience=15, checkpoint_minutes=5e-4)
+    assert together(job, 2, free_port())
+    assert len(losses(job)) > 15
+
+
 @pytest.mark.parametrize(
     ("body", "code", "told"),
     [
