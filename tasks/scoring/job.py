@@ -23,7 +23,7 @@ from tasks.prompts.promptsource import load_promptsource
 from tasks.room import available_memory_bytes, num_cores
 from tasks.scoring.metrics import DEFAULT_METRICS, check_metrics
 from tasks.stage import Output, read_json, write_json
-from tasks.training.cost import num_parameters
+from tasks.training.cost import PROCESS_BYTES, num_parameters
 
 DEFAULT_MIN_EFFECT = 0.02
 """Where a recipe names no smallest gain that matters."""
@@ -31,8 +31,8 @@ DEFAULT_MIN_EFFECT = 0.02
 ROWS_PER_PROCESS = 16
 """Fewer are not worth the start of another process on a CPU, which takes seconds."""
 
-PROCESS_BYTES, BYTES_PER_WEIGHT = 2**30, 12
-"""Memory of a process on a CPU: libraries and batches; a model in fp32, another that is mixed into
+BYTES_PER_WEIGHT = 12
+"""Memory of a process on a CPU, besides libraries and batches: a model in fp32, another that is mixed into
 it, and what is being read."""
 
 NO_RESULT: dict[str, Any] = {

@@ -39,7 +39,7 @@ PROCESS_TOKENS = 1024
 """Tokens of a step that are worth a process of their own on a CPU."""
 
 PROCESS_BYTES = 2**30
-"""What a process takes on a CPU besides the training itself, roughly."""
+"""What a process takes on a CPU for libraries and the like, roughly."""
 
 WIDE_MARGIN = 3
 """Times a rough figure that is certainly enough memory, so that no forecast is needed."""

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["tasks.training.__main__", "torch._dynamo"])  # optimizers need it
 
 LONGEST_S = 120.0
+"""In which processes that work together must end."""
 
 FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 
@@ -71,6 +73,11 @@ def attempt(job: Path, moment: Moment | None = None) -> bool:
 def together(job: Path, size: int, port: int) -> bool:
     """Train in several processes, as torchrun starts them; returns whether all ended well."""
     ranks = [SERVER.Process(target=_rank, args=(job, rank, size, port)) for rank in range(size)]
+    return end_well(ranks)
+
+
+def end_well(ranks: Sequence[Any]) -> bool:
+    """Start processes that work together; returns whether all ended well, and within time."""
     for rank in ranks:
         rank.start()
     for rank in ranks:

@@ -21,7 +21,7 @@ from tasks.training import cost
 from tasks.training.cost import launch_of
 from tasks.training.launching import Training, on_processes
 from tasks.training.processes import Processes, distribute, gradients_stay
-from tests.training.attempts import SERVER, attempt, together
+from tests.training.attempts import SERVER, attempt, end_well, together
 from tests.training.trainers import without_dropout
 
 
@@ -129,18 +129,13 @@ def _half_used(rank: int, port: int) -> None:
 
 def test_weights_that_are_never_used_do_not_matter() -> None:
     port = free_port()
-    ranks = [SERVER.Process(target=_half_used, args=(rank, port)) for rank in range(2)]
-    for rank in ranks:
-        rank.start()
-    for rank in ranks:
-        rank.join()
-    assert [rank.exitcode for rank in ranks] == [0, 0]
+    assert end_well([SERVER.Process(target=_half_used, args=(rank, port)) for rank in range(2)])
 
 
 def test_all_save_together_whatever_their_clocks_say(
     write_job: Callable[..., Path], tmp_path: Path
 ) -> None:
-    # A checkpoint every 30 ms, while a step takes about as long.
+    # So often that in some step one clock says yes and the other one no.
     job = write_job(tmp_path / "job", "llama", 60, epochs=15, patience=15, checkpoint_minutes=5e-4)
     assert together(job, 2, free_port())
     assert len(losses(job)) > 15
