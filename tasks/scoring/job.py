@@ -32,8 +32,8 @@ ROWS_PER_PROCESS = 16
 """Fewer are not worth the start of another process on a CPU, which takes seconds."""
 
 BYTES_PER_WEIGHT = 12
-"""Memory of a process on a CPU, besides libraries and batches: a model in fp32, another that is mixed into
-it, and what is being read."""
+"""Memory of a process on a CPU, besides libraries and batches: a model in fp32, another that is
+mixed into it, and what is being read."""
 
 NO_RESULT: dict[str, Any] = {
     "ways": {},
