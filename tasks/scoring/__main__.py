@@ -18,12 +18,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import torch
-import torch.distributed
 from transformers import PreTrainedModel
 
 from tasks.errors import BadData
 from tasks.launch import run_and_end, work
-from tasks.scoring.answering import Rank, answers_of
+from tasks.processes import Processes
+from tasks.scoring.answering import answers_of
 from tasks.scoring.fewshot import Example
 from tasks.scoring.generate import load_generator
 from tasks.scoring.job import Job, Way
@@ -33,11 +33,8 @@ from tasks.stage import write_json
 from tasks.training.interpolate import blend
 from tasks.training.model import load_model
 
-RANKS = {"RANK": 0, "WORLD_SIZE": 1}
-"""Variables of torchrun, and what they are without it."""
-
 LONGEST_WAIT = timedelta(days=1)
-"""Of one rank for another."""
+"""Of one process for another."""
 
 
 def main(job_file: str) -> int:
@@ -50,7 +47,7 @@ def main(job_file: str) -> int:
 
 
 def _score(job: Job) -> None:
-    rank = _rank()
+    processes = Processes.join("gloo", LONGEST_WAIT)
     examples = _examples(job)
     answers: dict[str, Answers] = {}
     variants: list[dict[str, Any]] = []
@@ -70,14 +67,14 @@ def _score(job: Job) -> None:
         )
         with with_engine(generator, job.generation, job.max_prompt_tokens) as generator:
             for name, way in ways.items():
-                answers[name] = answers_of(job, name, way, generator, examples, rank)
+                answers[name] = answers_of(job, name, way, generator, examples, processes)
             if job.phrasings and name == list(job.ways)[-1]:
                 variants = _with_references(pq.read_table(job.phrasings).to_pylist())
-                varied = answers_of(job, "phrasings", way, generator, variants, rank)
+                varied = answers_of(job, "phrasings", way, generator, variants, processes)
         del generator
         gc.collect()
         torch.cuda.empty_cache()
-    if rank.number:
+    if not processes.is_first:
         return
     statistics, metrics = metrics_of(job, examples, answers)
     metrics["phrasings"] = phrasings_of(job, variants, varied) if varied else {}
@@ -85,15 +82,6 @@ def _score(job: Job) -> None:
         for row in predictions_of(job, examples, answers, statistics):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     write_json(job.output / "metrics.json", metrics)
-
-
-def _rank() -> Rank:
-    number, of = (int(os.environ.get(name, default)) for name, default in RANKS.items())
-    if of > 1:
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        torch.distributed.init_process_group("gloo", timeout=LONGEST_WAIT)
-    return Rank(number, of)
 
 
 def _blend(way: Way, model: PreTrainedModel) -> None:

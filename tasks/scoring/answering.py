@@ -1,4 +1,4 @@
-"""Has a model answer the examples in one way, in every rank its share, and goes on after a kill.
+"""Has a model answer the examples in one way, in every process its share, and goes on after a kill.
 
 The completions lie beside the events of the job until the stage is done:
 
@@ -8,14 +8,13 @@ The completions lie beside the events of the job until the stage is done:
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow.parquet as pq
-import torch
-import torch.distributed
 
 from tasks.launch import report
+from tasks.processes import Processes
 from tasks.scoring.fewshot import Example, ShotPrompt, first_answer, with_shots
 from tasks.scoring.generate import Completion, Generator, generate, prompt_limit
 from tasks.scoring.job import Job, Way
@@ -27,34 +26,13 @@ from tasks.scoring.results import Answers
 REPORT_EVERY_S = 0.5
 
 
-@dataclass(frozen=True)
-class Rank:
-    """This process among those that torchrun started."""
-
-    number: int = 0
-    of: int = 1
-
-    def has(self, batch: int) -> bool:
-        """Whether the batch of this number is among its share."""
-        return batch % self.of == self.number
-
-    def wait(self) -> None:
-        """Wait until every rank has come here."""
-        if self.of > 1:
-            torch.distributed.barrier()
-
-    def sum(self, values: Sequence[float]) -> list[float]:
-        """The sums over all ranks, each of which gives as many values."""
-        if self.of == 1:
-            return list(values)
-        summed = torch.tensor(values, dtype=torch.float64)
-        torch.distributed.all_reduce(summed)
-        result: list[float] = summed.tolist()
-        return result
-
-
 def answers_of(
-    job: Job, name: str, way: Way, generator: Generator, examples: Sequence[Example], rank: Rank
+    job: Job,
+    name: str,
+    way: Way,
+    generator: Generator,
+    examples: Sequence[Example],
+    processes: Processes,
 ) -> Answers:
     """The answers of one way.
 
@@ -64,18 +42,18 @@ def answers_of(
         way: The way.
         generator: Its model.
         examples: What is to be answered.
-        rank: This process.
+        processes: This one, among those that answer.
     """
     prompts = _prompts(job, way, generator, examples)
     writes = [row for row, example in enumerate(examples) if _reads(job, example, False)]
     texts = [prompts[row].text for row in writes]
-    completions = _completions(job, name, way, generator, texts, rank)
+    completions = _completions(job, name, way, generator, texts, processes)
     written = [""] * len(examples)
     for row, completion in zip(writes, completions, strict=True):
         written[row] = first_answer(completion.text, prompts[row].shots)
     return Answers(
         texts=written,
-        nats=_nats(job, generator, examples, prompts, rank),
+        nats=_nats(job, generator, examples, prompts, processes),
         generation=_told(way, prompts, completions),
     )
 
@@ -91,7 +69,7 @@ def _nats(
     generator: Generator,
     examples: Sequence[Example],
     prompts: Sequence[ShotPrompt],
-    rank: Rank,
+    processes: Processes,
 ) -> list[float]:
     rows = [row for row, example in enumerate(examples) if _reads(job, example, True)]
     nats = [0.0] * len(examples)
@@ -99,39 +77,50 @@ def _nats(
         expected = [examples[row]["references"][0] for row in rows]
         texts = [prompts[row].text for row in rows]
         limit = job.max_prompt_tokens
-        share = nats_of(generator, texts, expected, job.generation, limit, rank.has)
-        for row, value in zip(rows, rank.sum(share), strict=True):
+        takes = partial(_is_own, processes)
+        share = nats_of(generator, texts, expected, job.generation, limit, takes)
+        for row, value in zip(rows, processes.sums(share), strict=True):
             nats[row] = value
     return nats
 
 
+def _is_own(processes: Processes, batch: int) -> bool:
+    """Whether the batch of this number is among this process's share."""
+    return batch % processes.size == processes.rank
+
+
 def _completions(
-    job: Job, name: str, way: Way, generator: Generator, prompts: Sequence[str], rank: Rank
+    job: Job,
+    name: str,
+    way: Way,
+    generator: Generator,
+    prompts: Sequence[str],
+    processes: Processes,
 ) -> Sequence[Completion]:
-    """Completions of all ranks; those that an earlier attempt left are not made again."""
+    """Completions of all processes; those that an earlier attempt left are not made again."""
     settings = [way, job.generation]
     made_from = [
         [part.model_dump(mode="json") for part in settings],
         job.max_prompt_tokens,
         prompts,
     ]
-    kept = Kept.of(job.events.parent / "completions", name, made_from, rank.number)
-    rank.wait()  # what one rank reads here, another must not be writing
+    kept = Kept.of(job.events.parent / "completions", name, made_from, processes.rank)
+    processes.wait()  # what one process reads here, another must not be writing
     known = kept.read().keys()
 
     def skips(number: int, batch: Sequence[int]) -> bool:
-        return not rank.has(number) or known >= set(batch)
+        return not _is_own(processes, number) or known >= set(batch)
 
     tell = _reporter(job, name, len(known), len(prompts))
-    rank.wait()
+    processes.wait()
     done = len(known)
     for batch in generate(generator, prompts, job.generation, job.max_prompt_tokens, skips):
         kept.add(batch)
-        done += len(batch) * rank.of
-        if rank.number == 0:
+        done += len(batch) * processes.size
+        if processes.is_first:
             tell(min(done, len(prompts)))
-    rank.wait()
-    if rank.number == 0:
+    processes.wait()
+    if processes.is_first:
         tell(len(prompts))
     return kept.in_order(len(prompts))
 

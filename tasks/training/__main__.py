@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, set_seed
 
 from tasks.data.mixing import Rehearsal, draws_per_epoch
 from tasks.launch import report, run_and_end, work
+from tasks.processes import Processes
 from tasks.stage import write_json
 from tasks.training.adapters import (
     TOLERANCE,
@@ -28,7 +29,6 @@ from tasks.training.job import TrainJob
 from tasks.training.loop import Trainer
 from tasks.training.memory import is_out_of_memory, no_room, peak_memory_bytes
 from tasks.training.model import check_causal, fit, load_model, load_tokenizer, num_positions
-from tasks.training.processes import Processes
 from tasks.training.progress import Progress
 
 MERGE_EXAMPLES = 8

@@ -20,6 +20,7 @@ from tasks.config import Train
 from tasks.config.train import CPU_MICRO_BATCH_TOKENS
 from tasks.errors import BadInput
 from tasks.launch import report
+from tasks.processes import Processes
 from tasks.training.adapters import save_trained
 from tasks.training.attention import pick_attention
 from tasks.training.batching import Batch, Rows, batch_rows, collate_for, epoch_rows, plan_steps
@@ -43,10 +44,10 @@ from tasks.training.precision import (
     uses_bf16,
 )
 from tasks.training.processes import (
-    Processes,
     distribute,
     gradients_stay,
     set_state,
+    share_of,
     state_of,
     whole_weights,
 )
@@ -221,7 +222,7 @@ class Trainer:
             Its loss, summed, and its tokens without and with padding.
         """
         losses, counted, tokens, padded = [], [], 0, 0
-        shares = self.processes.share(self._pieces(micro_batches))
+        shares = share_of(self.processes, self._pieces(micro_batches))
         for number, (rows, counts) in enumerate(shares):
             batch = self._collate(rows, self.examples)
             with gradients_stay(self.forward, is_last=number == len(shares) - 1):
@@ -318,7 +319,7 @@ class Trainer:
     def _evaluate(self, batches: list[Rows]) -> list[float]:
         """Loss, right predictions and supervised tokens of this process's share."""
         losses, right, num_tokens = [], [], 0
-        for rows, counts in self.processes.share(self._pieces(batches)):
+        for rows, counts in share_of(self.processes, self._pieces(batches)):
             batch = self._collate(rows, self.validation)
             logits, labels = self._predicted(batch)
             if counts:

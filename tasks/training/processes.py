@@ -1,21 +1,18 @@
-"""The processes that train one model together, and what each of them does of a step.
+"""How one model is trained in several processes, and what each of them does of a step.
 
-Processes(rank=1, size=4): its share of seven micro-batches are the second and the sixth.
+The share of Processes(rank=1, size=4) of seven micro-batches are the second and the sixth.
 
 The transport is that of torch: gradients are averaged by `DistributedDataParallel`, or sharded with
 weights and optimizer by `fully_shard` (FSDP2).
 """
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.distributed as dist
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -26,7 +23,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from tasks.errors import BadInput
+from tasks.processes import Processes
 from tasks.training.adapters import load_trained_state, trained_state
 from tasks.training.model import blocks_of
 
@@ -37,92 +34,24 @@ WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 """A checkpoint holds whole tensors, so that any number of processes can go on from it."""
 
 
-@dataclass(frozen=True)
-class Processes:
-    """One process among those that train together.
+def share_of(processes: Processes, micro_batches: Sequence[Rows]) -> list[tuple[Rows, bool]]:
+    """What a process does of a step: as many micro-batches as each of the others.
 
-    Attributes:
-        rank: Its number, from 0; only the first one writes and reports.
-        size: How many there are.
+    Args:
+        processes: This one, among the others.
+        micro_batches: Those of the whole step.
+
+    Returns:
+        Rows, and whether they count: a process that would have less to do than another goes
+        through some rows without learning from them, since all must take part in each pass.
     """
-
-    rank: int
-    size: int
-
-    @classmethod
-    def join(cls) -> "Processes":
-        """Meet the others that torchrun started; alone, where there are none.
-
-        Raises:
-            BadInput: There are more of them on this machine than GPUs.
-        """
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-            if torch.cuda.is_available():
-                gpus, found = torch.cuda.device_count(), os.environ["LOCAL_WORLD_SIZE"]
-                if int(found) > gpus:
-                    expected = f"at most {gpus}, one for each visible GPU"
-                    raise BadInput("train.launch.processes_per_node", expected, found)
-                torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        if not dist.is_initialized():
-            return cls(0, 1)
-        return cls(dist.get_rank(), dist.get_world_size())
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this is the process that writes and reports."""
-        return self.rank == 0
-
-    @contextmanager
-    def first_one_first(self) -> Iterator[None]:
-        """The first process does what is inside, then all others do."""
-        if self.size > 1 and not self.is_first:
-            dist.barrier()
-        yield
-        if self.size > 1 and self.is_first:
-            dist.barrier()
-
-    def sums(self, values: Sequence[float], device: torch.device) -> list[float]:
-        """Each value, summed over the processes."""
-        if self.size == 1:
-            return list(values)
-        total = torch.tensor(values, dtype=torch.float64, device=device)
-        dist.all_reduce(total)
-        return total.tolist()
-
-    def from_first(self, value: Any) -> Any:
-        """What the first process has."""
-        if self.size == 1:
-            return value
-        box = [value]
-        dist.broadcast_object_list(box)
-        return box[0]
-
-    def gathered(self, value: Any) -> list[Any]:
-        """What each process has, by rank."""
-        if self.size == 1:
-            return [value]
-        values: list[Any] = [None] * self.size
-        dist.all_gather_object(values, value)
-        return values
-
-    def share(self, micro_batches: Sequence[Rows]) -> list[tuple[Rows, bool]]:
-        """What this process does of a step: as many micro-batches as each of the others.
-
-        Args:
-            micro_batches: Those of the whole step.
-
-        Returns:
-            Rows, and whether they count: a process that would have less to do than another goes
-            through some rows without learning from them, since all must take part in each pass.
-        """
-        pieces = list(micro_batches)
-        if len(pieces) < self.size:
-            parts = -(-self.size // len(pieces))
-            pieces = [part for rows in pieces for part in np.array_split(rows, parts) if len(part)]
-        own = [(rows, True) for rows in pieces[self.rank :: self.size]]
-        idle = -(-len(pieces) // self.size) - len(own)
-        return own + [(pieces[0], False)] * idle
+    size, pieces = processes.size, list(micro_batches)
+    if len(pieces) < size:
+        parts = -(-size // len(pieces))
+        pieces = [part for rows in pieces for part in np.array_split(rows, parts) if len(part)]
+    own = [(rows, True) for rows in pieces[processes.rank :: size]]
+    idle = -(-len(pieces) // size) - len(own)
+    return own + [(pieces[0], False)] * idle
 
 
 def distribute(

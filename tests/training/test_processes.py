@@ -17,10 +17,11 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from tasks.config import BaseModelSection, Mixture, Train
 from tasks.config.train import Launch
 from tasks.errors import BadInput
+from tasks.processes import Processes
 from tasks.training import cost
 from tasks.training.cost import launch_of
 from tasks.training.launching import Training, on_processes
-from tasks.training.processes import Processes, distribute, gradients_stay
+from tasks.training.processes import distribute, gradients_stay, share_of
 from tests.training.attempts import SERVER, attempt, end_well, together
 from tests.training.trainers import without_dropout
 
@@ -28,7 +29,7 @@ from tests.training.trainers import without_dropout
 def test_shares_are_equal_and_cover_a_step() -> None:
     step = [np.arange(0, 5), np.arange(5, 8), np.arange(8, 20)]
     for size in (1, 2, 3, 4, 7, 30):
-        shares = [Processes(rank, size).share(step) for rank in range(size)]
+        shares = [share_of(Processes(rank, size), step) for rank in range(size)]
         assert len({len(share) for share in shares}) == 1
         counted = [row for share in shares for rows, counts in share if counts for row in rows]
         assert sorted(counted) == list(range(20))
