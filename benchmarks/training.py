@@ -14,6 +14,8 @@ t5-small` (or `t5-base`, `t5-tiny`) make models of random weights of that shape.
 
 Useful tokens are those of prompt and completion without padding; the loss is that of the same
 validation examples after training, computed by the same code. Ratios are medians over the rounds.
+The share of the peak is that of the operations which the matrix products of useful tokens take,
+forward and backward, in what large products reach on all cores (on the GPU, where there is one).
 Results go to benchmarks/results/training.json and training.md.
 """
 
@@ -30,10 +32,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import transformers as tf
+from torch.utils.flop_counter import FlopCounterMode
 
 from tasks.config import Train
 from tasks.launch import environment
@@ -46,6 +50,7 @@ from tasks.training.examples import Examples
 from tasks.training.loop import Trainer
 from tasks.training.memory import peak_memory_bytes
 from tasks.training.model import load_model, load_tokenizer
+from tasks.training.precision import pick_device
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -56,6 +61,8 @@ TUNED = ("tuned_8", "tuned_16", "tuned_32", "tuned_8_fp32", "tuned_16_fp32")
 EACH_CORE = "_each_core"
 ON_EACH_CORE = ("tuned_8", "tuned_8_fp32")
 SEED = 7
+COUNTED = 32
+PEAK_SIDE, PEAK_TRIES = 2048, 20
 T5_SIZES: dict[str, dict[str, int]] = {
     "t5-tiny": {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2},
     "t5-small": {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6},
@@ -105,13 +112,36 @@ def pairs(split: str, path: Path) -> Path:
     return path
 
 
+def peak_flops_per_s() -> float:
+    """Operations a second that large products of matrices reach, in bf16 or fp32."""
+    device, fastest = pick_device(), 0.0
+    for dtype in (torch.bfloat16, torch.float32):
+        side = torch.ones(PEAK_SIDE, PEAK_SIDE, dtype=dtype, device=device)
+        for _ in range(PEAK_TRIES):
+            started = time.perf_counter()
+            (side @ side)[0, 0].item()  # which waits for a GPU
+            fastest = max(fastest, 2 * len(side) ** 3 / (time.perf_counter() - started))
+    return fastest
+
+
+def flops_per_token(trainer: Trainer) -> float:
+    """Operations of a useful token's matrix products, forward and backward, by some examples."""
+    trainer.bf16 = True  # the fused attention of fp32 is not counted by torch
+    tokens = 0.0
+    with FlopCounterMode(display=False) as counter:
+        for row in range(min(COUNTED, len(trainer.examples))):
+            tokens += trainer._gradients([np.array([row])], 1)[1]
+    trainer.optimizer.zero_grad()
+    return counter.get_total_flops() / tokens
+
+
 def measured(
     way: str, model: Path, epochs: int, rows: int, step_tokens: int, folder: Path
 ) -> dict[str, float]:
-    """Train in one way, in this process."""
+    """Train in one way, in this process; or say what a token takes (`work`)."""
     tf.utils.logging.set_verbosity_error()
     tokenizer = load_tokenizer(model)
-    ours = way == "retune"
+    ours = way in ("retune", "work")
     network: Any = load_model(model) if ours else _as_others_load(model)
     is_encoder_decoder = bool(network.config.is_encoder_decoder)
     train = Train(epochs=epochs, learning_rate=LEARNING_RATE, batch_tokens=step_tokens, seed=SEED)
@@ -126,6 +156,8 @@ def measured(
         places = folder / "scratch", folder / "events"
         return Trainer(network, tokenizer, *both, draws, train, *places)
 
+    if way == "work":
+        return {"flops_per_token": flops_per_token(trainer()), "peak": peak_flops_per_s()}
     judge = trainer() if ours else None  # the others distribute the network themselves
     torch.manual_seed(SEED)
     network.train()
@@ -265,6 +297,7 @@ def compared(
     with tempfile.TemporaryDirectory() as folder:
         model = model_folder(name, Path(folder))
         ways = ways or ways_of(model)
+        work = in_a_process("work", model, epochs, rows, step_tokens)
         runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
         for _ in range(rounds):
             for way in ways:
@@ -277,8 +310,10 @@ def compared(
             for ours, theirs in zip(runs["retune"], runs[way], strict=True)
         ]
         medians = {key: statistics.median(run[key] for run in runs[way]) for key in runs[way][0]}
+        flops = medians["useful_tokens_per_s"] * work["flops_per_token"]
         figures[way] = {
             **medians,
+            "share_of_peak": round(flops / work["peak"], 3),
             "retune_is_faster_by": round(statistics.median(ratios), 3),
             "lowest": round(min(ratios), 3),
             "highest": round(max(ratios), 3),
@@ -289,6 +324,7 @@ def compared(
         "rows": rows,
         "rounds": rounds,
         "batch_tokens": step_tokens,
+        **work,
         "ways": figures,
     }
 
@@ -296,13 +332,15 @@ def compared(
 def table(results: list[dict[str, Any]]) -> str:
     """The results as a Markdown table."""
     lines = [
-        "| model | way | useful tokens/s | retune faster by | lowest-highest | loss | memory |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| model | way | useful tokens/s | of peak | retune faster by | lowest-highest | loss | "
+        "memory |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for result in results:
         for way, row in result["ways"].items():
             lines.append(
                 f"| {result['model']} | {way} | {row['useful_tokens_per_s']:,.0f} | "
+                f"{row['share_of_peak']:.0%} | "
                 f"{row['retune_is_faster_by']:.2f} | {row['lowest']:.2f}-{row['highest']:.2f} | "
                 f"{row['loss']:.3f} | {row['peak_memory_bytes'] / 2**30:.2f} GiB |"
             )
