@@ -10,9 +10,11 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import requests
 
 from tasks.stage import STAGES
@@ -48,16 +50,17 @@ class Fault:
 
 
 def child_killed(world: World) -> None:
-    """Training or scoring is killed; the run starts it again by itself."""
+    """Processes of training or scoring are killed, all or some; the run starts them again."""
     module = "tasks.training" if world.start == "train" else "tasks.scoring"
     world.fill()
     command = world.command()
-    found = command.wait_for(lambda: world.children(module))
+    command.wait_for(lambda: world.children(module))
     world.after_s = world.draw.uniform(0, world.reference.seconds_of(world.start))
     time.sleep(world.after_s)
     world.fault_at = time.monotonic()
-    for process in found:
-        if process.is_running():
+    found = world.children(module)
+    for process in found[: world.draw.randint(1, max(1, len(found)))]:
+        with suppress(psutil.NoSuchProcess):
             process.kill()
     succeed(command.end())
 

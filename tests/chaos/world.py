@@ -44,7 +44,7 @@ base_model: {path: FOLDER/base}
 tasks:
 TASKS
 train: {epochs: 4, learning_rate: 5e-3, batch_tokens: 512, max_prompt_tokens: 160,
-        precision: fp32, checkpoint_minutes: 0.003}
+        precision: fp32, checkpoint_minutes: 0.003, launch: {processes_per_node: 2}}
 generation: {max_new_tokens: 12}
 test: {resamples: 1000, baselines: [zero_shot]}
 forgetting: {probes: FOLDER/suite.yaml}
