@@ -17,6 +17,7 @@ from benchmarks.memory import POCKET, ROOT, SEED
 from tasks.config import Train
 from tasks.prompts.library import load_prompts
 from tasks.prompts.render import choose_template, render
+from tasks.training.attention import attention
 from tasks.training.encoding import encode_examples
 from tasks.training.examples import Examples
 from tasks.training.loop import Trainer
@@ -93,7 +94,7 @@ def flops_per_token(trainer: Trainer) -> float:
     """Operations of a useful token's matrix products, forward and backward, by some examples."""
     trainer.bf16 = True  # the fused attention of fp32 is not counted by torch
     tokens = 0.0
-    with FlopCounterMode(display=False) as counter:
+    with attention(trainer.device), FlopCounterMode(display=False) as counter:
         for row in range(min(COUNTED, len(trainer.examples))):
             tokens += trainer._gradients([np.array([row])], 1)[1]
     trainer.optimizer.zero_grad()

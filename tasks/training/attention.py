@@ -1,14 +1,13 @@
 """How a model attends while it trains on a CPU: by whichever of two ways is faster there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.nn.functional import dropout as drop
-from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
-from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
-
-NAME = "plain_or_fused"
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 SHORT = 512
 """Up to so many tokens, plain products in bf16 are faster than torch's fused kernel: forward and
@@ -16,15 +15,21 @@ backward together 2.1 to 4.6 times at 64 and 128 tokens, 1.1 to 1.9 times at 256
 from 1,024 on (4 to 16 heads, one and two cores of an AMD EPYC). In fp32 they never are."""
 
 
-def pick_attention(model: PreTrainedModel) -> None:
-    """Have a model on a CPU attend by `_attend`, if it would have by torch's fused kernels.
+@contextmanager
+def attention(device: torch.device) -> Iterator[None]:
+    """Within it, models that attend by torch's fused kernels do so by `_attend`; a GPU's do not.
 
     Args:
-        model: A decoder-only or an encoder-decoder model, on its device.
+        device: The model's. What its configuration says stays as it is.
     """
-    is_fused = model.config._attn_implementation == "sdpa" and model._can_set_attn_implementation()
-    if is_fused and model.device.type == "cpu":
-        model.set_attn_implementation(NAME)
+    if device.type != "cpu":
+        yield
+        return
+    ALL_ATTENTION_FUNCTIONS["sdpa"] = _attend
+    try:
+        yield
+    finally:
+        del ALL_ATTENTION_FUNCTIONS["sdpa"]  # type: ignore[no-untyped-call]
 
 
 def _attend(
@@ -62,7 +67,7 @@ def _attend(
     """
     is_short = value.dtype == torch.bfloat16 and max(query.size(2), key.size(2)) <= SHORT
     is_plain = dropout > 0 or position_bias is not None or is_short
-    if not is_plain or others.get("softcap") is not None or others.get("cache") is not None:
+    if not is_plain:
         options: Any = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal}
         options |= others | {"position_bias": position_bias}
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
@@ -118,11 +123,7 @@ class _Weights(torch.autograd.Function):
         scores = torch._softmax_backward_data(gradients[0], weights, -1, weights.dtype)
         has_bias = ctx.needs_input_grad[3]
         by_bias = scores.sum_to_size(ctx.shape).to(ctx.dtype) if has_bias else None
+        by_query, by_key = torch.matmul(scores, key), torch.matmul(scores.transpose(2, 3), query)
         if ctx.scaling != 1:
-            scores.mul_(ctx.scaling)
-        by_query = torch.matmul(scores, key)
-        return by_query, torch.matmul(scores.transpose(2, 3), query), None, by_bias, None
-
-
-AttentionInterface.register(NAME, _attend)
-AttentionMaskInterface.register(NAME, sdpa_mask)
+            by_query, by_key = by_query.mul_(ctx.scaling), by_key.mul_(ctx.scaling)
+        return by_query, by_key, None, by_bias, None

@@ -27,7 +27,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 from tasks.config import Train
 from tasks.errors import BadInput
 from tasks.training.adapters import num_parameters, with_adapters
-from tasks.training.attention import pick_attention
+from tasks.training.attention import attention
 from tasks.training.forecast import (
     CHANGES,
     Change,
@@ -128,7 +128,6 @@ def _activations(model: Any, train: Train, shape: Shape, device: torch.device) -
     with FakeTensorMode(allow_non_fake_inputs=True), memory:
         model.to_empty(device=device)
         model.tie_weights()
-        pick_attention(model)
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         if shape.accumulates:
             for weight in trained:
@@ -151,9 +150,10 @@ def _pass(model: Any, train: Train, shape: Shape, device: torch.device, bf16: bo
     model.train()
     supervised = torch.zeros(shape.rows * shape.completion, dtype=torch.long, device=device)
     inputs = _inputs(bool(model.config.is_encoder_decoder), shape, device)
-    with autocast(bf16, device):
-        picked = logits_at(supervised, model, model.get_output_embeddings(), inputs).float()
-    cross_entropy(picked, supervised, reduction="sum").backward()  # type: ignore[no-untyped-call]
+    with attention(device):
+        with autocast(bf16, device):
+            picked = logits_at(supervised, model, model.get_output_embeddings(), inputs).float()
+        cross_entropy(picked, supervised, reduction="sum").backward()  # type: ignore[no-untyped-call]
 
 
 def _inputs(
@@ -194,7 +194,7 @@ def libraries_bytes() -> int:
     for length in TINY_LENGTHS:
         ids = torch.zeros(8, length, dtype=torch.long)
         bf16 = uses_bf16("auto", device)
-        with products(bf16, device):
+        with products(bf16, device), attention(device):
             with autocast(bf16, device):
                 logits = model(input_ids=ids, decoder_input_ids=ids, use_cache=False).logits
             cross_entropy(logits.flatten(0, 1).float(), ids.flatten()).backward()  # type: ignore[no-untyped-call]

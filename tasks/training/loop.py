@@ -22,7 +22,7 @@ from tasks.errors import BadInput
 from tasks.launch import report
 from tasks.processes import Processes
 from tasks.training.adapters import save_trained
-from tasks.training.attention import pick_attention
+from tasks.training.attention import attention
 from tasks.training.batching import Batch, Rows, batch_rows, collate_for, epoch_rows, plan_steps
 from tasks.training.checkpoints import (
     newest_checkpoint,
@@ -103,7 +103,6 @@ class Trainer:
         self.bf16 = self.processes.from_first(uses_bf16(train.precision, self.device))
         on_gpu = self.device.type == "cuda"
         self.packs = (on_gpu if train.packing is None else train.packing) and can_pack(self.model)
-        pick_attention(self.model)
         if train.gradient_checkpointing:
             self.model.activation_checkpointing_enable()
         self.forward = distribute(self.model, self.processes, train.launch.accelerate)
@@ -195,7 +194,7 @@ class Trainer:
         lengths = self.examples.completions.lengths
         num_supervised = int(sum(lengths[rows].sum() for rows in micro_batches))
         attempt = partial(self._gradients, micro_batches, num_supervised)
-        with products(self.bf16, self.device):
+        with products(self.bf16, self.device), attention(self.device):
             own = self._within_memory(attempt, micro_batches)
         # The first one's clock counts: all save together, or would wait for each other forever.
         is_due = time.monotonic() - self.saved_at > self.train.checkpoint_minutes * 60
@@ -311,7 +310,11 @@ class Trainer:
         rows = np.arange(len(self.validation))
         batches = batch_rows(rows, self.validation, 2 * self.micro_tokens, 0)
         # Too short a part of a run to compile the model without dropout for it.
-        with not_compiled(self.train.compile), products(self.bf16, self.device):
+        with (
+            not_compiled(self.train.compile),
+            products(self.bf16, self.device),
+            attention(self.device),
+        ):
             own = self._within_memory(partial(self._evaluate, batches), batches)
         loss_sum, num_right, num_tokens = self.processes.sums(own, self.device)
         return loss_sum / num_tokens, num_right / num_tokens

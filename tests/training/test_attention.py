@@ -1,16 +1,15 @@
 """Training on a CPU attends in the way that is fast there, which changes no result."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tasks.training import attention
-from tasks.training.attention import NAME, pick_attention
-from tasks.training.model import load_model
 
 IDS = torch.arange(3, 15).reshape(2, 6)
 SEEN = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
@@ -33,6 +32,7 @@ KINDS: dict[str, Any] = {
     "Llama": LLAMA, "Qwen3": LLAMA, "Gemma": LLAMA | {"pad_token_id": 0},
     "Mistral": LLAMA | {"sliding_window": 3}, "Phi3": LLAMA | {"pad_token_id": 0},
     "GPTNeoX": LLAMA | {"num_key_value_heads": 4},
+    "Falcon": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
 }  # fmt: skip
 ENDS: Any = {"vocab_size": 32, "bos_token_id": 1, "eos_token_id": 1}
 
@@ -54,13 +54,14 @@ def model_of(kind: str, **changes: Any) -> Any:
     return model
 
 
-def gradients(model: Any, bf16: bool = False) -> dict[str, torch.Tensor]:
-    """Those of a batch with padding, weight by weight."""
+def gradients(model: Any, bf16: bool = False, device: str = "cpu") -> dict[str, torch.Tensor]:
+    """Those of a batch with padding, weight by weight; as on another device, if one is named."""
     model.zero_grad()
     labels = IDS.masked_fill(SEEN == 0, -100)
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        loss = model(input_ids=IDS, attention_mask=SEEN, labels=labels, use_cache=False).loss
-    loss.backward()
+    with attention.attention(torch.device(device)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = model(input_ids=IDS, attention_mask=SEEN, labels=labels, use_cache=False).loss
+        loss.backward()
     return {name: w.grad.clone() for name, w in model.named_parameters() if w.grad is not None}
 
 
@@ -74,11 +75,27 @@ def error(found: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> flo
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_those_of_the_fused_kernel(kind: str) -> None:
     model = model_of(kind)
-    right, rounded = gradients(model), gradients(model, bf16=True)
-    pick_attention(model)
-    assert model.config._attn_implementation == NAME
+    right, rounded = (gradients(model, bf16, "cuda") for bf16 in (False, True))
     assert error(gradients(model), right) < 1e-4
     assert error(gradients(model, bf16=True), right) < 2 * error(rounded, right) + 0.02
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_biases_with_a_scale_are_those_of_the_fused_kernel(batch: int, is_causal: bool) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        shape = (batch, 2, 5, 4)
+        inputs = [torch.randn(shape) for _ in range(3)] + [torch.randn(1, 2, 5, 5)]
+    found = []
+    for attend in (attention._attend, sdpa_attention_forward):
+        query, key, value, bias = given = [tensor.clone().requires_grad_() for tensor in inputs]
+        options: Any = {"scaling": 0.5, "is_causal": is_causal, "position_bias": bias}
+        states = attend(torch.nn.Module(), query, key, value, None, **options)[0]
+        states.square().sum().backward()
+        found.append([states, *(tensor.grad for tensor in given)])
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["T5", "GPT2", "Llama"])
@@ -92,7 +109,6 @@ def test_which_of_the_two_is_used(kind: str, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(attention, "sdpa_attention_forward", counted)
     model = model_of(kind)
-    pick_attention(model)
     gradients(model, bf16=True)
     assert not fused
     gradients(model)
@@ -106,20 +122,17 @@ def test_which_of_the_two_is_used(kind: str, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(("kind", "name"), [("T5", "dropout_rate"), ("GPT2", "attn_pdrop")])
 def test_weights_are_dropped_where_the_model_says_so(kind: str, name: str) -> None:
     model = model_of(kind, **{name: 0.5})
-    pick_attention(model)
     gpt2 = kind == "GPT2"
     layer = model.transformer.h[0].attn if gpt2 else model.encoder.block[0].layer[0].SelfAttention
     states = torch.rand(1, 6, 16)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), attention.attention(states.device):
         once, again = layer(states)[0], layer(states)[0]
-    assert not torch.allclose(once, again)
-    layer.eval()
-    assert torch.equal(layer(states)[0], layer(states)[0])
+        assert not torch.allclose(once, again)
+        layer.eval()
+        assert torch.equal(layer(states)[0], layer(states)[0])
 
 
-def test_what_is_saved_says_nothing_of_it(tiny_models: dict[str, Path], tmp_path: Path) -> None:
-    model = load_model(tiny_models["t5"])
-    pick_attention(model)
-    assert model.config._attn_implementation == NAME
-    model.save_pretrained(tmp_path)
-    assert transformers.AutoConfig.from_pretrained(tmp_path)._attn_implementation != NAME
+def test_afterwards_attention_is_that_of_transformers() -> None:
+    with attention.attention(torch.device("cpu")):
+        assert ALL_ATTENTION_FUNCTIONS["sdpa"] is not sdpa_attention_forward
+    assert ALL_ATTENTION_FUNCTIONS["sdpa"] is sdpa_attention_forward
