@@ -11,8 +11,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 SHORT = 512
 """Up to so many tokens, plain products in bf16 are faster than torch's fused kernel: forward and
-backward together 2.1 to 4.6 times at 64 and 128 tokens, 1.1 to 1.9 times at 256 to 512, and slower
-from 1,024 on (4 to 16 heads, one and two cores of an AMD EPYC). In fp32 they never are."""
+backward together 2.3 to 4.6 times at 64 and 128 tokens, 1.1 to 1.9 times at 256 to 512, and slower
+at 1,024 (4 to 16 heads, one and two cores of an AMD EPYC). In fp32 they were slower at each."""
 
 
 @contextmanager
