@@ -66,6 +66,7 @@ def test_the_adapter_goes_along(models: dict[str, Path], tmp_path: Path, dora: b
     from tasks.config import Train
     from tasks.config.methods import Lora
     from tasks.training.adapters import merge, save_trained, with_adapters
+    from tasks.training.batching import Batch
     from tasks.training.interpolate import InterpolationJob, write
     from tasks.training.model import load_model, load_tokenizer
 
@@ -76,7 +77,10 @@ def test_the_adapter_goes_along(models: dict[str, Path], tmp_path: Path, dora: b
             torch.nn.init.normal_(weight, std=0.05)
     save_trained(model, tmp_path / "adapter")
     inputs = {"input_ids": torch.arange(5, 25).reshape(2, 10)}
-    merge(load_model(base), tmp_path / "adapter", inputs)[0].save_pretrained(tmp_path / "tuned")
+    batch = Batch(
+        inputs, labels=inputs["input_ids"], num_supervised=20, num_tokens=20, num_padded=20
+    )
+    merge(load_model(base), tmp_path / "adapter", batch)[0].save_pretrained(tmp_path / "tuned")
     load_tokenizer(base).save_pretrained(tmp_path / "tuned")
     write(
         InterpolationJob(

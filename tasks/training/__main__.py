@@ -144,8 +144,8 @@ def _write_model(job: TrainJob, best: Path, tokenizer: Any, validation: Examples
     )
     fit(base, tokenizer, job.base)
     rows = range(min(MERGE_EXAMPLES, len(validation)))
-    inputs = collate_for(base, tokenizer, rows, validation).inputs
-    merged, difference = merge(base, adapter, inputs)
+    batch = collate_for(base, tokenizer, rows, validation)
+    merged, difference = merge(base, adapter, batch)
     merged.save_pretrained(job.output / "model")
     return {"merge": {"logit_difference": float(f"{difference:.1e}"), "tolerance": TOLERANCE}}
 

@@ -27,6 +27,8 @@ from transformers.pytorch_utils import Conv1D
 
 from tasks.config import Train
 from tasks.errors import BadRecipe
+from tasks.training.batching import Batch
+from tasks.training.supervised import predicted
 
 TOLERANCE = 1e-4
 """Largest difference between the logits of merged weights and of base model with adapter, as a
@@ -148,19 +150,17 @@ def scale_adapter(adapter: Path, alpha: float) -> None:
 
 
 @torch.no_grad()
-def merge(
-    base: PreTrainedModel, adapter: Path, inputs: Mapping[str, torch.Tensor]
-) -> tuple[Any, float]:
+def merge(base: PreTrainedModel, adapter: Path, batch: Batch) -> tuple[Any, float]:
     """Merge an adapter into the model it was trained on, and see that this changes no output.
 
     Args:
         base: The base model in fp32 on the CPU, without adapters; they are merged into it.
         adapter: Folder of the adapter.
-        inputs: Arguments of a forward pass, for the comparison.
+        batch: What to compare the predictions for.
 
     Returns:
         The merged model, and the largest difference between its logits and those of base model
-        and adapter, as a share of the largest logit.
+        and adapter at the supervised positions, as a share of the largest logit.
 
     Raises:
         ArithmeticError: They differ by more than `TOLERANCE`.
@@ -169,9 +169,9 @@ def merge(
         # The name in the adapter's config is not that of the folder the base model lies in.
         warnings.filterwarnings("ignore", message=".*config file")
         adapted = PeftModel.from_pretrained(base, adapter).eval()
-    expected = adapted(**inputs, use_cache=False).logits
+    expected, _ = predicted(batch, base.device, adapted, adapted.get_output_embeddings())
     merged: Any = adapted.merge_and_unload(safe_merge=True)
-    found = merged(**inputs, use_cache=False).logits
+    found, _ = predicted(batch, base.device, merged, merged.get_output_embeddings())
     difference = float((found - expected).abs().max() / expected.abs().max())
     if not difference <= TOLERANCE:
         raise ArithmeticError(

@@ -11,12 +11,15 @@ So every architecture, adapter and form of attention is counted by the code that
 
 import json
 import sys
+import tempfile
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import cross_entropy
@@ -28,6 +31,7 @@ from tasks.config import Train
 from tasks.errors import BadInput
 from tasks.training.adapters import num_parameters, with_adapters
 from tasks.training.attention import attention
+from tasks.training.encoding import COLUMNS, encode_examples
 from tasks.training.forecast import (
     CHANGES,
     Change,
@@ -38,7 +42,7 @@ from tasks.training.forecast import (
     alternatives,
     shape_of,
 )
-from tasks.training.model import unloaded
+from tasks.training.model import load_tokenizer, unloaded
 from tasks.training.optimizer import make_optimizer
 from tasks.training.precision import autocast, pick_device, products, uses_bf16
 from tasks.training.supervised import logits_at
@@ -181,14 +185,23 @@ def _moments(shape: torch.Size, train: Train) -> int:
     return FP32_BYTES * (shape.numel() // shape[-1] + shape.numel() // shape[-2])
 
 
-def libraries_bytes() -> int:
-    """What a process holds that trains a tiny model; 0 where a GPU trains.
+def libraries_bytes(folder: Path, trust_remote_code: bool = False) -> int:
+    """What a process holds that tokenizes and then trains a tiny model; 0 where a GPU trains.
 
-    The libraries, and what their kernels keep for themselves once they have run.
+    The libraries, the tokenizer, and what kernels keep for themselves once they have run.
+
+    Args:
+        folder: The tokenizer's.
+        trust_remote_code: Run code of the folder.
     """
     if torch.cuda.is_available():
         return 0
     device = torch.device("cpu")
+    tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
+    with tempfile.TemporaryDirectory() as name:
+        pairs = Path(name, "pairs.parquet")
+        pq.write_table(pa.table({column: ["text"] for column in COLUMNS}), pairs)
+        encode_examples(pairs, tokenizer, True, Train(), Path(name))
     model: Any = T5ForConditionalGeneration(T5Config(**TINY)).train()
     optimizer = make_optimizer(model, Train())
     for length in TINY_LENGTHS:
@@ -208,7 +221,7 @@ def forecast(job: ForecastJob) -> Forecast:
     on_gpu = device.type == "cuda"
     available = torch.cuda.mem_get_info()[0] if on_gpu else job.available
     assert available is not None
-    libraries = libraries_bytes()
+    libraries = libraries_bytes(job.folder, job.trust_remote_code)
 
     def shape(train: Train) -> Shape:
         return shape_of(train, job.prompt, job.completion, on_gpu)
