@@ -8,7 +8,9 @@ as many processes as it chooses;
 `defaults`, the transformers trainer with nothing set but data and epochs; `tuned_N`, the same
 trainer with bf16, batches of N examples grouped by length and the product's learning rate;
 `tuned_N_fp32`, that without bf16, which is faster on some CPUs; for decoder-only models also `trl`,
-trl.SFTTrainer with packing, where it is installed. A way that ends in `_each_core` is the same on a
+trl.SFTTrainer with packing, where it is installed, and `llamafactory-cli`, LLaMA-Factory with
+bf16 and batches of 8 grouped by length, where that command is on the PATH: it needs an environment
+of its own, since it asks for older libraries. A way that ends in `_each_core` is the same on a
 CPU with a process of one thread for each core, started by torchrun. `--model llama` and `--model
 t5-small` (or `t5-base`, `t5-tiny`) make models of random weights of that shape.
 
@@ -23,6 +25,7 @@ import argparse
 import importlib.util
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -38,7 +41,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.memory import POCKET, RESULTS  # noqa: E402
-from benchmarks.ways import BATCH_TOKENS, measured, model_folder  # noqa: E402
+from benchmarks.ways import BATCH_TOKENS, LLAMAFACTORY, measured, model_folder  # noqa: E402
 from tasks.config import Train  # noqa: E402
 from tasks.launch import environment  # noqa: E402
 from tasks.room import num_cores  # noqa: E402
@@ -73,8 +76,9 @@ def in_a_process(
 def ways_of(model: Path) -> list[str]:
     """What is compared for a model."""
     is_encoder_decoder = bool(tf.AutoConfig.from_pretrained(model).is_encoder_decoder)
-    has_trl = importlib.util.find_spec("trl") is not None
-    extra = ["trl"] if has_trl and not is_encoder_decoder else []
+    packing = ["trl"] if importlib.util.find_spec("trl") else []
+    packing += [LLAMAFACTORY] if shutil.which(LLAMAFACTORY) else []
+    extra = [] if is_encoder_decoder else packing
     each = [] if torch.cuda.is_available() else [f"{way}{EACH_CORE}" for way in ON_EACH_CORE]
     return ["retune", "defaults", *TUNED, *extra, *each]
 
