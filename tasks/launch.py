@@ -9,6 +9,7 @@ import ctypes
 import json
 import logging
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -33,6 +34,9 @@ ALONE = Launch(processes_per_node=1)
 POLL_S = 0.2
 TAIL_LINES = 15
 LAUNCHER = "RETUNE_LAUNCHER_PID"
+
+SIGNAL = re.compile(r"Signal \d+ \((\w+)\) received")
+"""In torchrun's report, of each process that failed by one."""
 
 logger = logging.getLogger("retune")
 
@@ -87,7 +91,7 @@ def launch(
     if child.returncode != 0:
         if full := BadWorkspace.on_a_full_disk(job.parent):  # it had no room to say so
             raise full
-        raise ChildFailed(f"{module} ended with exit code {child.returncode}:\n{_last_words(log)}")
+        raise ChildFailed(f"{module} {_how_it_ended(log)}")
 
 
 def _topology(processes: Launch) -> list[str]:
@@ -103,11 +107,16 @@ def _topology(processes: Launch) -> list[str]:
     return [f"--nnodes={processes.nodes}", "--rdzv-backend=c10d", meeting, *count]
 
 
-def _last_words(log: Path) -> str:
-    """The end of what the child printed, without the report that torchrun puts after it."""
+def _how_it_ended(log: Path) -> str:
+    """By a signal or not, and the end of what the child printed before torchrun reports on it."""
     printed = log.read_text(encoding="utf-8", errors="replace")
-    own = printed.partition("torch/distributed/elastic/multiprocessing/api.py")[0]
-    return "\n".join(own.splitlines()[:-1][-TAIL_LINES:])
+    own, _, report = printed.partition("torch/distributed/elastic/multiprocessing/api.py")
+    words = "\n".join(own.splitlines()[:-1][-TAIL_LINES:])
+    signals = set(SIGNAL.findall(report)) - {"SIGTERM"}  # by which torchrun ends the others
+    if not signals:
+        return f"failed:\n{words}"
+    why = " (as by the kernel where memory runs out)" if "SIGKILL" in signals else ""
+    return f"was ended by {' and '.join(sorted(signals))}{why}; before, it printed:\n{words}"
 
 
 def environment(num_processes: int) -> dict[str, str]:

@@ -74,7 +74,7 @@ def distribute(
         any_model = model.device.type == "cpu"
         return DistributedDataParallel(
             model,
-            broadcast_buffers=False,
+            forward_sync_buffers=False,
             gradient_as_bucket_view=True,
             find_unused_parameters=any_model,
         )
