@@ -111,12 +111,13 @@ def _how_it_ended(log: Path) -> str:
     """By a signal or not, and the end of what the child printed before torchrun reports on it."""
     printed = log.read_text(encoding="utf-8", errors="replace")
     own, _, report = printed.partition("torch/distributed/elastic/multiprocessing/api.py")
-    words = "\n".join(own.splitlines()[:-1][-TAIL_LINES:])
+    lines = own.splitlines()[:-1][-TAIL_LINES:]
+    words = "; its last words:\n" + "\n".join(lines) if lines else ""
     signals = set(SIGNAL.findall(report)) - {"SIGTERM"}  # by which torchrun ends the others
     if not signals:
-        return f"failed:\n{words}"
+        return f"failed{words}"
     why = " (as by the kernel where memory runs out)" if "SIGKILL" in signals else ""
-    return f"was ended by {' and '.join(sorted(signals))}{why}; before, it printed:\n{words}"
+    return f"was ended by {' and '.join(sorted(signals))}{why}{words}"
 
 
 def environment(num_processes: int) -> dict[str, str]:

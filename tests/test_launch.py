@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 ENDS = """
 import os, signal
-print("some words", flush=True)
+print("{}", end="", flush=True)
 os.kill(os.getpid(), signal.{})
 """
 
@@ -22,14 +22,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("name", "told"), [("SIGKILL", r"\(.*memory runs out\)"), ("SIGSEGV", "")])
-def test_the_signal_that_ended_it_is_told(folder: Path, name: str, told: str) -> None:
-    (folder / "ends.py").write_text(ENDS.format(name))
-    with pytest.raises(ChildFailed, match=f"^ends was ended by {name} ?{told}; .*:\nsome words$"):
+KERNEL = r" \(as by the kernel where memory runs out\)"
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "told"),
+    [
+        ("SIGKILL", "", f"SIGKILL{KERNEL}"),
+        ("SIGKILL", "some words\\n", f"SIGKILL{KERNEL}; its last words:\nsome words"),
+        ("SIGSEGV", "", "SIGSEGV"),
+    ],
+)
+def test_the_signal_that_ended_it_is_told(folder: Path, name: str, words: str, told: str) -> None:
+    (folder / "ends.py").write_text(ENDS.format(words, name))
+    with pytest.raises(ChildFailed, match=f"^ends was ended by {told}$"):
         launch("ends", folder / "job.json", folder / "events", lambda event: None)
 
 
 def test_what_it_said_last_is_told(folder: Path) -> None:
     (folder / "ends.py").write_text("raise ArithmeticError('seven is odd')")
-    with pytest.raises(ChildFailed, match=r"(?s)^ends failed:\n.*ArithmeticError: seven is odd$"):
+    with pytest.raises(
+        ChildFailed, match=r"(?s)^ends failed; .*:\n.*ArithmeticError: seven is odd$"
+    ):
         launch("ends", folder / "job.json", folder / "events", lambda event: None)
