@@ -32,7 +32,13 @@ from tasks.training.checkpoints import (
     whole_checkpoint,
 )
 from tasks.training.examples import Examples
-from tasks.training.memory import free_memory, is_out_of_memory, no_room
+from tasks.training.memory import (
+    free_memory,
+    is_out_of_memory,
+    no_room,
+    note_parts,
+    noted_parts,
+)
 from tasks.training.optimizer import learning_rate, make_optimizer
 from tasks.training.packing import can_pack
 from tasks.training.precision import (
@@ -243,8 +249,11 @@ class Trainer:
     def _within_memory(self, do: Callable[[], T], batches: Sequence[Rows]) -> T:
         """Do it, with halved micro-batches as long as memory runs out.
 
+        Of several processes, the one that runs out ends all, and the next attempt halves them.
+
         Raises:
             BadInput: It runs out with single examples.
+            RuntimeError: It runs out in one of several processes.
         """
         while True:
             try:
@@ -254,16 +263,20 @@ class Trainer:
                     raise
                 found = str(error).strip().partition("\n")[0]
             # Not before here: the error held on to the tensors.
-            where = f"train: step {self.progress.step + 1}"
-            if self.processes.size > 1 or max(map(len, batches)) <= self.progress.parts:
-                raise no_room(where, found)
+            step, parts = self.progress.step + 1, 2 * self.progress.parts
+            if max(map(len, batches)) <= self.progress.parts:
+                raise no_room(f"train: step {step}", found)
+            told = (
+                f"out of memory in step {step}: from now on each micro-batch is computed in "
+                f"{parts} parts; the examples of a step stay the same"
+            )
+            report(self.events, "warning", text=told)  # whichever process this is
+            if self.processes.size > 1:  # the others wait for what will not come
+                note_parts(self.scratch, parts, self.processes.rank)
+                raise RuntimeError(told)
             self.optimizer.zero_grad(set_to_none=True)
             free_memory()
-            self.progress.parts *= 2
-            self._warn(
-                f"out of memory in step {self.progress.step + 1}: from now on each micro-batch is "
-                f"computed in {self.progress.parts} parts; the examples of a step stay the same"
-            )
+            self.progress.parts = parts
 
     def _pieces(self, batches: Sequence[Rows]) -> list[Rows]:
         """Micro-batches cut into the parts that memory holds."""
@@ -393,8 +406,12 @@ class Trainer:
         path = self.processes.from_first(
             whole_checkpoint(self.scratch, self._warn) if first else None
         )
-        if path is None:
-            return
+        if path:
+            self._go_on_from(path)
+        noted = noted_parts(self.scratch) if first else 0
+        self.progress.parts = max(self.progress.parts, self.processes.from_first(noted))
+
+    def _go_on_from(self, path: Path) -> None:
         state = read_checkpoint(path)
         set_state(self.model, self.optimizer, state["model"], state["optimizer"])
         self.progress = Progress(**state["progress"])

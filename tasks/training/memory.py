@@ -1,13 +1,18 @@
 """How much memory was held, and what to do when it runs out: that error is told from any other."""
 
 import gc
+import os
 import resource
 import sys
+from pathlib import Path
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
 from tasks.errors import BadInput
+
+PARTS = "parts"
+"""File in the scratch folder of a training in several processes one of which ran out of memory."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -39,6 +44,19 @@ def no_room(where: str, found: str) -> BadInput:
         "set train.gradient_checkpointing: true, lower train.micro_batch_tokens or "
         "train.max_prompt_tokens, take optimizer: adafactor or a smaller base model",
     )
+
+
+def note_parts(scratch: Path, parts: int, rank: int) -> None:
+    """Leave to the next attempt in how many parts each micro-batch is to be computed."""
+    unfinished = scratch / f"{PARTS}.{rank}"
+    unfinished.write_text(str(parts), encoding="utf-8")
+    os.replace(unfinished, scratch / PARTS)
+
+
+def noted_parts(scratch: Path) -> int:
+    """What an earlier attempt left; 1 where none did."""
+    note = scratch / PARTS
+    return int(note.read_text(encoding="utf-8")) if note.exists() else 1
 
 
 def peak_memory_bytes() -> int:

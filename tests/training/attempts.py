@@ -24,6 +24,8 @@ SERVER.set_forkserver_preload(["tasks.training.__main__", "torch._dynamo"])  # o
 LONGEST_S = 120.0
 """In which processes that work together must end."""
 
+NO_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
+
 FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 
 
@@ -70,9 +72,20 @@ def attempt(job: Path, moment: Moment | None = None) -> bool:
     return parent.exitcode == 0
 
 
-def together(job: Path, size: int, port: int) -> bool:
-    """Train in several processes, as torchrun starts them; returns whether all ended well."""
-    ranks = [SERVER.Process(target=_rank, args=(job, rank, size, port)) for rank in range(size)]
+def together(job: Path, size: int, port: int, most_tokens: int | None = None) -> bool:
+    """Train in several processes, as torchrun starts them; returns whether all ended well.
+
+    Args:
+        job: What to train.
+        size: How many processes.
+        port: Where they meet.
+        most_tokens: In a pass of the last process; more of them do not fit into its memory.
+    """
+    limits = [*[None] * (size - 1), most_tokens]
+    ranks = [
+        SERVER.Process(target=_rank, args=(job, rank, size, port, limit))
+        for rank, limit in enumerate(limits)
+    ]
     return end_well(ranks)
 
 
@@ -87,7 +100,7 @@ def end_well(ranks: Sequence[Any]) -> bool:
     return all(rank.exitcode == 0 for rank in ranks)
 
 
-def _rank(job: Path, rank: int, size: int, port: int) -> None:
+def _rank(job: Path, rank: int, size: int, port: int, most_tokens: int | None) -> None:
     os.environ |= {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -95,7 +108,23 @@ def _rank(job: Path, rank: int, size: int, port: int) -> None:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
+    if most_tokens:
+        _limit(most_tokens)
     os._exit(_child(job, None))
+
+
+def _limit(most_tokens: int) -> None:
+    """Have larger passes fail as they do in torch's allocator."""
+    from tasks.training import loop
+
+    predicted = loop.predicted
+
+    def limited(batch: Any, *others: Any) -> Any:
+        if batch.num_padded > most_tokens:
+            raise RuntimeError(NO_MEMORY)
+        return predicted(batch, *others)
+
+    loop.predicted = limited
 
 
 def _wait_for_end_of(child: psutil.Process) -> None:

@@ -182,6 +182,13 @@ def losses(job: Path) -> list[float]:
     return [event[keys[event["event"]]] for event in events if event["event"] in keys]
 
 
+def drop_nothing(job: Path) -> None:
+    """Processes have a dropout of their own each, so that only without it they learn alike."""
+    content = json.loads(job.read_text(encoding="utf-8"))
+    content["base"] = str(without_dropout(Path(content["base"]), job.parent / "base"))
+    job.write_text(json.dumps(content), encoding="utf-8")
+
+
 @pytest.mark.parametrize(("model", "how"), [("t5", "ddp"), ("llama", "ddp"), ("llama", "fsdp")])
 def test_two_processes_have_the_losses_of_one(
     write_job: Callable[..., Path], tmp_path: Path, model: str, how: str
@@ -190,9 +197,7 @@ def test_two_processes_have_the_losses_of_one(
     one = write_job(tmp_path / "one", model, 90, **train)
     two = write_job(tmp_path / "two", model, 90, launch={"accelerate": how}, **train)
     for job in (one, two):
-        content = json.loads(job.read_text(encoding="utf-8"))
-        content["base"] = str(without_dropout(Path(content["base"]), job.parent / "base"))
-        job.write_text(json.dumps(content), encoding="utf-8")
+        drop_nothing(job)
     assert attempt(one)
     assert together(two, 2, free_port()), (two.parent / "log").read_text(encoding="utf-8")[-3000:]
     assert losses(two) == pytest.approx(losses(one), abs=1e-3)
@@ -209,3 +214,21 @@ def test_two_processes_have_the_losses_of_one(
     again = losses(two)[before:]
     assert 0 < len(again) < before
     assert again == pytest.approx(losses(one)[-len(again) :], abs=1e-3)
+
+
+def test_want_of_memory_in_one_process_halves_the_batches_of_the_next_attempt(
+    write_job: Callable[..., Path], tmp_path: Path
+) -> None:
+    train: dict[str, Any] = {"epochs": 1, "checkpoint_minutes": 1e-9}
+    one, two = (write_job(tmp_path / name, "t5", 90, **train) for name in ("one", "two"))
+    for job in (one, two):
+        drop_nothing(job)
+    assert attempt(one)
+    for parts in (2, 4):  # of batches of 256 tokens in training, and of 512 in validation
+        assert not together(two, 2, free_port(), most_tokens=200)
+        log = (two.parent / "log").read_text(encoding="utf-8")
+        assert f"each micro-batch is computed in {parts} parts" in log, log[-3000:]
+    assert together(two, 2, free_port(), most_tokens=200)
+    *steps, validation = losses(one)
+    repeated = [*steps, steps[-1], validation]  # the last step, after which it ran out once more
+    assert losses(two) == pytest.approx(repeated, abs=1e-3)

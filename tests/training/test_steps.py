@@ -10,11 +10,10 @@ import torch
 from tasks.config import Train
 from tasks.errors import BadInput
 from tasks.training.cost import Work, estimated
+from tests.training.attempts import NO_MEMORY
 from tests.training.trainers import events_of, trainer_of, weights_of
 
 WriteJob = Callable[..., Path]
-
-NO_MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
 
 
 @pytest.fixture(params=["t5", "llama"])
