@@ -91,7 +91,7 @@ def launch(
     if child.returncode != 0:
         if full := BadWorkspace.on_a_full_disk(job.parent):  # it had no room to say so
             raise full
-        raise ChildFailed(f"{module} {_how_it_ended(log)}")
+        raise ChildFailed(f"{module} {_how_it_ended(child.returncode, log)}")
 
 
 def _topology(processes: Launch) -> list[str]:
@@ -107,13 +107,20 @@ def _topology(processes: Launch) -> list[str]:
     return [f"--nnodes={processes.nodes}", "--rdzv-backend=c10d", meeting, *count]
 
 
-def _how_it_ended(log: Path) -> str:
-    """By a signal or not, and the end of what the child printed before torchrun reports on it."""
+def _how_it_ended(code: int, log: Path) -> str:
+    """By a signal or not, and the end of what the child printed before torchrun reports on it.
+
+    Args:
+        code: The exit code of torchrun.
+        log: What torchrun and its processes printed.
+    """
     printed = log.read_text(encoding="utf-8", errors="replace")
     own, _, report = printed.partition("torch/distributed/elastic/multiprocessing/api.py")
-    lines = own.splitlines()[:-1][-TAIL_LINES:]
+    lines = own.rpartition("\n")[0].splitlines()[-TAIL_LINES:]
     words = "; its last words:\n" + "\n".join(lines) if lines else ""
     signals = set(SIGNAL.findall(report)) - {"SIGTERM"}  # by which torchrun ends the others
+    if code < 0:
+        signals.add(signal.Signals(-code).name)
     if not signals:
         return f"failed{words}"
     why = " (as by the kernel where memory runs out)" if "SIGKILL" in signals else ""

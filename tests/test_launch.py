@@ -39,6 +39,12 @@ def test_the_signal_that_ended_it_is_told(folder: Path, name: str, words: str, t
         launch("ends", folder / "job.json", folder / "events", lambda event: None)
 
 
+def test_the_launcher_may_be_killed_itself(folder: Path) -> None:
+    (folder / "ends.py").write_text("import os; print('hm', flush=True); os.kill(os.getppid(), 9)")
+    with pytest.raises(ChildFailed, match=f"^ends was ended by SIGKILL{KERNEL}; .*:\nhm$"):
+        launch("ends", folder / "job.json", folder / "events", lambda event: None)
+
+
 def test_what_it_said_last_is_told(folder: Path) -> None:
     (folder / "ends.py").write_text("raise ArithmeticError('seven is odd')")
     with pytest.raises(

@@ -280,7 +280,7 @@ def test_a_killed_run_goes_on_where_it_was(company: Company, first: Ended, tmp_p
 
 def test_a_killed_training_process_is_started_again(survivor: Ended) -> None:
     assert survivor.returncode == 0, survivor.log
-    assert survivor.log.count("train: attempt 1 failed: tasks.training ended") == 1
+    assert survivor.log.count("train: attempt 1 failed: tasks.training was ended by SIGKILL") == 1
     assert "train: resumed step" in survivor.log
     assert "attempt 2" not in survivor.log
     assert survivor.states == ["ran"] * 8
