@@ -76,9 +76,8 @@ def in_a_process(
 def ways_of(model: Path) -> list[str]:
     """What is compared for a model."""
     is_encoder_decoder = bool(tf.AutoConfig.from_pretrained(model).is_encoder_decoder)
-    packing = ["trl"] if importlib.util.find_spec("trl") else []
-    packing += [LLAMAFACTORY] if shutil.which(LLAMAFACTORY) else []
-    extra = [] if is_encoder_decoder else packing
+    installed = {"trl": importlib.util.find_spec("trl"), LLAMAFACTORY: shutil.which(LLAMAFACTORY)}
+    extra = [] if is_encoder_decoder else [way for way, found in installed.items() if found]
     each = [] if torch.cuda.is_available() else [f"{way}{EACH_CORE}" for way in ON_EACH_CORE]
     return ["retune", "defaults", *TUNED, *extra, *each]
 

@@ -173,9 +173,7 @@ def _by_retune(trainer: Trainer) -> None:
 def _by_llamafactory(
     model: Path, num_rows: int, train: Train, folder: Path
 ) -> tuple[Any, float, int]:
-    """Train with LLaMA-Factory, in a process of its own libraries.
-
-    Its packing was slower here: 2,500 useful tokens a second instead of 3,900.
+    """Train with LLaMA-Factory, in a process of its own libraries; packed it is slower.
 
     Returns:
         The network, the seconds of its training loop, and on a CPU its peak of memory, in bytes.

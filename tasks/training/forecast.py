@@ -86,7 +86,7 @@ class Forecast(BaseModel):
 
     Attributes:
         footprint: What training holds at its peak.
-        libraries: Bytes that Python and the libraries take; 0 on a GPU.
+        libraries: Bytes that Python, the libraries and the tokenizer take; 0 on a GPU.
         available: Bytes that training may take.
         changes: Where it does not fit: up to three changes with which it would.
     """
@@ -120,7 +120,7 @@ class ForecastJob(BaseModel):
     """What the process that forecasts is told.
 
     Attributes:
-        folder: The base model's; only its config is read.
+        folder: The base model's; of its weights nothing is read.
         train: The recipe's section.
         prompt: Tokens of the longest example's prompt.
         completion: Tokens of its completion.

@@ -263,12 +263,13 @@ class Trainer:
                     raise
                 found = str(error).strip().partition("\n")[0]
             # Not before here: the error held on to the tensors.
-            step, parts = self.progress.step + 1, 2 * self.progress.parts
+            step, parts = self.progress.step, 2 * self.progress.parts
+            where = f"step {step + 1}" if self.model.training else f"validation after step {step}"
             if max(map(len, batches)) <= self.progress.parts:
-                raise no_room(f"train: step {step}", found)
+                raise no_room(f"train: {where}", found)
             told = (
-                f"out of memory in step {step}: from now on each micro-batch is computed in "
-                f"{parts} parts; the examples of a step stay the same"
+                f"out of memory in {where}: from now on each micro-batch is computed in {parts} "
+                f"parts; the examples of a step stay the same"
             )
             report(self.events, "warning", text=told)  # whichever process this is
             if self.processes.size > 1:  # the others wait for what will not come

@@ -224,10 +224,12 @@ def test_want_of_memory_in_one_process_halves_the_batches_of_the_next_attempt(
     for job in (one, two):
         drop_nothing(job)
     assert attempt(one)
-    for parts in (2, 4):  # of batches of 256 tokens in training, and of 512 in validation
+    # Batches have 256 tokens in training, and 512 in validation.
+    for parts, where in ((2, "step 1"), (4, "validation after step 3")):
         assert not together(two, 2, free_port(), most_tokens=200)
         log = (two.parent / "log").read_text(encoding="utf-8")
-        assert f"each micro-batch is computed in {parts} parts" in log, log[-3000:]
+        told = f"out of memory in {where}: from now on each micro-batch is computed in {parts} "
+        assert told in log, log[-3000:]
     assert together(two, 2, free_port(), most_tokens=200)
     *steps, validation = losses(one)
     repeated = [*steps, steps[-1], validation]  # the last step, after which it ran out once more
