@@ -176,8 +176,6 @@ class Train(Section):
     @model_validator(mode="after")
     def _fits_processes(self) -> Self:
         if self.launch.num_processes > 1:
-            if self.compile:
-                raise ValueError("expected one process (`launch`) with `compile`")
             if self.launch.accelerate == "fsdp" and self.optimizer != "adamw":
                 raise ValueError("expected `optimizer: adamw` with `launch.accelerate: fsdp`")
             if self.launch.accelerate == "fsdp" and self.method != "full":

@@ -1,7 +1,7 @@
 """How a model attends while it trains on a CPU: by whichever of two ways is faster there."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -12,7 +12,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 SHORT = 512
 """Up to so many tokens, plain products in bf16 are faster than torch's fused kernel: forward and
 backward together 2.3 to 4.6 times at 64 and 128 tokens, 1.1 to 1.9 times at 256 to 512, and slower
-at 1,024 (4 to 16 heads, one and two cores of an AMD EPYC). In fp32 they were slower at each."""
+at 1,024 (4 to 16 heads, one and two cores of an AMD EPYC; so too, 0.9 to 4.9 times up to 512, with
+AMX). In fp32 they were slower at each."""
 
 
 @contextmanager
@@ -65,22 +66,28 @@ def _attend(
     Returns:
         What is attended to, shape (batch, queries, heads, width), and no weights.
     """
-    is_short = value.dtype == torch.bfloat16 and max(query.size(2), key.size(2)) <= SHORT
+    given = value.dtype
+    with_amx = torch.get_float32_matmul_precision() == "medium"  # see `precision.products`
+    in_bf16 = with_amx or given == torch.bfloat16
+    is_short = in_bf16 and max(query.size(2), key.size(2)) <= SHORT
     is_plain = dropout > 0 or position_bias is not None or is_short
     if not is_plain:
         options: Any = {"dropout": dropout, "scaling": scaling, "is_causal": is_causal}
         options |= others | {"position_bias": position_bias}
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-    groups = query.size(1) // key.size(1)
+        with torch.autocast("cpu", torch.bfloat16) if with_amx else nullcontext():
+            seen, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return seen.to(given), None
+    dtype, groups = torch.bfloat16 if in_bf16 else given, query.size(1) // key.size(1)
+    query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     if is_causal is None:
         is_causal = bool(getattr(module, "is_causal", True))
     if attention_mask is None and is_causal and query.size(2) > 1:
         attention_mask = torch.ones(query.size(2), key.size(2), dtype=torch.bool).tril()
     scaling = scaling or query.size(-1) ** -0.5
-    inputs = query.to(value.dtype), key.to(value.dtype), attention_mask, position_bias, scaling
+    inputs = query, key, attention_mask, position_bias, scaling
     weights = drop(_Weights.apply(*inputs), dropout)  # type: ignore[no-untyped-call]
-    return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
+    return torch.matmul(weights, value).transpose(1, 2).contiguous().to(given), None
 
 
 class _Weights(torch.autograd.Function):

@@ -165,7 +165,7 @@ def launch_of(train: Train, base: Path) -> Launch:
         base: The base model's folder.
     """
     launch = train.launch
-    if launch.processes_per_node or launch != Launch() or train.compile or has_gpu():
+    if launch.processes_per_node or launch != Launch() or has_gpu():
         return launch
     rough = rough_memory_bytes(train, base)
     fit = available_memory_bytes() // (PROCESS_BYTES + rough) if rough else 1

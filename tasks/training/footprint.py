@@ -154,7 +154,7 @@ def _pass(model: Any, train: Train, shape: Shape, device: torch.device, bf16: bo
     model.train()
     supervised = torch.zeros(shape.rows * shape.completion, dtype=torch.long, device=device)
     inputs = _inputs(bool(model.config.is_encoder_decoder), shape, device)
-    with attention(device):
+    with products(bf16, device), attention(device):
         with autocast(bf16, device):
             picked = logits_at(supervised, model, model.get_output_embeddings(), inputs).float()
         cross_entropy(picked, supervised, reduction="sum").backward()  # type: ignore[no-untyped-call]

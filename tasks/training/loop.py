@@ -111,10 +111,10 @@ class Trainer:
         self.packs = (on_gpu if train.packing is None else train.packing) and can_pack(self.model)
         if train.gradient_checkpointing:
             self.model.activation_checkpointing_enable()
-        self.forward = distribute(self.model, self.processes, train.launch.accelerate)
-        self.head = self.model.get_output_embeddings()
         if train.compile:
             compile_blocks(self.model, self.device)
+        self.forward = distribute(self.model, self.processes, train.launch.accelerate)
+        self.head = self.model.get_output_embeddings()
         self.optimizer = make_optimizer(self.model, train)
         self.progress = Progress()
         self.saved_at, self.is_checkpoint_due = time.monotonic(), False

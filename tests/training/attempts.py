@@ -10,9 +10,10 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partialmethod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,19 +73,17 @@ def attempt(job: Path, moment: Moment | None = None) -> bool:
     return parent.exitcode == 0
 
 
-def together(job: Path, size: int, port: int, most_tokens: int | None = None) -> bool:
+def together(job: Path, size: int, port: int, before: Callable[[], object] | None = None) -> bool:
     """Train in several processes, as torchrun starts them; returns whether all ended well.
 
     Args:
         job: What to train.
         size: How many processes.
         port: Where they meet.
-        most_tokens: In a pass of the last process; more of them do not fit into its memory.
+        before: What each of them does before it trains.
     """
-    limits = [*[None] * (size - 1), most_tokens]
     ranks = [
-        SERVER.Process(target=_rank, args=(job, rank, size, port, limit))
-        for rank, limit in enumerate(limits)
+        SERVER.Process(target=_rank, args=(job, rank, size, port, before)) for rank in range(size)
     ]
     return end_well(ranks)
 
@@ -100,7 +99,7 @@ def end_well(ranks: Sequence[Any]) -> bool:
     return all(rank.exitcode == 0 for rank in ranks)
 
 
-def _rank(job: Path, rank: int, size: int, port: int, most_tokens: int | None) -> None:
+def _rank(job: Path, rank: int, size: int, port: int, before: Callable[[], object] | None) -> None:
     os.environ |= {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -108,15 +107,17 @@ def _rank(job: Path, rank: int, size: int, port: int, most_tokens: int | None) -
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
-    if most_tokens:
-        _limit(most_tokens)
+    if before:
+        before()
     os._exit(_child(job, None))
 
 
-def _limit(most_tokens: int) -> None:
-    """Have larger passes fail as they do in torch's allocator."""
+def run_out_of_memory(rank: int, most_tokens: int) -> None:
+    """Have larger passes of a process fail as they do in torch's allocator."""
     from tasks.training import loop
 
+    if os.environ["RANK"] != str(rank):
+        return
     predicted = loop.predicted
 
     def limited(batch: Any, *others: Any) -> Any:
@@ -125,6 +126,24 @@ def _limit(most_tokens: int) -> None:
         return predicted(batch, *others)
 
     loop.predicted = limited
+
+
+def make_no_code(graphs: Path) -> None:
+    """Have graphs that are compiled run as they are: making code of them is torch's, and is slow.
+
+    Args:
+        graphs: File that gets the rank of this process for each graph.
+    """
+    import torch
+    from torch._dynamo import lookup_backend
+
+    def backend(*graph: Any, **options: Any) -> Any:
+        with graphs.open("a") as file:
+            file.write(os.environ["RANK"])
+        return lookup_backend("aot_eager")(*graph, **options)
+
+    compile_it: Any = torch.nn.Module.compile
+    setattr(torch.nn.Module, "compile", partialmethod(compile_it, backend=backend))  # noqa: B010
 
 
 def _wait_for_end_of(child: psutil.Process) -> None:

@@ -9,7 +9,7 @@ import transformers
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from tasks.training import attention
+from tasks.training import attention, precision
 
 IDS = torch.arange(3, 15).reshape(2, 6)
 SEEN = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
@@ -54,12 +54,20 @@ def model_of(kind: str, **changes: Any) -> Any:
     return model
 
 
+@pytest.fixture(params=[False, True], ids=["autocast", "amx"])
+def with_amx(request: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the processor says that it has AMX: what bf16 is depends on it."""
+    monkeypatch.setattr(precision, "has_amx", lambda device: request.param)
+    return bool(request.param)
+
+
 def gradients(model: Any, bf16: bool = False, device: str = "cpu") -> dict[str, torch.Tensor]:
     """Those of a batch with padding, weight by weight; as on another device, if one is named."""
     model.zero_grad()
     labels = IDS.masked_fill(SEEN == 0, -100)
-    with attention.attention(torch.device(device)):
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    cpu = torch.device("cpu")
+    with attention.attention(torch.device(device)), precision.products(bf16, cpu):
+        with precision.autocast(bf16, cpu):
             loss = model(input_ids=IDS, attention_mask=SEEN, labels=labels, use_cache=False).loss
         loss.backward()
     return {name: w.grad.clone() for name, w in model.named_parameters() if w.grad is not None}
@@ -73,6 +81,7 @@ def error(found: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> flo
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("with_amx")
 def test_gradients_are_those_of_the_fused_kernel(kind: str) -> None:
     model = model_of(kind)
     right, rounded = (gradients(model, bf16, "cuda") for bf16 in (False, True))
@@ -99,6 +108,7 @@ def test_biases_with_a_scale_are_those_of_the_fused_kernel(batch: int, is_causal
 
 
 @pytest.mark.parametrize("kind", ["T5", "GPT2", "Llama"])
+@pytest.mark.usefixtures("with_amx")
 def test_which_of_the_two_is_used(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fused: list[int] = []
     kernel = attention.sdpa_attention_forward

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ from tasks.training import cost
 from tasks.training.cost import launch_of
 from tasks.training.launching import Training, on_processes
 from tasks.training.processes import distribute, gradients_stay, share_of
-from tests.training.attempts import SERVER, attempt, end_well, together
+from tests.training.attempts import (
+    SERVER,
+    attempt,
+    end_well,
+    make_no_code,
+    run_out_of_memory,
+    together,
+)
 from tests.training.trainers import without_dropout
 
 
@@ -61,7 +69,6 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"launch": {"processes_per_node": 3}}, 3),
         ({"launch": {"accelerate": "fsdp"}}, 1),
         ({"launch": {"nodes": 2, "rendezvous": "host:29500"}}, 1),
-        ({"compile": True}, 1),
     ],
 )
 @pytest.mark.usefixtures("machine")
@@ -216,6 +223,24 @@ def test_two_processes_have_the_losses_of_one(
     assert again == pytest.approx(losses(one)[-len(again) :], abs=1e-3)
 
 
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+def test_compiled_in_two_processes_it_learns_what_one_does(
+    write_job: Callable[..., Path], tmp_path: Path, how: str
+) -> None:
+    one = write_job(tmp_path / "one", "llama", 60, epochs=1)
+    two = write_job(
+        tmp_path / "two", "llama", 60, epochs=1, compile=True, launch={"accelerate": how}
+    )
+    for job in (one, two):
+        drop_nothing(job)
+    assert attempt(one)
+    graphs = tmp_path / "graphs"
+    ended_well = together(two, 2, free_port(), partial(make_no_code, graphs))
+    assert ended_well, (two.parent / "log").read_text(encoding="utf-8")[-3000:]
+    assert {*graphs.read_text(encoding="utf-8")} == {"0", "1"}
+    assert losses(two) == pytest.approx(losses(one), abs=1e-3)
+
+
 def test_want_of_memory_in_one_process_halves_the_batches_of_the_next_attempt(
     write_job: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -224,13 +249,14 @@ def test_want_of_memory_in_one_process_halves_the_batches_of_the_next_attempt(
     for job in (one, two):
         drop_nothing(job)
     assert attempt(one)
+    in_the_last = partial(run_out_of_memory, 1, 200)
     # Batches have 256 tokens in training, and 512 in validation.
     for parts, where in ((2, "step 1"), (4, "validation after step 3")):
-        assert not together(two, 2, free_port(), most_tokens=200)
+        assert not together(two, 2, free_port(), in_the_last)
         log = (two.parent / "log").read_text(encoding="utf-8")
         told = f"out of memory in {where}: from now on each micro-batch is computed in {parts} "
         assert told in log, log[-3000:]
-    assert together(two, 2, free_port(), most_tokens=200)
+    assert together(two, 2, free_port(), in_the_last)
     *steps, validation = losses(one)
     repeated = [*steps, steps[-1], validation]  # the last step, after which it ran out once more
     assert losses(two) == pytest.approx(repeated, abs=1e-3)
