@@ -229,16 +229,23 @@ def forecast(job: ForecastJob) -> Forecast:
     trust = job.trust_remote_code
     own = footprint(job.folder, job.train, shape(job.train), device, trust)
     changes: list[Change] = []
-    if own.total + libraries > available:
-        for change, train in alternatives(job.train, on_gpu):
-            is_enough = any(known.set.keys() <= change.keys() for known in changes)
-            if len(changes) == CHANGES or is_enough or not change:
-                continue
-            if states(job.folder, train, trust).total + libraries > available:
-                continue
+
+    def offer(change: dict[str, Any], train: Train) -> None:
+        if states(job.folder, train, trust).total + libraries <= available:
             found = footprint(job.folder, train, shape(train), device, trust).total + libraries
             if found <= available:
                 changes.append(Change(set=change, memory_bytes=found))
+
+    if own.total + libraries > available:
+        more = []  # than what is enough by itself
+        for change, train in alternatives(job.train, on_gpu):
+            if any(known.set.keys() <= change.keys() for known in changes):
+                more.append((change, train))
+            elif len(changes) < CHANGES:
+                offer(change, train)
+        for change, train in more:
+            if len(changes) < CHANGES:
+                offer(change, train)
     return Forecast(footprint=own, libraries=libraries, available=available, changes=tuple(changes))
 
 

@@ -251,9 +251,13 @@ def alternatives(train: Train, on_gpu: bool) -> Iterator[tuple[dict[str, Any], T
     recomputed: tuple[dict[str, Any], ...] = ({}, {"gradient_checkpointing": True})
     sizes = ({}, *({"micro_batch_tokens": max(1, micro // part)} for part in (2, 4, 8)))
     now = train.model_dump(mode="json")
+    known: list[dict[str, Any]] = [{}]
     for parts in product(methods, recomputed, sizes):
         wanted = {key: value for part in parts for key, value in part.items()}
         change = {key: value for key, value in wanted.items() if now[key] != value}
+        if change in known:
+            continue
+        known.append(change)
         try:
             yield change, Train.model_validate_json(json.dumps(now | change))
         except ValidationError:  # settings that exclude each other

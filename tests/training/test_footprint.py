@@ -92,3 +92,14 @@ def test_what_does_not_fit_is_told_with_what_would(models: dict[str, Path]) -> N
     found = forecast_of(models["t5"], changed, (200, 50), ROOM)
     assert found.memory_bytes == pytest.approx(last.memory_bytes, rel=0.02)
     assert "it would fit with --set train." in mend(tight)
+
+
+def test_where_little_helps_there_are_three_changes_all_the_same(models: dict[str, Path]) -> None:
+    train = Train.model_validate({**DEFAULTS, "batch_tokens": 16_384, "micro_batch_tokens": 16_384})
+    whole = forecast_of(models["llama"], train, (200, 50), ROOM)
+    room = whole.memory_bytes - whole.parts["activations"] // 2
+    tight = forecast_of(models["llama"], train, (200, 50), room)
+    changes = [change.set for change in tight.changes]
+    assert len(changes) == len({*map(json.dumps, changes)}) == 3
+    assert all(change.memory_bytes <= room for change in tight.changes)
+    assert {"micro_batch_tokens": 8192} in changes or {"micro_batch_tokens": 4096} in changes
