@@ -55,10 +55,9 @@ def model_of(kind: str, **changes: Any) -> Any:
 
 
 @pytest.fixture(params=[False, True], ids=["autocast", "amx"])
-def with_amx(request: Any, monkeypatch: pytest.MonkeyPatch) -> bool:
+def with_amx(request: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether the processor says that it has AMX: what bf16 is depends on it."""
     monkeypatch.setattr(precision, "has_amx", lambda device: request.param)
-    return bool(request.param)
 
 
 def gradients(model: Any, bf16: bool = False, device: str = "cpu") -> dict[str, torch.Tensor]:
