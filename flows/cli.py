@@ -21,6 +21,7 @@ from flows.command import (
     reporting,
 )
 from tasks.errors import NotPromoted
+from tasks.garbage import collect_seldom
 
 # What a command needs is imported when it runs: `retune --help` must not wait for torch.
 
@@ -44,6 +45,7 @@ RequirePromotion = Annotated[
 
 def main() -> None:
     """The entry point of the command."""
+    collect_seldom()
     app()
 
 

@@ -46,7 +46,6 @@ def _as_task(name: str) -> Callable[[Callable[P, T]], Task[P, T]]:
         as_prefect_task = task(
             name=do.__name__,
             task_run_name=name,
-            tags={"retune"},
             timeout_seconds=14 * DAY_S,
             retries=2,
             retry_delay_seconds=exponential_backoff(BACKOFF_S),

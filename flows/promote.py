@@ -126,7 +126,6 @@ def _challenger(model: str) -> Version:
 @task(
     name="judge",
     task_run_name="judge {version.model}/{version.version}",
-    tags={"retune"},
     retries=2,
     retry_condition_fn=retry_condition("judge", child_crashed),
     persist_result=False,

@@ -70,7 +70,6 @@ def as_task(
         name=stage.name,
         version=stage.version,
         task_run_name="{recipe.name}: " + stage.name,
-        tags={"retune"},
         timeout_seconds=timeout_s,
         retries=retries,
         retry_delay_seconds=exponential_backoff(backoff_s),

@@ -207,11 +207,10 @@ def work(do: Callable[[], None], events: Path) -> int:
 def run_and_end(main: Callable[[str], int]) -> NoReturn:
     """Call `main` with the command line's argument and end this process with what it returns.
 
-    One among several ends at once: while Python is torn down, or the group is, a thread of torch's
-    can wait for Python and Python for that thread, forever (pytorch issues 75097 and 190489).
+    It ends at once: Python would take a second to tear down what it has imported, and among several
+    processes a thread of torch's can wait for Python meanwhile and Python for that thread, forever
+    (pytorch issues 75097 and 190489).
     """
-    if os.environ.get("WORLD_SIZE", "1") == "1":
-        sys.exit(main(sys.argv[1]))
     code = 1
     try:
         code = main(sys.argv[1])

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from tasks.config import Recipe, load_recipe
 from tasks.errors import BadWorkspace, RetuneError
+from tasks.garbage import collect_seldom
 from tasks.home import prepare_environment, state_home, workspace_of
 from tasks.lock import workspace_lock
 from tasks.stage import Inputs, S, Stage, load_artifact, read_manifest
@@ -27,6 +28,7 @@ def main(stage: Stage[S], arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--recipe", required=True, help="recipe file (YAML)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     parsed = parser.parse_args(arguments)
+    collect_seldom()
     logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("retune").setLevel(logging.INFO)
     try:

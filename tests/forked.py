@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["tasks.training.__main__", "tasks.scoring.__main__", "tasks.training.interpolate"]
+    ["tasks.training.main", "tasks.scoring.main", "tasks.training.interpolate"]
 )
 
 
@@ -51,4 +51,4 @@ def _work(module: str, job: str, log: str, environment: Mapping[str, str]) -> No
     os.dup2(output, 2)
     spec = find_spec(module)
     is_package = spec is not None and spec.submodule_search_locations
-    raise SystemExit(import_module(f"{module}.__main__" if is_package else module).main(job))
+    raise SystemExit(import_module(f"{module}.main" if is_package else module).main(job))

@@ -73,7 +73,7 @@ def test_importing_a_stage_is_light(module: str) -> None:
 
 
 def test_importing_training_brings_in_neither_prefect_nor_mlflow() -> None:
-    assert loaded_by("tasks.training.__main__").isdisjoint({"prefect", "mlflow"})
+    assert loaded_by("tasks.training.main").isdisjoint({"prefect", "mlflow"})
 
 
 def loaded_by(module: str) -> set[str]:

@@ -114,8 +114,8 @@ def test_the_field_leaves_old_keys_as_they_were(base: Base) -> None:
 
 def train(base: Base, folder: Path, write_pairs: WritePairs, trust: bool) -> Path:
     """Train as the training process does; returns the artifact."""
-    from tasks.training.__main__ import train
     from tasks.training.job import TrainJob
+    from tasks.training.main import train
 
     for part in ("output", "scratch"):
         (folder / part).mkdir(parents=True)

@@ -4,7 +4,6 @@ Reports {"event": "harness", "way": "tuned", "done": 1, "total": 2}.
 """
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from tasks.errors import BadInput
-from tasks.launch import report, work
+from tasks.launch import report, run_and_end, work
 from tasks.scoring.harness import HarnessJob
 from tasks.scoring.job import Way
 from tasks.training.model import load_model, load_tokenizer
@@ -136,4 +135,4 @@ def _answer(sample: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1]))
+    run_and_end(main)

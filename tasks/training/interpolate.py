@@ -8,7 +8,6 @@ interpolated({"w": 0.0}, {"w": 1.0}, 0.4)  ->  {"w": 0.4}
 """
 
 import shutil
-import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from tasks.errors import BadModel
-from tasks.launch import work
+from tasks.launch import run_and_end, work
 from tasks.training.adapters import scale_adapter
 from tasks.training.model import load_model, load_tokenizer
 
@@ -113,4 +112,4 @@ def write(job: InterpolationJob) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    run_and_end(main)

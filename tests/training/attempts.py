@@ -20,7 +20,7 @@ from typing import Any, Literal
 import psutil
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["tasks.training.__main__", "torch._dynamo"])  # optimizers need it
+SERVER.set_forkserver_preload(["tasks.training.main", "torch._dynamo"])  # optimizers need it
 
 LONGEST_S = 120.0
 """In which processes that work together must end."""
@@ -178,7 +178,7 @@ def _parent(job: Path, moment: Moment | None, send: Any) -> None:
 def _child(job: Path, moment: Moment | None) -> int:
     import torch
 
-    from tasks.training.__main__ import main
+    from tasks.training.main import main
 
     torch.set_num_threads(1)
     if moment and moment.unit == "events":

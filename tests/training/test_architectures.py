@@ -71,7 +71,7 @@ def make_job(tmp_path: Path, write_pairs: WritePairs, base: Bases) -> MakeJob:
 
 def train(job: TrainJob) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What the training process does; returns its summary and its epochs."""
-    from tasks.training.__main__ import train
+    from tasks.training.main import train
 
     job.events.unlink(missing_ok=True)
     train(job)

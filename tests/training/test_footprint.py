@@ -27,7 +27,7 @@ def _as_launched() -> None:
 
 
 def _trained(job: Path) -> None:
-    from tasks.training.__main__ import main
+    from tasks.training.main import main
 
     _as_launched()
     os._exit(main(str(job)))
