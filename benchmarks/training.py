@@ -2,17 +2,18 @@
 
     python benchmarks/training.py --model models/pocket-flan --epochs 1 --rounds 3
 
-Fine-tunes one model on the support chats in several ways, each in a process of its own, in turn,
-so that what else the machine does hits all of them: `retune`, the training loop of the product, in
-as many processes as it chooses;
-`defaults`, the transformers trainer with nothing set but data and epochs; `tuned_N`, the same
-trainer with bf16, batches of N examples grouped by length and the product's learning rate;
-`tuned_N_fp32`, that without bf16, which is faster on some CPUs; for decoder-only models also `trl`,
-trl.SFTTrainer with packing, where it is installed, and `llamafactory-cli`, LLaMA-Factory with
-bf16 and batches of 8 grouped by length, where that command is on the PATH: it needs an environment
-of its own, since it asks for older libraries. A way that ends in `_each_core` is the same on a
-CPU with a process of one thread for each core, started by torchrun. `--model llama` and `--model
-t5-small` (or `t5-base`, `t5-tiny`) make models of random weights of that shape.
+Fine-tunes one model on the support chats in several ways, each in a process of its own, in turn, so
+that what else the machine does hits all of them: `retune`, the training loop of the product, in as
+many processes as it chooses; `retune_compiled`, where asked for, with `train.compile`, the time of
+compiling included, so that it takes many epochs; `defaults`, the transformers trainer with nothing
+set but data and epochs; `tuned_N`, the same trainer with bf16, batches of N examples grouped by
+length and the product's learning rate; `tuned_N_fp32`, that without bf16, which is faster on some
+CPUs; for decoder-only models also `trl`, trl.SFTTrainer with packing, where it is installed, and
+`llamafactory-cli`, LLaMA-Factory with bf16 and batches of 8 grouped by length, where that command
+is on the PATH: it needs an environment of its own, since it asks for older libraries. A way that
+ends in `_each_core` is the same on a CPU with a process of one thread for each core, started by
+torchrun. `--model llama` and `--model t5-small` (or `t5-base`, `t5-tiny`) make models of random
+weights of that shape.
 
 Useful tokens are those of prompt and completion without padding; the loss is that of the same
 validation examples after training, computed by the same code. Ratios are medians over the rounds.
@@ -41,7 +42,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.memory import POCKET, RESULTS  # noqa: E402
-from benchmarks.ways import BATCH_TOKENS, LLAMAFACTORY, measured, model_folder  # noqa: E402
+from benchmarks.ways import BATCH_TOKENS, COMPILED, LLAMAFACTORY, measured, model_folder  # noqa: E402
 from tasks.config import Train  # noqa: E402
 from tasks.launch import environment  # noqa: E402
 from tasks.room import num_cores  # noqa: E402
@@ -59,13 +60,14 @@ def in_a_process(
     command = [str(Path(__file__)), "--way", way, "--model", str(model)]
     command += ["--epochs", str(epochs), "--rows", str(rows), "--batch-tokens", str(step_tokens)]
     ours = launch_of(Train(batch_tokens=step_tokens), model).num_per_node
-    processes = {"retune": ours}.get(way, num_cores() if way.endswith(EACH_CORE) else 1)
+    is_ours = way in ("retune", COMPILED)
+    processes = ours if is_ours else num_cores() if way.endswith(EACH_CORE) else 1
     if processes > 1:
         torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         command = ["-m", *torchrun, *command]
     done = subprocess.run(
         [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False,
-        env=environment(processes) if way == "retune" else None,
+        env=environment(processes) if is_ours else None,
     )  # fmt: skip
     if done.returncode != 0:
         raise SystemExit(f"{way}: exit code {done.returncode}\n{done.stderr[-2000:]}")

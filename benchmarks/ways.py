@@ -32,6 +32,7 @@ LEARNING_RATE = 1e-3
 BATCH_TOKENS = Train().batch_tokens
 LONGEST = 512
 """Tokens of an example at most, and so of a packed row."""
+COMPILED = "retune_compiled"
 
 LLAMAFACTORY = "llamafactory-cli"
 COUNTED = 32
@@ -114,10 +115,13 @@ def measured(
     """Train in one way, in this process; or say what a token takes (`work`)."""
     tf.utils.logging.set_verbosity_error()
     tokenizer = load_tokenizer(model)
-    ours = way in ("retune", "work")
+    ours = way in ("retune", COMPILED, "work")
     network: Any = load_model(model) if ours else _as_others_load(model)
     is_encoder_decoder = bool(network.config.is_encoder_decoder)
-    train = Train(epochs=epochs, learning_rate=LEARNING_RATE, batch_tokens=step_tokens, seed=SEED)
+    train = Train(
+        epochs=epochs, learning_rate=LEARNING_RATE, batch_tokens=step_tokens, seed=SEED,
+        compile=way == COMPILED,
+    )  # fmt: skip
     sides = {}
     for split in ("train", "test"):
         path = pairs(split, folder / f"{split}.parquet")
