@@ -11,22 +11,14 @@ import pytest
 
 from tasks import forgetting, holdout, validate
 from tasks.config import BaseModelSection, Forgetting, Generation, Holdout, Recipe
-from tasks.errors import BadData, BadInput, BadRecipe
+from tasks.errors import BadInput, BadRecipe
 from tasks.scoring.job import TaskPrompts
-from tasks.scoring.probes import digests_of, examples_of, load_suite
 from tasks.stage import Artifact, Inputs
-from tests.toy import ECHO, SCHEMA, WORDS, examples, save_model, write_examples
+from tests.toy import ECHO, SCHEMA, WORDS, examples, save_model, write_examples, write_suite
 
 pytestmark = pytest.mark.usefixtures("forked_children")
 
 GENERATION = Generation(max_new_tokens=6, batch_tokens=400)
-SUITE = """\
-name: tiny
-probes:
-  - {name: echo, source: {path: data/echo.jsonl}, prompts: PROMPTS}
-  - {name: echo_again, source: {path: data/echo.jsonl}, prompts: PROMPTS, metrics: [chrf],
-     max_examples: 3}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +76,7 @@ def inputs(tmp_path: Path, models: dict[str, Path]) -> Inputs:
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     """A repository with a probe suite of its own."""
-    prompts, path = tmp_path / "echo.yaml", tmp_path / "configs" / "forgetting" / "tiny.yaml"
-    prompts.write_text(ECHO)
-    rows = [{"text": f"{word} sky", "said": f"{word} sky"} for word in WORDS]
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "echo.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    path.parent.mkdir(parents=True)
-    path.write_text(SUITE.replace("PROMPTS", str(prompts)))
-    return path
+    return write_suite(tmp_path)
 
 
 def metrics_of(folder: Path) -> dict[str, Any]:
@@ -354,14 +339,6 @@ def test_tasks_of_the_harness_are_probes(
     assert probe["p_holm"] >= probe["p"]
 
 
-def test_the_harness_is_missed_before_anything_runs(
-    harness_suite: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tasks.scoring.harness.PACKAGE", "lm_eval_is_not_installed")
-    with pytest.raises(BadRecipe, match=r"retune\[harness\]"):
-        digests_of(str(harness_suite))
-
-
 def test_forgetting_without_probes(inputs: Inputs, models: dict[str, Path]) -> None:
     artifact = forgetting.run(forgetting_section(models, None), inputs)
     assert json.loads((artifact.path / "probes.json").read_text()) == {
@@ -370,77 +347,6 @@ def test_forgetting_without_probes(inputs: Inputs, models: dict[str, Path]) -> N
         "worst": None,
         "probes": {},
     }
-
-
-@pytest.mark.parametrize(
-    ("value", "low", "high", "n", "expected"),
-    [
-        (-0.2, -0.3, -0.1, 100, "forgotten"),
-        (-0.2, -0.5, 0.1, 20, "uncertain"),  # may be noise
-        (-0.04, -0.045, -0.01, 1000, "kept"),  # certain, but within the budget
-        (0.01, -0.04, 0.06, 200, "kept"),
-        (0.0, -0.2, 0.2, 20, "uncertain"),
-        (0.0, 0.0, 0.0, 20, "uncertain"),  # too few rows to say that nothing happened
-        (0.0, 0.0, 0.0, 60, "kept"),
-    ],
-)
-def test_verdict(value: float, low: float, high: float, n: int, expected: str) -> None:
-    change = {"value": value, "low": low, "high": high, "n": n}
-    assert forgetting.verdict(change, 0.05) == expected
-
-
-def test_budget() -> None:
-    def probe(delta: float, high: float) -> dict[str, float]:
-        return {"delta": delta, "high": high}
-
-    assert forgetting.judged({"a": probe(-0.04, -0.01)}, 0.05)["within_budget"]
-    assert forgetting.judged({"a": probe(-0.2, 0.01)}, 0.05)["within_budget"]
-    broken = forgetting.judged({"a": probe(0.1, 0.2), "b": probe(-0.06, -0.01)}, 0.05)
-    assert (broken["within_budget"], broken["worst"]) == (False, "b")
-
-
-def test_trained_rows_are_left_out(suite: Path, tmp_path: Path) -> None:
-    loaded = load_suite(str(suite))[0]
-    every = examples_of(loaded, None, tmp_path)
-    assert len(every) == len(WORDS)
-    left = examples_of(
-        loaded, None, tmp_path, {every[0]["id"]}, {"Colour: red sky", "Say the colour x again"}
-    )
-    gone = {every[0]["completion"], "red sky"}
-    assert {row["completion"] for row in left} == {f"{word} sky" for word in WORDS} - gone
-    with pytest.raises(BadData, match="not trained on"):
-        examples_of(loaded, None, tmp_path, {row["id"] for row in every})
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "error", "message"),
-    [
-        ("probes:", "probse:", BadRecipe, "probes"),
-        ("metrics: [chrf]", "metrics: [chrff]", BadRecipe, "did you mean chrf"),
-        ("name: echo_again", "name: echo", BadRecipe, "different names"),
-        ("name: tiny", "name: other", BadRecipe, "the file's own name"),
-        ("max_examples: 3", "max_example: 3", BadRecipe, "max_examples"),
-        ("{path: data/echo.jsonl}", "{path: data/eco.jsonl}", BadData, "no such file"),
-    ],
-)
-def test_bad_suites(suite: Path, old: str, new: str, error: type[BadInput], message: str) -> None:
-    suite.write_text(suite.read_text().replace(old, new))
-    with pytest.raises(error, match=message):
-        digests_of(str(suite))
-
-
-def test_unknown_suite_names_the_known_ones() -> None:
-    with pytest.raises(BadRecipe, match="did you mean general"):
-        load_suite("generel")
-    with pytest.raises(BadRecipe, match="the current folder is"):
-        load_suite("mine/zzz.yaml")
-
-
-def test_rows_that_do_not_fit_are_named(suite: Path, tmp_path: Path) -> None:
-    rows = tmp_path / "data" / "echo.jsonl"
-    rows.write_text(rows.read_text() + '\n{"text": "", "said": "x"}')
-    with pytest.raises(BadData, match=r"echo.jsonl:7"):
-        examples_of(load_suite(str(suite))[0], None, tmp_path)
 
 
 def recipe(**changes: Any) -> Recipe:

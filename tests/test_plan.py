@@ -10,21 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import tasks.plan
 import tasks.training.cost
 from flows.tables import plan_tables
 from tasks.config import Recipe, Train, load_recipe
-from tasks.data.light_tokenizer import token_counts
 from tasks.data.mixing import draws_per_epoch
 from tasks.errors import BadData, BadInput
 from tasks.home import workspace_of
 from tasks.pipeline import PIPELINE
 from tasks.plan import as_json, plan
 from tasks.stage import Artifact, Inputs, digest_of_folder, write_json
-from tasks.training.cost import flops_per_second
 from tasks.training.forecast import Change, Forecast, forecast
 from tests.toy import ECHO
 
@@ -353,54 +350,6 @@ def test_what_carries_loss_is_counted(recipe: Recipe) -> None:
         update={"train": recipe.train.model_copy(update={"too_long": "truncate"})}
     )
     assert plan(cut).truncated_share == planned.too_long_share
-
-
-def test_without_a_tokenizer_file_characters_count(tmp_path: Path) -> None:
-    counts = token_counts([{"prompt": "123456789", "completion": "1234"}], tmp_path)
-    assert counts == ([(3, 1)], "at 4 characters a token", None)
-
-
-def test_a_tokenizer_without_an_end_counts_one(
-    tiny_models: dict[str, Path], tmp_path: Path
-) -> None:
-    source = (tiny_models["llama"] / "tokenizer.json").read_bytes()
-    (tmp_path / "tokenizer.json").write_bytes(source)
-    (tmp_path / "config.json").write_text("{}")
-    sample = [{"prompt": "red", "completion": "red"}]
-    known, *_ = token_counts(sample, tiny_models["llama"])
-    counts, *_ = token_counts(sample, tmp_path)
-    assert counts[0][1] == known[0][1]
-
-
-def test_chat_templates_count(tiny_models: dict[str, Path], tmp_path: Path) -> None:
-    from transformers import AutoTokenizer
-
-    from tasks.data.tokenizing import encode_completions, encode_prompts
-
-    tokenizer = AutoTokenizer.from_pretrained(tiny_models["llama"])
-    tokenizer.chat_template = (
-        "{% for turn in messages %}\n<{{ turn.role }}>{{ turn.content }}{{ eos_token }}"
-        "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
-    )
-    tokenizer.save_pretrained(tmp_path)
-    (tmp_path / "config.json").write_bytes((tiny_models["llama"] / "config.json").read_bytes())
-    texts = ["Say the colour red again", "Say"]
-    sample = [{"prompt": text, "completion": "red"} for text in texts]
-    counts, how, all_stop = token_counts(sample, tmp_path)
-    prompts = encode_prompts(texts, tokenizer, is_encoder_decoder=False)
-    completions = encode_completions(["red", "red"], tokenizer, is_encoder_decoder=False)
-    assert counts == list(zip(map(len, prompts), map(len, completions), strict=True))
-    assert counts[0][0] > len(tokenizer(texts[0])["input_ids"]) + 5
-    assert how == "by the base model's tokenizer"
-    assert all_stop is True
-
-    (tmp_path / "chat_template.jinja").write_text("{% generation %}{% endgeneration %}")
-    assert token_counts(sample, tmp_path).how == "at 4 characters a token"
-
-
-def test_the_speed_of_matrix_products_is_plausible() -> None:
-    size = np.float64(flops_per_second(duration_s=0.02))
-    assert 1e8 < size < 1e15
 
 
 @only_t5

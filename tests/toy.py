@@ -3,6 +3,7 @@
 {"id": "00000000000000e0", "task": "echo", "prompt": "Say it again: red 3", ...}
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,15 @@ templates:
   - {name: other, prompt: "Colour: {{ text }}", heldout: true}
 """
 """The prompt file of the toy task."""
+
+SUITE = """\
+name: tiny
+probes:
+  - {name: echo, source: {path: data/echo.jsonl}, prompts: PROMPTS}
+  - {name: echo_again, source: {path: data/echo.jsonl}, prompts: PROMPTS, metrics: [chrf],
+     max_examples: 3}
+"""
+"""A suite of probes of that task."""
 
 WORDS = ("red", "green", "blue", "yellow", "white", "black")
 
@@ -108,4 +118,16 @@ def write_examples(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     """A parquet file as the split stage writes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), path)
+    return path
+
+
+def write_suite(folder: Path) -> Path:
+    """A repository with a probe suite of its own; returns the suite's file."""
+    prompts, path = folder / "echo.yaml", folder / "configs" / "forgetting" / "tiny.yaml"
+    prompts.write_text(ECHO)
+    rows = [{"text": f"{word} sky", "said": f"{word} sky"} for word in WORDS]
+    (folder / "data").mkdir()
+    (folder / "data" / "echo.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    path.parent.mkdir(parents=True)
+    path.write_text(SUITE.replace("PROMPTS", str(prompts)))
     return path

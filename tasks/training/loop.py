@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,21 +24,10 @@ from tasks.processes import Processes
 from tasks.training.adapters import save_trained
 from tasks.training.attention import attention
 from tasks.training.batching import Batch, Rows, batch_rows, collate_for, epoch_rows, plan_steps
-from tasks.training.checkpoints import (
-    newest_checkpoint,
-    read_checkpoint,
-    save_best,
-    save_checkpoint,
-    whole_checkpoint,
-)
+from tasks.training.checkpoints import read_checkpoint, save_best, save_checkpoint, whole_checkpoint
+from tasks.training.divergence import diverged, has_exploded
 from tasks.training.examples import Examples
-from tasks.training.memory import (
-    free_memory,
-    is_out_of_memory,
-    no_room,
-    note_parts,
-    noted_parts,
-)
+from tasks.training.memory import free_memory, is_out_of_memory, no_room, note_parts, noted_parts
 from tasks.training.optimizer import learning_rate, make_optimizer
 from tasks.training.packing import can_pack
 from tasks.training.precision import (
@@ -61,12 +50,6 @@ from tasks.training.progress import Progress, random_state, set_random_state
 from tasks.training.supervised import predicted, values
 
 REPORTS_PER_RUN = 200
-
-EXPLODED = 10.0
-"""A loss is that of a model in ruins when it is this many times the first step's, and this many
-times that of guessing each token blindly."""
-
-T = TypeVar("T")
 
 
 class Trainer:
@@ -115,6 +98,7 @@ class Trainer:
             compile_blocks(self.model, self.device)
         self.forward = distribute(self.model, self.processes, train.launch.accelerate)
         self.head = self.model.get_output_embeddings()
+        self.vocab_size = model.config.get_text_config(decoder=True).vocab_size
         self.optimizer = make_optimizer(self.model, train)
         self.progress = Progress()
         self.saved_at, self.is_checkpoint_due = time.monotonic(), False
@@ -209,7 +193,8 @@ class Trainer:
         self.is_checkpoint_due = bool(due)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train.max_grad_norm)
         loss = loss_sum / num_supervised
-        if not torch.isfinite(norm) or self._has_exploded(loss):
+        progress.first_loss = progress.first_loss or loss
+        if not torch.isfinite(norm) or has_exploded(loss, progress.first_loss, self.vocab_size):
             raise self._diverged(np.concatenate(micro_batches), f"a loss of {loss:.4g}")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -246,7 +231,7 @@ class Trainer:
                 raise self._diverged(rows, "a loss that is NaN or infinite")
         return [sum(sums), tokens, padded]
 
-    def _within_memory(self, do: Callable[[], T], batches: Sequence[Rows]) -> T:
+    def _within_memory(self, do: Callable[[], list[float]], batches: list[Rows]) -> list[float]:
         """Do it, with halved micro-batches as long as memory runs out.
 
         Of several processes, the one that runs out ends all, and the next attempt halves them.
@@ -283,13 +268,6 @@ class Trainer:
         """Micro-batches cut into the parts that memory holds."""
         parts = self.progress.parts
         return [part for rows in batches for part in np.array_split(rows, parts) if len(part)]
-
-    def _has_exploded(self, loss: float) -> bool:
-        """Whether the weights have gone where no training leads back from."""
-        progress = self.progress
-        progress.first_loss = progress.first_loss or loss
-        blind = math.log(self.model.config.get_text_config(decoder=True).vocab_size)
-        return loss > EXPLODED * max(progress.first_loss, blind)
 
     def _finish_epoch(self) -> None:
         progress = self.progress
@@ -359,15 +337,8 @@ class Trainer:
         return progress.epoch - progress.best_epoch >= self.train.patience and progress.epoch > 0
 
     def _diverged(self, rows: Rows, found: str) -> BadInput:
-        ids = ", ".join(self.examples.ids[row] for row in rows[:5])
-        more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-        return BadInput(
-            f"train: step {self.progress.step + 1}, epoch {self.progress.epoch + 1}",
-            "a finite loss and gradient",
-            f"{found}, in a batch with the records {ids}{more}; the last good checkpoint is "
-            f"{newest_checkpoint(self.scratch) or 'none yet'}",
-            "lower train.learning_rate, or look at these records",
-        )
+        ids = [self.examples.ids[row] for row in rows]
+        return diverged(self.progress, ids, found, self.scratch)
 
     def _report_step(self, loss: float, tokens_per_s: float) -> None:
         progress = self.progress
