@@ -1,4 +1,4 @@
-"""The memory that training takes, by a rehearsal without content: `python -m ... JOB.json`.
+"""The memory that training takes, by a rehearsal without content.
 
     {"parameters": 35144192, "trainable_parameters": 35144192, "weights": 140576768,
      "gradients": 140576768, "optimizer": 281153536, "activations": 660000000,
@@ -10,7 +10,6 @@ So every architecture, adapter and form of attention is counted by the code that
 """
 
 import json
-import sys
 import tempfile
 import weakref
 from collections.abc import Mapping
@@ -258,7 +257,3 @@ def main(job_file: str) -> int:
         print(json.dumps([vars(issue) for issue in error.issues]))
         return error.exit_code
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

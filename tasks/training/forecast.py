@@ -188,7 +188,7 @@ def forecast(
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         file.write(job.model_dump_json())
         file.flush()
-        command = [sys.executable, "-m", "tasks.training.footprint", file.name]
+        command = [sys.executable, "-m", "tasks.training.footprint_main", file.name]
         done = subprocess.run(
             command, env=environment(1), capture_output=True, text=True, check=False
         )

@@ -1,0 +1,9 @@
+"""Entry point of the process that forecasts: `python -m tasks.training.footprint_main JOB.json`."""
+
+from tasks.garbage import uncollected
+from tasks.launch import run_and_end
+
+if __name__ == "__main__":
+    with uncollected():
+        from tasks.training.footprint import main
+    run_and_end(main)
