@@ -66,6 +66,8 @@ def as_task(
     Returns:
         A function for flows: recipe, workspace and the needed artifacts in, artifact out.
     """
+    # No tags: Prefect would ask the server for a limit of each before the task runs. One on SQLite
+    # still writes what came before, says 503 ("database is locked"), and Prefect waits two seconds.
     as_prefect_task = task(
         name=stage.name,
         version=stage.version,
