@@ -42,7 +42,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.memory import POCKET, RESULTS  # noqa: E402
-from benchmarks.ways import BATCH_TOKENS, COMPILED, LLAMAFACTORY, measured, model_folder  # noqa: E402
+from benchmarks.ways import BATCH_TOKENS, LLAMAFACTORY, OURS, measured, model_folder  # noqa: E402
 from tasks.config import Train  # noqa: E402
 from tasks.launch import environment  # noqa: E402
 from tasks.room import num_cores  # noqa: E402
@@ -60,14 +60,13 @@ def in_a_process(
     command = [str(Path(__file__)), "--way", way, "--model", str(model)]
     command += ["--epochs", str(epochs), "--rows", str(rows), "--batch-tokens", str(step_tokens)]
     ours = launch_of(Train(batch_tokens=step_tokens), model).num_per_node
-    is_ours = way in ("retune", COMPILED)
-    processes = ours if is_ours else num_cores() if way.endswith(EACH_CORE) else 1
+    processes = ours if way in OURS else num_cores() if way.endswith(EACH_CORE) else 1
     if processes > 1:
         torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         command = ["-m", *torchrun, *command]
     done = subprocess.run(
         [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False,
-        env=environment(processes) if is_ours else None,
+        env=environment(processes) if way in OURS else None,
     )  # fmt: skip
     if done.returncode != 0:
         raise SystemExit(f"{way}: exit code {done.returncode}\n{done.stderr[-2000:]}")

@@ -33,6 +33,7 @@ BATCH_TOKENS = Train().batch_tokens
 LONGEST = 512
 """Tokens of an example at most, and so of a packed row."""
 COMPILED = "retune_compiled"
+OURS = ("retune", COMPILED)
 
 LLAMAFACTORY = "llamafactory-cli"
 COUNTED = 32
@@ -115,7 +116,7 @@ def measured(
     """Train in one way, in this process; or say what a token takes (`work`)."""
     tf.utils.logging.set_verbosity_error()
     tokenizer = load_tokenizer(model)
-    ours = way in ("retune", COMPILED, "work")
+    ours = way in (*OURS, "work")
     network: Any = load_model(model) if ours else _as_others_load(model)
     is_encoder_decoder = bool(network.config.is_encoder_decoder)
     train = Train(

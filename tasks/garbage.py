@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SELDOM = 100_000
-"""New objects, instead of 700, before it looks."""
+"""New objects before it looks, instead of the 700 to 2,000 of Python."""
 
 
 def collect_seldom() -> None:
-    """Look seldom in a process that is a command, which ends soon, and not at all at its end."""
+    """Look seldom in a process that is a command, and not at all at its end."""
     gc.set_threshold(SELDOM)
     atexit.register(gc.freeze)
 

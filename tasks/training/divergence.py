@@ -1,4 +1,4 @@
-"""When a training is stopped because its weights have gone where none leads back from.
+"""When a training is stopped because its weights have gone where no training leads back from.
 
 train: step 31, epoch 2: expected a finite loss and gradient, found a loss that is NaN or infinite,
 in a batch with the records 9f0c12ab34cd56ef, ...

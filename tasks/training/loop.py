@@ -337,8 +337,7 @@ class Trainer:
         return progress.epoch - progress.best_epoch >= self.train.patience and progress.epoch > 0
 
     def _diverged(self, rows: Rows, found: str) -> BadInput:
-        ids = [self.examples.ids[row] for row in rows]
-        return diverged(self.progress, ids, found, self.scratch)
+        return diverged(self.progress, [self.examples.ids[i] for i in rows], found, self.scratch)
 
     def _report_step(self, loss: float, tokens_per_s: float) -> None:
         progress = self.progress
