@@ -101,6 +101,7 @@ def _topology(processes: Launch) -> list[str]:
     all nodes, and the same command, or the flow's retry, goes on from the checkpoint.
     """
     count = [f"--nproc-per-node={processes.num_per_node}", "--max-restarts=0"]
+    count.append(f"--log-dir={os.devnull}")  # else each start leaves an empty folder in /tmp
     if processes.nodes == 1:
         return ["--standalone", "--local-addr=127.0.0.1", *count]  # a host's name may be unknown
     meeting = f"--rdzv-endpoint={processes.rendezvous}"

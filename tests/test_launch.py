@@ -1,4 +1,4 @@
-"""How a process that ended abnormally is told of."""
+"""How a process that ended abnormally is told of; what a start leaves behind: nothing."""
 
 from pathlib import Path
 
@@ -51,3 +51,15 @@ def test_what_it_said_last_is_told(folder: Path) -> None:
         ChildFailed, match=r"(?s)^ends failed; .*:\n.*ArithmeticError: seven is odd$"
     ):
         launch("ends", folder / "job.json", folder / "events", lambda event: None)
+
+
+def test_it_leaves_nothing_among_temporary_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    (folder / "begins.py").write_text("import os, tempfile; print(tempfile.gettempdir())")
+    launch("begins", folder / "job.json", folder / "events", lambda event: None)
+    assert (folder / "job.log").read_text().split() == [str(temporary)]
+    assert not list(temporary.iterdir())
