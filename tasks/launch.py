@@ -66,7 +66,7 @@ def launch(
     log = job.with_suffix(".log")
     events.unlink(missing_ok=True)
     events.touch()
-    command = [sys.executable, "-m", "torch.distributed.run", *_topology(processes)]
+    command = [sys.executable, "-m", "tasks.torchrun", *_topology(processes)]
     command += ["-m", module, str(job)]
     if processes.nodes > 1:
         joining = shlex.join(["torchrun", *command[3:]])

@@ -161,7 +161,7 @@ def processes_of(home: Path, module: str = "") -> list[psutil.Process]:
             words = process.cmdline() if is_its else []
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        is_launcher = "torch.distributed.run" in words
+        is_launcher = "tasks.torchrun" in words
         if words and (not module or (module in words and not is_launcher)):
             found.append(process)
     return found
