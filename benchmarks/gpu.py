@@ -93,7 +93,7 @@ FULL = Size(
         "num_hidden_layers": 18, "num_attention_heads": 16, "num_key_value_heads": 16,
         "max_position_embeddings": 2048,
     },
-    tokens=2048, batch_tokens=65_536, micro_batch_tokens=8192, steps=24, warmup=4,
+    tokens=2048, batch_tokens=65_536, micro_batch_tokens=32_768, steps=24, warmup=4,
     compiles=(False, True), encoder_decoder="t5-base", rows=1000, epochs=5, step_tokens=16_384,
 )  # fmt: skip
 

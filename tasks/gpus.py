@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
@@ -21,6 +22,11 @@ from tasks.config.train import Launch
 from tasks.errors import Stopped
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
+NO_MORE = "-1"
+"""Among the names in that variable: it and what follows are none."""
+
+ONE_GPU = (Path("/dev/kfd"), Path("/dev/dxg"))
+"""There where GPUs have no files of their own: those of AMD, and within WSL."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +53,12 @@ def visible_gpus() -> tuple[str, ...]:
         return room.gpus
     if "+cpu" in importlib.metadata.version("torch"):
         return ()
-    found = len(list(Path("/dev").glob("nvidia[0-9]*"))) or int(Path("/dev/kfd").exists())
+    found = len(list(Path("/dev").glob("nvidia[0-9]*"))) or int(any(map(Path.exists, ONE_GPU)))
     named = os.environ.get(VARIABLE)
     if not found or named is None:
         return tuple(map(str, range(found)))
-    return tuple(name.strip() for name in named.split(",") if name.strip())
+    names = (name.strip() for name in named.split(",") if name.strip())
+    return tuple(takewhile(lambda name: name != NO_MORE, names))
 
 
 def has_gpu() -> bool:

@@ -15,6 +15,9 @@ import torch.distributed as dist
 
 from tasks.errors import BadInput
 
+LONGEST_WAIT = timedelta(days=1)
+"""Of one for another, which may read or write what is large; torchrun sees that one has ended."""
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -29,16 +32,11 @@ class Processes:
     size: int = 1
 
     @classmethod
-    def join(
-        cls,
-        backend: Literal["nccl", "gloo"] | None = None,
-        longest_wait: timedelta | None = None,
-    ) -> "Processes":
+    def join(cls, backend: Literal["nccl", "gloo"] | None = None) -> "Processes":
         """Meet the others that torchrun started; alone, where there are none.
 
         Args:
             backend: How they talk; None for that of the device.
-            longest_wait: Of one for another; None for torch's default.
 
         Raises:
             BadInput: There are more of them on this machine than GPUs.
@@ -51,7 +49,7 @@ class Processes:
                     raise BadInput("train.launch.processes_per_node", expected, found)
                 torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
             by_device = "nccl" if torch.cuda.is_available() else "gloo"
-            dist.init_process_group(backend or by_device, timeout=longest_wait)
+            dist.init_process_group(backend or by_device, timeout=LONGEST_WAIT)
         if not dist.is_initialized():
             return cls()
         return cls(dist.get_rank(), dist.get_world_size())

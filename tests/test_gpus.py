@@ -28,6 +28,8 @@ def four_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
         ("2,3", ("2", "3")),
         ("GPU-5f1c, GPU-8a20", ("GPU-5f1c", "GPU-8a20")),
         ("", ()),
+        ("-1", ()),
+        ("1,-1,2", ("1",)),
     ],
 )
 def test_the_environment_says_which_gpus_are_visible(

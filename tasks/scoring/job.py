@@ -149,7 +149,7 @@ def score(job: Job, scratch: Path, name: str) -> dict[str, Any]:
 
 
 def processes_of(job: Job) -> int:
-    """How many processes score: one for each GPU, or core; vLLM starts its own.
+    """How many processes score: one for each GPU, or core; vLLM takes the first.
 
     Threads that share a batch on a CPU wait for each other; processes with batches of their own
     do not.

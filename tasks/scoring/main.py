@@ -10,7 +10,6 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -33,9 +32,6 @@ from tasks.stage import write_json
 from tasks.training.interpolate import blend
 from tasks.training.model import load_model
 
-LONGEST_WAIT = timedelta(days=1)
-"""Of one process for another."""
-
 
 def main(job_file: str) -> int:
     """Score as the job says; the result lies in its output folder."""
@@ -47,7 +43,7 @@ def main(job_file: str) -> int:
 
 
 def _score(job: Job) -> None:
-    processes = Processes.join("gloo", LONGEST_WAIT)
+    processes = Processes.join("gloo")
     examples = _examples(job)
     answers: dict[str, Answers] = {}
     variants: list[dict[str, Any]] = []

@@ -87,7 +87,7 @@ def whole_checkpoint(folder: Path, tell: Callable[[str], None]) -> Path | None:
     for path in sorted(folder.glob("checkpoint-*.pt"), reverse=True):
         damaged = path.name
         if _is_whole(path):
-            best = torch.load(path, mmap=True, weights_only=True)["best"]
+            best = read_checkpoint(path)["best"]
             if not best or _is_whole(folder / best):
                 _remove_best_after(folder, best)
                 return path
@@ -99,8 +99,8 @@ def whole_checkpoint(folder: Path, tell: Callable[[str], None]) -> Path | None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The state that was saved, on the CPU."""
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    """The state that was saved, on the CPU; read from the disk as it is used."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     return state
 
 

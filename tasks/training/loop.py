@@ -80,7 +80,9 @@ class Trainer:
         """
         self.device = pick_device()
         self.processes = Processes.join()
-        self.model = model.to(self.device)  # type: ignore[arg-type]
+        shards = self.processes.size > 1 and train.launch.accelerate == "fsdp"
+        # Where no device holds the whole, each moves there block after block, as it is sharded.
+        self.model = model if shards else model.to(self.device)  # type: ignore[arg-type]
         self.tokenizer = tokenizer
         self.examples = examples
         self.validation = validation
@@ -96,7 +98,9 @@ class Trainer:
             self.model.activation_checkpointing_enable()
         if train.compile:
             compile_blocks(self.model, self.device)
-        self.forward = distribute(self.model, self.processes, train.launch.accelerate)
+        self.forward = distribute(
+            self.model, self.processes, train.launch.accelerate, self.bf16 and on_gpu
+        )
         self.head = self.model.get_output_embeddings()
         self.vocab_size = model.config.get_text_config(decoder=True).vocab_size
         self.optimizer = make_optimizer(self.model, train)
@@ -162,14 +166,14 @@ class Trainer:
             loss = self._step(micro_batches)
             progress.epoch_step += 1
             progress.seconds += time.monotonic() - started
-            now = time.monotonic()
             if progress.step % self.report_every == 0 or progress.step == self.num_steps:
+                now = time.monotonic()
                 rate = (progress.tokens - tokens_reported) / (now - last_reported)
                 self._report_step(loss, rate)
                 last_reported, tokens_reported = now, progress.tokens
             if self.is_checkpoint_due and progress.epoch_step < len(steps):
                 self._save()
-                self.saved_at = now
+                self.saved_at = time.monotonic()  # else a long one would be due again at once
         self._finish_epoch()
 
     def _step(self, micro_batches: list[Rows]) -> float:

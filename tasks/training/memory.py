@@ -11,6 +11,9 @@ from accelerate.utils.memory import should_reduce_batch_size
 
 from tasks.errors import BadInput
 
+SAYINGS = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What CUDA and its libraries say, besides what accelerate knows."""
+
 PARTS = "parts"
 """File in the scratch folder of a training in several processes one of which ran out of memory."""
 
@@ -18,9 +21,11 @@ PARTS = "parts"
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a GPU's, torch's or Python's allocator found no room."""
     kinds = (torch.cuda.OutOfMemoryError, MemoryError)
-    return isinstance(error, kinds) or (
-        isinstance(error, Exception) and bool(should_reduce_batch_size(error))
-    )
+    if isinstance(error, kinds) or (
+        isinstance(error, Exception) and should_reduce_batch_size(error)
+    ):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in SAYINGS)
 
 
 def free_memory() -> None:

@@ -19,6 +19,10 @@ ROUNDS = 8
 PAYS = 1.2
 """Autocast copies weights and activations: bf16 must be this many times faster than fp32 to pay."""
 
+CPU_COMPILERS = ("C++", "CXX", "g++", "clang++")
+GPU_COMPILERS = ("C", "CC", "gcc", "clang")
+"""Language, the variable that names one, and what torch and Triton look for without it."""
+
 MOST_VARIANTS = 64
 """Compiled forms of a block: first or not, of encoder or decoder, with a mask or none, one row or
 several. Beyond torch's own limit of 8 it would go on as if it were not compiled."""
@@ -102,12 +106,13 @@ def compile_blocks(model: PreTrainedModel, device: torch.device) -> None:
     no mask, it does not within a compiled model.
 
     Raises:
-        BadInput: It runs on a CPU, and there is no C++ compiler.
+        BadInput: There is no compiler for what torch writes: in C++ for a CPU, in C for a GPU.
     """
-    compilers = (os.environ.get("CXX", "g++"), "clang++")
-    if device.type == "cpu" and not any(map(shutil.which, compilers)):
-        mend = "install one, name it in the variable CXX, or take train.compile out"
-        raise BadInput("train.compile", "a C++ compiler", "none", mend)
+    language, variable, *names = CPU_COMPILERS if device.type == "cpu" else GPU_COMPILERS
+    told = os.environ.get(variable)
+    if not any(map(shutil.which, [told] if told else names)):
+        mend = f"install one, name it in the variable {variable}, or take train.compile out"
+        raise BadInput("train.compile", f"a {language} compiler", "none", mend)
     torch._dynamo.config.recompile_limit = MOST_VARIANTS
     for block in blocks_of(model):
         block.compile(dynamic=True)

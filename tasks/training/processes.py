@@ -19,7 +19,7 @@ from torch.distributed.checkpoint.state_dict import (
     get_state_dict,
     set_state_dict,
 )
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
@@ -54,15 +54,27 @@ def share_of(processes: Processes, micro_batches: Sequence[Rows]) -> list[tuple[
     return own + [(pieces[0], False)] * idle
 
 
+BF16 = MixedPrecisionPolicy(
+    param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
+)
+"""A block's weights are gathered in bf16, and freed; autocast would keep its copies of them all.
+What goes from block to block stays in fp32, as in one process."""
+
+
 def distribute(
-    model: PreTrainedModel, processes: Processes, accelerate: Literal["ddp", "fsdp"]
+    model: PreTrainedModel,
+    processes: Processes,
+    accelerate: Literal["ddp", "fsdp"],
+    in_bf16: bool = False,
 ) -> torch.nn.Module:
     """Prepare a model for several processes.
 
     Args:
-        model: The model, on its device; sharded in place for `fsdp`.
+        model: The model, on its device; for `fsdp` on any, and sharded in place.
         processes: Who trains together.
         accelerate: Whether each process holds the whole model, or a share of it.
+        in_bf16: Whether `fsdp` gathers the weights of a block in bf16. It takes a GPU's autocast,
+            or blocks without LayerNorm: on a CPU that has its inputs and weights in one precision.
 
     Returns:
         The module to call.
@@ -78,17 +90,19 @@ def distribute(
             gradient_as_bucket_view=True,
             find_unused_parameters=any_model,
         )
+    policy = BF16 if in_bf16 else MixedPrecisionPolicy()
     for block in blocks_of(model):
-        fully_shard(block)
+        fully_shard(block, mp_policy=policy)
     fully_shard(model)
     return model
 
 
 def gradients_stay(module: torch.nn.Module, is_last: bool) -> AbstractContextManager[Any]:
-    """Within it, a backward pass leaves its gradients here, unless it is the last of a step."""
-    if isinstance(module, FSDPModule):
-        module.set_requires_gradient_sync(is_last)
-    elif isinstance(module, DistributedDataParallel) and not is_last:
+    """Within it, a backward pass leaves its gradients here, unless it is the last of a step.
+
+    Not those of FSDP: each process would hold the gradients of all weights, and not its share.
+    """
+    if isinstance(module, DistributedDataParallel) and not is_last:
         return module.no_sync()
     return nullcontext()
 

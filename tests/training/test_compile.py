@@ -1,4 +1,4 @@
-"""A model whose blocks are compiled learns the same, and validation compiles nothing more."""
+"""A model whose blocks are compiled learns the same; what there is none to compile with is told."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,18 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
-from tasks.training.precision import MOST_VARIANTS
+from tasks.errors import BadInput
+from tasks.training.precision import MOST_VARIANTS, compile_blocks
 from tests.training.trainers import trainer_of
+
+
+@pytest.mark.parametrize(("device", "variable"), [("cpu", "CXX"), ("cuda", "CC")])
+def test_a_compiler_that_is_not_there_is_told(
+    device: str, variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, str(tmp_path / "no-compiler"))
+    with pytest.raises(BadInput, match=f"train.compile\n.* compiler\n.*none\n.* {variable}, or"):
+        compile_blocks(None, torch.device(device))  # type: ignore[arg-type]
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch hides it, from users

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.distributed.tensor import DTensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tasks.config import BaseModelSection, Mixture, Train
@@ -22,6 +23,7 @@ from tasks.processes import Processes
 from tasks.training import cost
 from tasks.training.cost import launch_of
 from tasks.training.launching import Training, on_processes
+from tasks.training.model import load_model
 from tasks.training.processes import distribute, gradients_stay, share_of
 from tests.training.attempts import (
     SERVER,
@@ -138,6 +140,40 @@ def _half_used(rank: int, port: int) -> None:
 def test_weights_that_are_never_used_do_not_matter() -> None:
     port = free_port()
     assert end_well([SERVER.Process(target=_half_used, args=(rank, port)) for rank in range(2)])
+
+
+def _sharded_in_bf16(rank: int, port: int, base: Path) -> None:
+    """A step of accumulation, as on GPUs in bf16: the gradients are those of one process."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    os.environ["MASTER_PORT"] = str(port)
+    processes = Processes.join()
+    alone, model = load_model(base), load_model(base)
+    forward = distribute(model, processes, "fsdp", in_bf16=True)
+    gathered: list[torch.dtype] = []
+    projection = model.model.layers[0].mlp.up_proj
+    projection.register_forward_pre_hook(lambda module, _: gathered.append(module.weight.dtype))
+    for number in range(2):
+        for each, who in ((forward, rank), (alone, 0), (alone, 1)):
+            ids = torch.tensor([[3 + who, 4 + number, 5, 6]])
+            with gradients_stay(each, is_last=number == 1), torch.autocast("cpu", torch.bfloat16):
+                loss = each(input_ids=ids, labels=ids).loss
+            (loss if each is forward else loss / 2).backward()
+    assert gathered == [torch.bfloat16] * 2
+    for weight, other in zip(model.parameters(), alone.parameters(), strict=True):
+        gradient = weight.grad
+        assert isinstance(gradient, DTensor) and isinstance(weight, DTensor)
+        assert gradient.dtype == weight.dtype == torch.float32
+        assert 0 < gradient.to_local().numel() < other.numel()
+        assert other.grad is not None
+        difference = (gradient.full_tensor() - other.grad).norm()
+        assert difference < 0.01 * other.grad.norm(), difference
+    os._exit(0)  # as `tasks.launch.run_and_end` does
+
+
+def test_weights_are_gathered_in_bf16_and_learned_in_fp32(tiny_models: dict[str, Path]) -> None:
+    port, base = free_port(), tiny_models["llama"]
+    works = [SERVER.Process(target=_sharded_in_bf16, args=(rank, port, base)) for rank in range(2)]
+    assert end_well(works)
 
 
 def test_all_save_together_whatever_their_clocks_say(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import torch
 
 from tasks.config import Train
 from tasks.errors import BadInput
+from tasks.training import loop
 from tasks.training.cost import Work, estimated
+from tasks.training.memory import is_out_of_memory
 from tests.training.attempts import NO_MEMORY
 from tests.training.trainers import events_of, trainer_of, weights_of
 
@@ -105,6 +108,19 @@ def test_no_room_for_one_example_is_told(job: Path) -> None:
     assert "step 1" in str(caught.value) and "gradient_checkpointing" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        NO_MEMORY,
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 139 GiB",
+        "CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA` to enable assertions",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_want_of_memory_is_known_by_what_is_said(said: str) -> None:
+    assert is_out_of_memory(RuntimeError(said)) and not is_out_of_memory(ValueError(said))
+
+
 def test_another_error_is_not_taken_for_want_of_memory(job: Path) -> None:
     trainer = trainer_of(job)
 
@@ -135,6 +151,29 @@ def test_a_loss_in_ruins_stops_with_records_and_checkpoint(
     assert "train: step 2, epoch 1" in told and any(name in told for name in bad)
     [checkpoint] = trainer.scratch.glob("checkpoint-*.pt")
     assert str(checkpoint) in told
+
+
+def test_time_spent_on_saving_brings_the_next_checkpoint_no_nearer(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_of(job, batch_tokens=70, epochs=1, checkpoint_minutes=0.75)
+    now, saved_after = 0.0, []
+
+    def step(micro_batches: Any, do: Any = trainer._step) -> float:
+        nonlocal now
+        now += 20.0
+        return float(do(micro_batches))
+
+    def save() -> None:
+        nonlocal now
+        now += 600.0
+        saved_after.append(trainer.progress.step)
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(trainer, "_step", step)
+    monkeypatch.setattr(trainer, "_save", save)
+    trainer.run()
+    assert saved_after[:4] == [3, 6, 9, 12]
 
 
 def test_a_limit_of_steps_ends_training_and_schedule(job: Path) -> None:

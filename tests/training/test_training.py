@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tasks.errors import BadInput
 from tasks.launch import launch
+from tasks.training.checkpoints import read_checkpoint, save_checkpoint, whole_checkpoint
 from tests.training.attempts import attempt
 
 Write = Callable[..., Path]
@@ -81,6 +83,16 @@ def test_a_damaged_checkpoint_is_passed_over(job: Write) -> None:
     [warning] = events_of(damaged, "warning")
     assert newest.name in warning["text"]
     assert digest(damaged) == digest(whole)
+
+
+def test_a_checkpoint_of_a_gpu_is_read_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as on_a_gpu:
+        on_a_gpu.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        save_checkpoint(tmp_path, 7, {"best": "", "model": {"weight": torch.ones(3)}})
+    path = whole_checkpoint(tmp_path, pytest.fail)
+    assert path and read_checkpoint(path)["model"]["weight"].device.type == "cpu"
 
 
 def test_damaged_best_weights_are_made_again(job: Write) -> None:
