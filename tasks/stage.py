@@ -291,7 +291,9 @@ def _make_empty(output: Output) -> None:
         shutil.rmtree(output.path)
     output.path.mkdir(parents=True)
     for other in output.scratch.parent.glob("*"):
-        if other != output.scratch:
+        if not other.is_dir():
+            other.unlink()
+        elif other != output.scratch:
             shutil.rmtree(other)  # the work of another key can't be resumed any more
     output.scratch.mkdir(parents=True, exist_ok=True)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.config.section import Section
+from tasks.config.section import Section, Seed
 
 Positive = Annotated[int, Field(ge=1)]
 Shots = Annotated[int, Field(ge=2)]
@@ -29,7 +29,7 @@ class Generation(Section):
     batch_tokens: Positive = 16384
     """Prompt and completion tokens that are generated together; sets the batch size."""
 
-    seed: int = 7
+    seed: Seed = 7
     """Seed of the sampling."""
 
     engine: Literal["torch", "vllm"] = "torch"

@@ -13,6 +13,9 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 """A share of a whole, in [0, 1)."""
 
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+"""What numpy and torch take, also with the number of a process added."""
+
 
 def _short_enough(path: str) -> str:
     """Refuse here, where its line is known, what no file system takes later."""

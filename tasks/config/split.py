@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.config.section import Section, Share
+from tasks.config.section import Section, Seed, Share
 
 
 class Split(Section):
@@ -16,7 +16,7 @@ class Split(Section):
     test: Share = 0.1
     """Share of the records that is scored once, at the end."""
 
-    seed: int = 7
+    seed: Seed = 7
     """Seed of the hash that places a record; the same seed always places it the same way."""
 
     near_duplicates: Annotated[float, Field(gt=0.0, le=1.0)] | None = 0.8

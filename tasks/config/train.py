@@ -5,22 +5,32 @@ train: {method: full, epochs: 3, learning_rate: 5e-4, batch_tokens: 4096}
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, model_validator
+from pydantic_core import PydanticCustomError
 
 from tasks.config.methods import Interpolate, Lora, Replay
-from tasks.config.section import Section, Share
+from tasks.config.section import Section, Seed, Share
 
 Positive = Annotated[int, Field(ge=1)]
 
 LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
 """Peak learning rate of each method, where the recipe leaves it open."""
 
+MAX_PORT = 65_535
+
 CPU_MICRO_BATCH_TOKENS = 2048
 """Tokens in one pass on a CPU, where the recipe leaves it open."""
 
-GROUP_TOKENS = 2048
-"""Tokens of examples alike in length that go together at least, and at least four such groups
-into a step that has room for them: a step of one length only would be a biased sample."""
+GROUP_TOKENS, MOST_GROUPS = 2048, 4
+"""Tokens of examples alike in length that go together at least, and how many such groups go into a
+step that has room for them: a step of one length only would be a biased sample."""
+
+
+def _host_and_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or any(map(str.isspace, host)) or not port.isdecimal() or int(port) > MAX_PORT:
+        raise PydanticCustomError("host_and_port", "HOST:PORT, such as node0:29500")
+    return text
 
 
 class Launch(Section):
@@ -37,7 +47,7 @@ class Launch(Section):
     machines; on a CPU one for each core, as far as memory holds them and a step has 1,024 tokens
     for each."""
 
-    rendezvous: str | None = None
+    rendezvous: Annotated[str, AfterValidator(_host_and_port)] | None = None
     """`HOST:PORT` of the first machine, where the others meet it; needed for several."""
 
     accelerate: Literal["ddp", "fsdp"] = "ddp"
@@ -144,7 +154,7 @@ class Train(Section):
     """Time between resumable checkpoints inside an epoch, in minutes; one is always written at
     the end of an epoch."""
 
-    seed: int = 7
+    seed: Seed = 7
     """Seed of initialisation, dropout and the order of examples."""
 
     gradient_checkpointing: bool = False
@@ -157,7 +167,7 @@ class Train(Section):
     @property
     def group_tokens(self) -> int:
         """Tokens of examples alike in length that go together, whatever the hardware."""
-        return max(min(self.batch_tokens, GROUP_TOKENS), self.batch_tokens // 4)
+        return self.batch_tokens // max(1, min(MOST_GROUPS, self.batch_tokens // GROUP_TOKENS))
 
     @property
     def peak_learning_rate(self) -> float:

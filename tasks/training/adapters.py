@@ -9,7 +9,8 @@
 import json
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def with_adapters(model: PreTrainedModel, train: Train) -> Any:
         train: The recipe's section.
 
     Raises:
-        BadRecipe: It has none of the layers that `train.lora.targets` names.
+        BadRecipe: It has not all of the layers that `train.lora.targets` names, or one of them can
+            have no adapter.
     """
     if train.method == "full":
         return model
@@ -78,11 +80,34 @@ def with_adapters(model: PreTrainedModel, train: Train) -> Any:
         # GPT-2 keeps its weights the other way round.
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
+    if lora.targets != "auto":
+        _check_targets(model, lora.targets)
     try:
         return get_peft_model(model, config)
     except ValueError as error:
-        expected = "names of layers that the model has"
-        raise BadRecipe("train.lora.targets", expected, str(error), "or `auto`") from None
+        raise _bad_targets("layers that can have an adapter", str(error)) from None
+
+
+def _check_targets(model: torch.nn.Module, targets: Sequence[str]) -> None:
+    """See that each name is that of layers, and that none of these has another one's weights."""
+    named = dict(model.named_modules(remove_duplicate=False))
+    uses = Counter(id(layer._parameters["weight"]) for layer in named.values() if _weighs(layer))
+    for target in targets:
+        layers = {name: layer for name, layer in named.items() if f".{name}".endswith(f".{target}")}
+        if not layers:
+            raise _bad_targets("names of layers that the model has", target)
+        for name, layer in layers.items():
+            if _weighs(layer) and uses[id(layer._parameters["weight"])] > 1:
+                found = f"{name}, whose weights another layer has too"
+                raise _bad_targets("layers with weights of their own", found)
+
+
+def _weighs(layer: torch.nn.Module) -> bool:
+    return layer._parameters.get("weight") is not None
+
+
+def _bad_targets(expected: str, found: str) -> BadRecipe:
+    return BadRecipe("train.lora.targets", expected, found, "or `auto`")
 
 
 def num_parameters(model: torch.nn.Module) -> tuple[int, int]:

@@ -4,7 +4,7 @@
     ├── prompts.bin  completions.bin                  token ids one after the other, int32
     ├── prompt_lengths.bin  completion_lengths.bin    tokens of each example, int32
     ├── ids.bin  tasks.bin                            record ids, 16 bytes; numbers of tasks, int16
-    └── encoded.json   {"tasks": ["moods"], "num_examples": 800, "num_too_long": 3, ...}
+    └── encoded.json   {"tasks": ["moods"], "num_examples": 800, "bytes": {...}, ...}
 
 The key is a hash of the pairs, the tokenizer and the length limits: another mixture, learning rate
 or seed finds them done.
@@ -12,6 +12,7 @@ or seed finds them done.
 
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from itertools import chain
@@ -70,16 +71,34 @@ def encode_examples(
     place = folder / _key(path, tokenizer, is_encoder_decoder, limits)[:16]
     if not writes:
         return _mapped(place)
-    if not (place / SUMMARY).exists():
+    if not _is_whole(place):
+        shutil.rmtree(place, ignore_errors=True)
         partial = place.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         _write(path, tokenizer, is_encoder_decoder, limits, partial)
         partial.rename(place)
-    os.utime(place)
-    for old in sorted(folder.iterdir(), key=lambda other: other.stat().st_mtime)[:-KEPT]:
-        shutil.rmtree(old)
+    _keep_newest(folder, place)
     return _mapped(place)
+
+
+def _is_whole(place: Path) -> bool:
+    """Whether it is there, and each of its files as long as when it was written."""
+    summary = read_json(place / SUMMARY) if (place / SUMMARY).exists() else {"bytes": {}}
+    return bool(summary["bytes"]) and summary["bytes"] == _sizes(place)
+
+
+def _sizes(place: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in place.glob("*.bin")}
+
+
+def _keep_newest(folder: Path, place: Path) -> None:
+    """Remove all but the last sets used; `place` is the newest, whatever the clock says."""
+    others = sorted((path.stat().st_mtime, path) for path in folder.iterdir() if path != place)
+    now = max([time.time(), *(used + 1.0 for used, _ in others)])
+    os.utime(place, (now, now))
+    for _, old in others[: 1 - KEPT]:
+        shutil.rmtree(old)
 
 
 def _key(path: Path, tokenizer: Any, is_encoder_decoder: bool, limits: Train) -> str:
@@ -89,6 +108,7 @@ def _key(path: Path, tokenizer: Any, is_encoder_decoder: bool, limits: Train) ->
         digest_of_file(path),
         fast.to_str() if fast else [sorted(tokenizer.get_vocab().items()), _settings(tokenizer)],
         tokenizer.chat_template,
+        tokenizer.special_tokens_map,
         is_encoder_decoder,
         [limits.max_prompt_tokens, limits.max_completion_tokens, limits.too_long],
     ]
@@ -111,7 +131,7 @@ def _write(
                 numbers.setdefault(task, len(numbers))
             kept = _within_limits(rows, tokenizer, is_encoder_decoder, limits, counts)
             _append(files, kept, numbers)
-    write_json(folder / SUMMARY, {"tasks": list(numbers), **counts})
+    write_json(folder / SUMMARY, {"tasks": list(numbers), **counts, "bytes": _sizes(folder)})
 
 
 def _within_limits(

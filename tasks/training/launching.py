@@ -30,7 +30,7 @@ from tasks.training.cost import launch_of, rough_memory_bytes
 from tasks.training.epoch_work import longest_of
 from tasks.training.forecast import check_fits
 
-VERSION = "3"
+VERSION = "4"
 VOLATILE = frozenset({"steps.jsonl", "speed.json"})
 
 STEP_VALUES = ("loss", "learning_rate", "tokens_per_s", "seconds")

@@ -235,6 +235,23 @@ def test_targets_that_are_not_there_are_told(make_job: MakeJob) -> None:
         train(job)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "targets"),
+    [("gpt2", ["c_attn", "lm_head"]), ("gpt2", ["c_attn", "wte"]), ("t5_tied", ["q", "shared"])],
+)
+def test_weights_that_two_layers_share_get_no_adapter(
+    make_job: MakeJob, architecture: str, targets: list[str]
+) -> None:
+    job = make_job(architecture, method="lora", lora={"targets": targets})
+    with pytest.raises(BadRecipe, match=rf"targets\n.*of their own\n.*{targets[1]}, whose weights"):
+        train(job)
+
+
+def test_an_output_layer_of_its_own_gets_one(make_job: MakeJob) -> None:
+    summary, _ = train(make_job("llama", **LORA | {"lora": {"targets": ["q_proj", "lm_head"]}}))
+    assert 0 <= summary["merge"]["logit_difference"] <= summary["merge"]["tolerance"]
+
+
 def test_a_merge_that_changes_the_outputs_is_refused(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:

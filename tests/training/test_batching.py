@@ -1,6 +1,7 @@
 """Encoding, batching and collating: what the model is fed."""
 
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prom
 from tasks.errors import BadData, BadRecipe
 from tasks.training import encoding
 from tasks.training.batching import IGNORED, batch_rows, collate, epoch_rows
-from tasks.training.encoding import encode_examples
+from tasks.training.encoding import SUMMARY, encode_examples
 from tasks.training.examples import Examples, Ragged, check_lengths, check_supervision
 from tests import toy
 from tests.conftest import WritePairs
@@ -246,10 +247,45 @@ def test_pairs_are_tokenized_once(
         encode_examples(write_pairs(path, 71), tiny_tokenizer, True, Train(), tokens)
 
 
-def test_the_tokens_of_old_data_go(
+@pytest.mark.parametrize("file", ["prompts.bin", "completion_lengths.bin", "ids.bin", SUMMARY])
+def test_damaged_tokens_are_made_again(
+    tmp_path: Path, write_pairs: WritePairs, tiny_tokenizer: Any, file: str
+) -> None:
+    path, tokens = write_pairs(tmp_path / "train.parquet", 20), tmp_path / "tokens"
+    first = encode_examples(path, tiny_tokenizer, True, Train(), tokens)
+    whole = first.prompts.flat.tolist(), first.completions.lengths.tolist(), first.ids.tolist()
+    [damaged] = tokens.glob(f"*/{file}")
+    if file == SUMMARY:
+        damaged.unlink()
+    else:
+        damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    again = encode_examples(path, tiny_tokenizer, True, Train(), tokens)
+    found = again.prompts.flat.tolist(), again.completions.lengths.tolist(), again.ids.tolist()
+    assert found == whole
+
+
+def test_another_stop_token_is_another_set(
     tmp_path: Path, write_pairs: WritePairs, tiny_tokenizer: Any
 ) -> None:
+    path, tokenizer = write_pairs(tmp_path / "train.parquet", 20), copy.deepcopy(tiny_tokenizer)
+    for stop in ("<extra_id_5>", tokenizer.eos_token):  # the first one is mended
+        tokenizer.eos_token = stop
+        examples = encode_examples(path, tokenizer, False, Train(), tmp_path / "tokens")
+        assert examples.completions[3][-1] == tokenizer.convert_tokens_to_ids(stop)
+
+
+@pytest.mark.parametrize("ahead_s", [0, 1_000_000])
+def test_the_tokens_of_old_data_go_whatever_the_clock_says(
+    tmp_path: Path, write_pairs: WritePairs, tiny_tokenizer: Any, ahead_s: int
+) -> None:
+    tokens, used = tmp_path / "tokens", []
     for rows in range(10, 20):
         path = write_pairs(tmp_path / "train.parquet", rows)
-        encode_examples(path, tiny_tokenizer, True, Train(), tmp_path / "tokens")
-    assert len(list((tmp_path / "tokens").iterdir())) == encoding.KEPT
+        before = set(tokens.iterdir()) if tokens.exists() else set()
+        encode_examples(path, tiny_tokenizer, True, Train(), tokens)
+        used += set(tokens.iterdir()) - before
+        if rows == 15:
+            for place in tokens.iterdir():  # from here on, the clock is behind
+                then = place.stat().st_mtime + ahead_s
+                os.utime(place, (then, then))
+    assert set(tokens.iterdir()) == set(used[-encoding.KEPT :])
