@@ -237,12 +237,13 @@ def _look_at_data(
     base = folder_of(recipe.base_model)
     with _data_artifacts(recipe, workspace, stages) as made:
         summary = read_json(made["ingest"].path / "summary.json")
-        num_rows, sample = sample_examples(made["split"].path / "train.parquet", recipe.split.seed)
-        counts = token_counts(sample, base, recipe.base_model.chat_template)
-        work = work_of_epoch(recipe, num_rows, sample, counts.lengths)
+        sample = sample_examples(made["split"].path / "train.parquet", recipe.split.seed)
+        examples = [*sample.examples, *sample.long]
+        counts = token_counts(examples, base, recipe.base_model.chat_template)
+        work = work_of_epoch(recipe, sample, counts.lengths)
         split = made["split"].path
         speed = measured_speed(training_of(recipe), split) if measure else None
-    looked_at = f"{len(sample):,} of {sum(num_rows.values()):,} training examples"
+    looked_at = f"{len(sample.examples):,} of {sum(sample.num_rows.values()):,} training examples"
     return Data(
         rows={task.name: summary[task.name]["rows"] for task in recipe.trained_tasks},
         splits={side: int(made["split"].counts[side]) for side in SIDES},

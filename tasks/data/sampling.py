@@ -1,39 +1,77 @@
 """A sample of the training examples, for what is to be known of them before they are tokenized.
 
 sample_examples(workspace / "split" / "train.parquet", seed=7)
--> {"chats": 1061}, [{"task": "chats", "prompt": "Summarize: ...", "completion": "Tom asks"}, ...]
+-> Sample({"chats": 1061}, [{"task": "chats", "prompt": "Summarize: ...", "completion": "Tom asks"},
+   ...], long=[...])
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 SAMPLE_EXAMPLES = 500
 """Training examples that are looked at, divided equally among the tasks."""
 
+LONGEST = 16
 
-def sample_examples(path: Path, seed: int) -> tuple[dict[str, int], list[dict[str, str]]]:
-    """Count the training examples and pick some, as many of each task.
+COLUMNS = ["task", "prompt", "completion"]
+
+
+class Sample(NamedTuple):
+    """Some of the training examples, each with `task`, `prompt` and `completion`.
+
+    Attributes:
+        num_rows: Task -> how many there are.
+        examples: At most 500, drawn, as many of each task.
+        long: The 16 longest by characters, and those with 31, 63, 127 ... before them: where a
+            limit of tokens leaves the longest out, one of them is about as long as those it leaves.
+    """
+
+    num_rows: dict[str, int]
+    examples: list[dict[str, str]]
+    long: list[dict[str, str]]
+
+
+def sample_examples(path: Path, seed: int) -> Sample:
+    """Count the training examples and pick some.
 
     Args:
         path: `train.parquet` of the stage split.
         seed: Seed of the choice.
-
-    Returns:
-        Task -> examples; and at most 500 examples with `task`, `prompt` and `completion`.
     """
     with pq.ParquetFile(path) as file:
         tasks = np.asarray(file.read(columns=["task"])["task"].to_pylist())
         names, counts = np.unique(tasks, return_counts=True)
         shuffled = np.random.default_rng(seed).permutation(len(tasks))
         most = SAMPLE_EXAMPLES // len(names)
-        chosen = np.sort(
-            np.concatenate([shuffled[tasks[shuffled] == name][:most] for name in names])
+        drawn = np.concatenate([shuffled[tasks[shuffled] == name][:most] for name in names])
+        longest_first = np.argsort(-_characters(file), kind="stable")
+        ranks = np.union1d(np.arange(LONGEST), 2 ** np.arange(len(tasks).bit_length()) - 1)
+        return Sample(
+            dict(zip(names.tolist(), counts.tolist(), strict=True)),
+            _rows(file, drawn),
+            _rows(file, longest_first[ranks[ranks < len(tasks)]]),
         )
-        sample, start = [], 0
-        for batch in file.iter_batches(columns=["task", "prompt", "completion"]):
-            inside = chosen[(chosen >= start) & (chosen < start + batch.num_rows)] - start
-            sample += batch.take(inside).to_pylist()
-            start += batch.num_rows
-    return dict(zip(names.tolist(), counts.tolist(), strict=True)), sample
+
+
+def _characters(file: pq.ParquetFile) -> npt.NDArray[np.int64]:
+    """Characters of each example."""
+    counted = [
+        pc.add(*(pc.utf8_length(batch[name]) for name in COLUMNS[1:])).to_numpy()
+        for batch in file.iter_batches(columns=COLUMNS[1:])
+    ]
+    return np.concatenate(counted).astype(np.int64)
+
+
+def _rows(file: pq.ParquetFile, numbers: npt.NDArray[np.int64]) -> list[dict[str, str]]:
+    """Some rows, in the order of the file."""
+    rows, start = [], 0
+    for batch in file.iter_batches(columns=COLUMNS):
+        inside = np.sort(numbers[(numbers >= start) & (numbers < start + batch.num_rows)] - start)
+        rows += batch.take(inside).to_pylist()
+        start += batch.num_rows
+    return rows

@@ -4,11 +4,12 @@ Work(mixture=[TaskMix("chats", rows=1061, ...)], draws=1061, tokens=270_000.0, .
      longest=(487, 61))
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.config import Recipe, Train
 from tasks.data.mixing import Rehearsal, draws_per_epoch
+from tasks.data.sampling import Sample
 from tasks.errors import BadData
 
 
@@ -57,31 +58,22 @@ class Work:
     longest: tuple[int, int]
 
 
-def work_of_epoch(
-    recipe: Recipe,
-    num_rows: Mapping[str, int],
-    sample: Sequence[Mapping[str, str]],
-    lengths: Sequence[tuple[int, int]],
-) -> Work:
+def work_of_epoch(recipe: Recipe, sample: Sample, lengths: Sequence[tuple[int, int]]) -> Work:
     """What an epoch goes through, going by a sample of the training examples.
 
     Args:
         recipe: The recipe.
-        num_rows: Task -> training examples.
-        sample: Some of them.
-        lengths: Tokens of prompt and completion of each of the sample.
+        sample: Some of the examples.
+        lengths: Tokens of prompt and completion of each of those drawn, then of the long ones.
 
     Raises:
         BadData: All of the sample is over the length limits and would be left out.
     """
-    train = recipe.train
+    train, num_rows = recipe.train, sample.num_rows
+    drawn = list(zip(lengths, sample.examples, strict=False))
     seen = {
         section.name: _seen(
-            [
-                size
-                for size, row in zip(lengths, sample, strict=True)
-                if row["task"] == section.name
-            ],
+            [size for size, row in drawn if row["task"] == section.name],
             num_rows.get(section.name, 0),
             train,
         )
@@ -91,7 +83,7 @@ def work_of_epoch(
         raise BadData(
             "train",
             "examples to train on",
-            f"none: all {len(sample)} that were looked at are over the length limits",
+            f"none: all {len(drawn)} that were looked at are over the length limits",
             "raise train.max_prompt_tokens and train.max_completion_tokens",
         )
     rehearsal = Rehearsal.of(recipe)
@@ -117,7 +109,7 @@ def work_of_epoch(
         supervised_tokens=sum(draws[task] * seen[task].mean_supervised for task in draws),
         too_long_share=round(sum(task.too_long for task in seen.values()) / num_examples, 4),
         truncated_share=round(sum(task.truncated for task in seen.values()) / num_examples, 4),
-        longest=max((task.longest for task in seen.values()), key=sum),
+        longest=longest_of(lengths, train) or (0, 0),
     )
 
 
@@ -137,7 +129,6 @@ class _Seen:
     truncated: float
     mean_tokens: float
     mean_supervised: float
-    longest: tuple[int, int]
 
 
 def _seen(lengths: Sequence[tuple[int, int]], num_rows: int, train: Train) -> _Seen:
@@ -151,7 +142,6 @@ def _seen(lengths: Sequence[tuple[int, int]], num_rows: int, train: Train) -> _S
         truncated=each * (num_too_long - num_left_out),
         mean_tokens=sum(map(sum, kept)) / max(1, len(kept)),
         mean_supervised=sum(completion for _, completion in kept) / max(1, len(kept)),
-        longest=max(kept, key=sum, default=(0, 0)),
     )
 
 
