@@ -9,6 +9,7 @@
     │   ├── Overtaken           another promotion or rollback came first
     │   └── BadWorkspace        the workspace: held by another run, read-only, full
     ├── ChildFailed             the training or scoring process ended abnormally
+    │   └── OutOfMemory         the kernel ended it, as memory ran out
     ├── Stopped                 ended, since work beside it failed
     ├── NotPromoted             exit 3: judged and refused, and promotion was required
     └── NeedsApproval           exit 3: the data changed so much that a person must agree
@@ -174,6 +175,10 @@ _NO_ROOM_SQLITE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
 
 class ChildFailed(RetuneError):
     """The training or scoring process ended abnormally."""
+
+
+class OutOfMemory(ChildFailed):
+    """The kernel ended the process, or one of several, as memory ran out."""
 
 
 class Stopped(RetuneError):

@@ -24,9 +24,9 @@ from typing import Any, NoReturn
 import psutil
 
 from tasks.config.train import Launch
-from tasks.errors import BadInput, BadWorkspace, ChildFailed, Issue
+from tasks.errors import BadInput, BadWorkspace, ChildFailed, Issue, OutOfMemory
 from tasks.gpus import check_open, environment_of_room
-from tasks.room import num_cores
+from tasks.room import kernel_kills, num_cores
 
 Event = Mapping[str, Any]
 ALONE = Launch(processes_per_node=1)
@@ -61,9 +61,10 @@ def launch(
         BadInput: The child found the input unusable (an event of the name `bad_input`), or the disk
             is full.
         ChildFailed: It ended abnormally; the message has the end of its log.
+        OutOfMemory: The kernel ended it for want of memory.
         Stopped: The room of this thread was closed (`tasks.gpus.rooms_for`).
     """
-    log = job.with_suffix(".log")
+    log, kills = job.with_suffix(".log"), kernel_kills()
     events.unlink(missing_ok=True)
     events.touch()
     command = [sys.executable, "-m", "tasks.torchrun", *_topology(processes)]
@@ -91,7 +92,7 @@ def launch(
     if child.returncode != 0:
         if full := BadWorkspace.on_a_full_disk(job.parent):  # it had no room to say so
             raise full
-        raise ChildFailed(f"{module} {_how_it_ended(child.returncode, log)}")
+        raise _failure(module, child.returncode, log, kernel_kills() > kills)
 
 
 def _topology(processes: Launch) -> list[str]:
@@ -108,12 +109,14 @@ def _topology(processes: Launch) -> list[str]:
     return [f"--nnodes={processes.nodes}", "--rdzv-backend=c10d", meeting, *count]
 
 
-def _how_it_ended(code: int, log: Path) -> str:
-    """By a signal or not, and the end of what the child printed before torchrun reports on it.
+def _failure(module: str, code: int, log: Path, memory_ran_out: bool) -> ChildFailed:
+    """The error for a child: by which signal, and what it printed before torchrun reports on it.
 
     Args:
+        module: What it ran.
         code: The exit code of torchrun.
         log: What torchrun and its processes printed.
+        memory_ran_out: Whether the kernel has ended a process meanwhile, for want of memory.
     """
     printed = log.read_text(encoding="utf-8", errors="replace")
     own, _, report = printed.partition("torch/distributed/elastic/multiprocessing/api.py")
@@ -123,9 +126,12 @@ def _how_it_ended(code: int, log: Path) -> str:
     if code < 0:
         signals.add(signal.Signals(-code).name)
     if not signals:
-        return f"failed{words}"
+        return ChildFailed(f"{module} failed{words}")
+    ended = f"{module} was ended by {' and '.join(sorted(signals))}"
+    if "SIGKILL" in signals and memory_ran_out:
+        return OutOfMemory(f"{ended}, as memory ran out{words}")
     why = " (as by the kernel where memory runs out)" if "SIGKILL" in signals else ""
-    return f"was ended by {' and '.join(sorted(signals))}{why}{words}"
+    return ChildFailed(f"{ended}{why}{words}")
 
 
 def environment(num_processes: int) -> dict[str, str]:

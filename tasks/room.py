@@ -2,6 +2,7 @@
 
 available_memory_bytes()  ->  21_474_836_480
 num_cores()  ->  16
+kernel_kills()  ->  0
 """
 
 import os
@@ -33,6 +34,13 @@ def available_memory_bytes(root: Path = ROOT) -> int:
         used = psutil.Process().memory_info()
         limits.append(most - (used.vms - used.rss))  # addresses without memory count there too
     return max(0, min(limits))
+
+
+def kernel_kills(root: Path = ROOT) -> int:
+    """Processes that the kernel has ended for want of memory so far; 0 where it does not count."""
+    counts = root / "proc/vmstat"
+    lines = counts.read_text(encoding="utf-8").splitlines() if counts.exists() else ()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
 def _left_in_groups(root: Path) -> Iterator[int]:

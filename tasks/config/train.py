@@ -185,11 +185,10 @@ class Train(Section):
 
     @model_validator(mode="after")
     def _fits_processes(self) -> Self:
-        if self.launch.num_processes > 1:
-            if self.launch.accelerate == "fsdp" and self.optimizer != "adamw":
-                raise ValueError("expected `optimizer: adamw` with `launch.accelerate: fsdp`")
-            if self.launch.accelerate == "fsdp" and self.method != "full":
-                raise ValueError("expected `launch.accelerate: ddp` with adapters")
+        if self.launch.accelerate == "fsdp" and self.optimizer != "adamw":
+            raise ValueError("expected `optimizer: adamw` with `launch.accelerate: fsdp`")
+        if self.launch.accelerate == "fsdp" and self.method != "full":
+            raise ValueError("expected `launch.accelerate: ddp` with adapters")
         return self
 
 

@@ -1,22 +1,23 @@
 """When a training is stopped because its weights have gone where no training leads back from.
 
-train: step 31, epoch 2: expected a finite loss and gradient, found a loss that is NaN or infinite,
-in a batch with the records 9f0c12ab34cd56ef, ...
+train: step 31: expected a finite loss and gradient, found a loss that is NaN or infinite, in a
+batch with the records 9f0c12ab34cd56ef, ...
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.errors import BadInput
 from tasks.training.checkpoints import newest_checkpoint
-from tasks.training.progress import Progress
 
 EXPLODED = 10.0
 """A loss is that of a model in ruins when it is this many times the first step's, and this many
 times that of guessing each token blindly."""
 
 NAMED_RECORDS = 5
+LIST = "diverged.tsv"
+"""File in the scratch folder: record and loss of each line."""
 
 
 def has_exploded(loss: float, first_loss: float, vocab_size: int) -> bool:
@@ -30,20 +31,30 @@ def has_exploded(loss: float, first_loss: float, vocab_size: int) -> bool:
     return loss > EXPLODED * max(first_loss, math.log(vocab_size))
 
 
-def diverged(progress: Progress, ids: Sequence[str], found: str, scratch: Path) -> BadInput:
+def diverged(where: str, losses: Mapping[str, float | None], found: str, scratch: Path) -> BadInput:
     """The error that says where it happened, on which records, and what is still good.
 
     Args:
-        progress: Where the training is.
-        ids: The records of the batch.
+        where: The step, or the validation.
+        losses: Record of the batch -> its loss by itself, in nats per token; None if not known.
         found: What was there instead of a finite loss.
-        scratch: Folder with the checkpoints.
+        scratch: Folder with the checkpoints; the records are listed there.
     """
+    ids = sorted(losses, key=lambda record: _order(losses[record]))
+    listed = scratch / LIST
+    rows = (f"{record}\t{'' if losses[record] is None else losses[record]}\n" for record in ids)
+    listed.write_text("".join(rows), encoding="utf-8")
     more = f" and {len(ids) - NAMED_RECORDS} more" if len(ids) > NAMED_RECORDS else ""
     return BadInput(
-        f"train: step {progress.step + 1}, epoch {progress.epoch + 1}",
+        f"train: {where}",
         "a finite loss and gradient",
-        f"{found}, in a batch with the records {', '.join(ids[:NAMED_RECORDS])}{more}; the last "
-        f"good checkpoint is {newest_checkpoint(scratch) or 'none yet'}",
+        f"{found}, in a batch with the records {', '.join(ids[:NAMED_RECORDS])}{more}, worst "
+        f"first (all, with the loss of each by itself, are in {listed}); the last good checkpoint "
+        f"is {newest_checkpoint(scratch) or 'none yet'}",
         "lower train.learning_rate, or look at these records",
     )
+
+
+def _order(loss: float | None) -> float:
+    """NaN and infinite ones first, then the largest; one that is not known where it is."""
+    return -(math.inf if loss is None or not math.isfinite(loss) else loss)

@@ -32,6 +32,7 @@ from tasks.training.adapters import num_parameters, with_adapters
 from tasks.training.attention import attention
 from tasks.training.encoding import COLUMNS, encode_examples
 from tasks.training.forecast import (
+    ALONE,
     CHANGES,
     Change,
     Footprint,
@@ -218,8 +219,9 @@ def forecast(job: ForecastJob) -> Forecast:
     """What a training takes, and where that is too much: what would make it fit."""
     device = pick_device()
     on_gpu = device.type == "cuda"
-    available = torch.cuda.mem_get_info()[0] if on_gpu else job.available
-    assert available is not None
+    whole = torch.cuda.mem_get_info()[0] if on_gpu else job.available
+    assert whole is not None
+    available = whole // job.processes
     libraries = libraries_bytes(job.folder, job.trust_remote_code)
 
     def shape(train: Train) -> Shape:
@@ -230,14 +232,15 @@ def forecast(job: ForecastJob) -> Forecast:
     changes: list[Change] = []
 
     def offer(change: dict[str, Any], train: Train) -> None:
-        if states(job.folder, train, trust).total + libraries <= available:
+        room = whole if ALONE in change else available
+        if states(job.folder, train, trust).total + libraries <= room:
             found = footprint(job.folder, train, shape(train), device, trust).total + libraries
-            if found <= available:
+            if found <= room:
                 changes.append(Change(set=change, memory_bytes=found))
 
     if own.total + libraries > available:
         more = []  # than what is enough by itself
-        for change, train in alternatives(job.train, on_gpu):
+        for change, train in alternatives(job.train, on_gpu, job.processes):
             if any(known.set.keys() <= change.keys() for known in changes):
                 more.append((change, train))
             elif len(changes) < CHANGES:

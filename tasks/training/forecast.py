@@ -27,6 +27,8 @@ from tasks.training.cost import launch_of, micro_batch_tokens
 
 MIB = 2**20
 
+ALONE = "launch.processes_per_node"
+
 CHANGES = 3
 """That are told of what does not fit."""
 
@@ -125,6 +127,7 @@ class ForecastJob(BaseModel):
         prompt: Tokens of the longest example's prompt.
         completion: Tokens of its completion.
         available: Bytes that training may take; None where only a GPU's driver knows.
+        processes: That share them.
         trust_remote_code: Run code of the folder.
     """
 
@@ -135,6 +138,7 @@ class ForecastJob(BaseModel):
     prompt: int
     completion: int
     available: int | None
+    processes: int
     trust_remote_code: bool = False
 
 
@@ -180,10 +184,11 @@ def forecast(
         return "not known: weights in 4 bits are not forecast"
     prompt, completion = longest or (train.max_prompt_tokens, train.max_completion_tokens)
     processes = launch_of(train, folder).num_per_node
-    available = None if has_gpu() else available_memory_bytes() // processes
+    on_gpu = has_gpu()
     job = ForecastJob(
         folder=folder.absolute(), train=train, prompt=prompt, completion=completion,
-        available=available, trust_remote_code=trust_remote_code,
+        available=None if on_gpu else available_memory_bytes(),
+        processes=1 if on_gpu else processes, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         file.write(job.model_dump_json())
@@ -210,8 +215,10 @@ def check_fits(
     """
     found = forecast(folder, train, longest, trust_remote_code)
     if isinstance(found, Forecast) and not found.fits:
+        processes = train.launch.num_per_node
+        each = f" for each of {processes} processes" if processes > 1 else ""
         raise BadInput(
-            "train", f"at most the {found.available / MIB:,.0f} MiB of memory that are there",
+            "train", f"at most the {found.available / MIB:,.0f} MiB of memory that are there{each}",
             f"a need of about {found.memory_bytes / MIB:,.0f} MiB: {told(found)}", mend(found),
         )  # fmt: skip
 
@@ -237,10 +244,17 @@ def shape_of(train: Train, prompt: int, completion: int, on_gpu: bool) -> Shape:
     return Shape(rows, prompt, completion, budget < train.batch_tokens, fullness)
 
 
-def alternatives(train: Train, on_gpu: bool) -> Iterator[tuple[dict[str, Any], Train]]:
+def alternatives(
+    train: Train, on_gpu: bool, processes: int
+) -> Iterator[tuple[dict[str, Any], Train]]:
     """Changes of the recipe that save memory, and what it then is; those first that cost least.
 
     More time for the same result, then another optimizer, then adapters instead of all weights.
+
+    Args:
+        train: The recipe's section.
+        on_gpu: Whether it trains on a GPU.
+        processes: That share the memory: one of them would have all of it.
     """
     micro = micro_batch_tokens(train, on_gpu)
     methods: tuple[dict[str, Any], ...] = (
@@ -250,15 +264,19 @@ def alternatives(train: Train, on_gpu: bool) -> Iterator[tuple[dict[str, Any], T
     )
     recomputed: tuple[dict[str, Any], ...] = ({}, {"gradient_checkpointing": True})
     sizes = ({}, *({"micro_batch_tokens": max(1, micro // part)} for part in (2, 4, 8)))
+    alone: tuple[dict[str, Any], ...] = ({}, {ALONE: 1}) if processes > 1 else ({},)
     now = train.model_dump(mode="json")
     known: list[dict[str, Any]] = [{}]
-    for parts in product(methods, recomputed, sizes):
+    for parts in product(methods, alone, recomputed, sizes):
         wanted = {key: value for part in parts for key, value in part.items()}
-        change = {key: value for key, value in wanted.items() if now[key] != value}
+        change = {key: value for key, value in wanted.items() if now.get(key) != value}
         if change in known:
             continue
         known.append(change)
+        content = now | {key: value for key, value in change.items() if key != ALONE}
+        if ALONE in change:
+            content["launch"] = now["launch"] | {"processes_per_node": 1}
         try:
-            yield change, Train.model_validate_json(json.dumps(now | change))
+            yield change, Train.model_validate_json(json.dumps(content))
         except ValidationError:  # settings that exclude each other
             continue

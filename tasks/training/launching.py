@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,16 @@ from tasks.data.base_model import folder_of, start_of
 from tasks.data.light_tokenizer import token_counts
 from tasks.data.mixing import Rehearsal
 from tasks.data.sampling import sample_examples
+from tasks.errors import BadInput, ChildFailed, OutOfMemory
 from tasks.gpus import has_gpu, name_of_room
 from tasks.launch import Event, launch
 from tasks.progress import Bar
 from tasks.room import available_memory_bytes
 from tasks.stage import Counted, Inputs, Output, digest_of_folder, logger, read_json, write_json
-from tasks.training.cost import launch_of, rough_memory_bytes
+from tasks.training.cost import PROCESS_BYTES, launch_of, rough_memory_bytes
 from tasks.training.epoch_work import longest_of
 from tasks.training.forecast import check_fits
+from tasks.training.parts import MOST_PARTS, forget_parts, note_parts, noted_parts
 
 VERSION = "4"
 VOLATILE = frozenset({"steps.jsonl", "speed.json"})
@@ -88,13 +91,14 @@ def train(training: Training, inputs: Inputs, output: Output, run_id: str | None
     scratch = output.scratch.absolute()
     events = scratch / "events.jsonl"
     tokens = inputs.workspace / ".tokens"
-    training = on_processes(training, scratch / "job.json")
+    training = _that_fits(training, scratch / "job.json", inputs["split"])
     job = job_of(training, inputs["split"], tokens, output.path, scratch)
-    _check_memory(training, inputs["split"])
     write_json(scratch / "job.json.new", job)
     os.replace(scratch / "job.json.new", scratch / "job.json")
     with _listening(inputs.workspace, run_id, scratch / "steps.jsonl") as listen:
-        launch("tasks.training", scratch / "job.json", events, listen, training.train.launch)
+        processes = training.train.launch
+        attempt = partial(launch, "tasks.training", scratch / "job.json", events, listen, processes)
+        _within_memory(attempt, scratch)
     os.replace(scratch / "steps.jsonl", output.path / "steps.jsonl")
     summary = json.loads((output.path / "summary.json").read_text(encoding="utf-8"))
     return Counted(summary["examples"], {name: summary[name] for name in ("steps", "tokens")})
@@ -111,8 +115,58 @@ def on_processes(training: Training, job: Path) -> Training:
     if launch != training.train.launch and job.exists():
         before = read_json(job)["train"]["launch"]["processes_per_node"]
         launch = Launch(processes_per_node=before)
+    return _with_launch(training, launch)
+
+
+def _that_fits(training: Training, job: Path, split: Path) -> Training:
+    """The same with a number of processes that memory holds, before any of them starts.
+
+    Raises:
+        BadInput: It holds none; says with which changes it would.
+    """
+    again = on_processes(training, job)
+    fewest = launch_of(training.train, start_of(training.base_model))
+    try:
+        _check_memory(again, split)
+    except BadInput:
+        if fewest.num_per_node >= again.train.launch.num_per_node:
+            raise
+        again = _with_launch(training, fewest)
+        _check_memory(again, split)
+        logger.warning(
+            "memory does not hold the processes that this training began with: it goes on in %d, "
+            "with another dropout", fewest.num_per_node,
+        )  # fmt: skip
+    return again
+
+
+def _with_launch(training: Training, launch: Launch) -> Training:
     train = training.train.model_copy(update={"launch": launch})
     return training.model_copy(update={"train": train})
+
+
+def _within_memory(attempt: Callable[[], None], scratch: Path) -> None:
+    """Train; where memory runs out, again from the last checkpoint, in smaller micro-batches.
+
+    Raises:
+        ChildFailed: For another reason, or they are as small as helps.
+    """
+    while True:
+        parts = noted_parts(scratch)
+        try:
+            return attempt()
+        except ChildFailed as failure:
+            if isinstance(failure, OutOfMemory) and noted_parts(scratch) == parts:
+                note_parts(scratch, 2 * parts)
+            if noted_parts(scratch) == parts:
+                raise
+            if parts >= MOST_PARTS:
+                forget_parts(scratch)
+                raise
+            logger.warning(
+                "training ran out of memory: it goes on from its last checkpoint, each micro-batch "
+                "in %d parts; the examples of a step stay the same", noted_parts(scratch),
+            )  # fmt: skip
 
 
 def job_of(
@@ -153,10 +207,12 @@ def _check_memory(training: Training, split: Path) -> None:
     """
     base, train = start_of(training.base_model), training.train
     rough = rough_memory_bytes(train, base)
-    if rough and not has_gpu() and train.launch.num_per_node * rough < available_memory_bytes():
+    each = train.launch.num_per_node
+    if rough and not has_gpu() and each * (PROCESS_BYTES + rough) < available_memory_bytes():
         return
-    _, sample = sample_examples(split / "train.parquet", train.seed)
-    lengths = token_counts(sample, base, training.base_model.chat_template).lengths
+    sample = sample_examples(split / "train.parquet", train.seed)
+    examples = [*sample.examples, *sample.long]
+    lengths = token_counts(examples, base, training.base_model.chat_template).lengths
     check_fits(base, train, longest_of(lengths, train), training.base_model.trust_remote_code)
 
 

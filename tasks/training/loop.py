@@ -1,6 +1,7 @@
 """The training loop: epochs of batches, validation after each, resumable at any checkpoint.
 
-step 120/210  epoch 2  loss 1.92  lr 3.1e-04  8,120 tokens/s
+Trainer(model, tokenizer, examples, validation, draws, train, scratch, events).run()
+-> Progress(epoch=3, step=210, best_epoch=2, best_loss=1.92, ...)
 """
 
 import math
@@ -17,7 +18,6 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, set_seed
 
 from tasks.config import Train
-from tasks.config.train import CPU_MICRO_BATCH_TOKENS
 from tasks.errors import BadInput
 from tasks.launch import report
 from tasks.processes import Processes
@@ -25,11 +25,13 @@ from tasks.training.adapters import save_trained
 from tasks.training.attention import attention
 from tasks.training.batching import Batch, Rows, batch_rows, collate_for, epoch_rows, plan_steps
 from tasks.training.checkpoints import read_checkpoint, save_best, save_checkpoint, whole_checkpoint
+from tasks.training.cost import micro_batch_tokens
 from tasks.training.divergence import diverged, has_exploded
 from tasks.training.examples import Examples
-from tasks.training.memory import free_memory, is_out_of_memory, no_room, note_parts, noted_parts
+from tasks.training.memory import free_memory, halved, is_out_of_memory
 from tasks.training.optimizer import learning_rate, make_optimizer
 from tasks.training.packing import can_pack
+from tasks.training.parts import note_parts, noted_parts
 from tasks.training.precision import (
     autocast,
     compile_blocks,
@@ -47,9 +49,8 @@ from tasks.training.processes import (
     whole_weights,
 )
 from tasks.training.progress import Progress, random_state, set_random_state
+from tasks.training.reports import StepReports
 from tasks.training.supervised import predicted, values
-
-REPORTS_PER_RUN = 200
 
 
 class Trainer:
@@ -80,9 +81,9 @@ class Trainer:
         """
         self.device = pick_device()
         self.processes = Processes.join()
-        shards = self.processes.size > 1 and train.launch.accelerate == "fsdp"
+        self.is_sharded = self.processes.size > 1 and train.launch.accelerate == "fsdp"
         # Where no device holds the whole, each moves there block after block, as it is sharded.
-        self.model = model if shards else model.to(self.device)  # type: ignore[arg-type]
+        self.model = model if self.is_sharded else model.to(self.device)  # type: ignore[arg-type]
         self.tokenizer = tokenizer
         self.examples = examples
         self.validation = validation
@@ -107,9 +108,8 @@ class Trainer:
         self.progress = Progress()
         self.saved_at, self.is_checkpoint_due = time.monotonic(), False
         self.best = ""
-        self.micro_tokens = self._micro_tokens()
+        self.micro_tokens = micro_batch_tokens(train, on_gpu)
         self.num_steps = self._planned_steps()
-        self.report_every = max(1, self.num_steps // REPORTS_PER_RUN)
         if not self.processes.is_first:
             set_seed(train.seed + self.processes.rank)  # dropout of its own
 
@@ -123,19 +123,15 @@ class Trainer:
             BadInput: The loss is not finite or has exploded, or memory does not hold one example.
         """
         self._resume()
+        reports = StepReports(self._report, self.num_steps)
         while self.progress.step < self.num_steps and not self._is_out_of_patience():
-            self._epoch()
+            self._epoch(reports)
         return self.progress
 
     @property
     def best_weights(self) -> Path:
         """Folder of the weights with the lowest validation loss so far."""
         return self.scratch / self.best
-
-    def _micro_tokens(self) -> int:
-        on_gpu = self.device.type == "cuda"
-        by_hardware = self.train.batch_tokens if on_gpu else CPU_MICRO_BATCH_TOKENS
-        return min(self.train.batch_tokens, self.train.micro_batch_tokens or by_hardware)
 
     def _steps(self, epoch: int) -> list[list[Rows]]:
         """The optimizer steps of an epoch, each made of micro-batches."""
@@ -154,11 +150,11 @@ class Trainer:
                 return limit
         return total
 
-    def _epoch(self) -> None:
+    def _epoch(self, reports: StepReports) -> None:
         progress = self.progress
         self.model.train()
-        self.saved_at = last_reported = time.monotonic()
-        tokens_reported = progress.tokens
+        self.saved_at = time.monotonic()
+        reports.begin(progress)
         left = self.num_steps - progress.step
         steps = self._steps(progress.epoch)[: progress.epoch_step + left]
         for micro_batches in steps[progress.epoch_step :]:
@@ -166,11 +162,7 @@ class Trainer:
             loss = self._step(micro_batches)
             progress.epoch_step += 1
             progress.seconds += time.monotonic() - started
-            if progress.step % self.report_every == 0 or progress.step == self.num_steps:
-                now = time.monotonic()
-                rate = (progress.tokens - tokens_reported) / (now - last_reported)
-                self._report_step(loss, rate)
-                last_reported, tokens_reported = now, progress.tokens
+            reports.done(progress, loss, self.optimizer.param_groups[0]["lr"])
             if self.is_checkpoint_due and progress.epoch_step < len(steps):
                 self._save()
                 self.saved_at = time.monotonic()  # else a long one would be due again at once
@@ -199,7 +191,8 @@ class Trainer:
         loss = loss_sum / num_supervised
         progress.first_loss = progress.first_loss or loss
         if not torch.isfinite(norm) or has_exploded(loss, progress.first_loss, self.vocab_size):
-            raise self._diverged(np.concatenate(micro_batches), f"a loss of {loss:.4g}")
+            every = np.concatenate(micro_batches)
+            raise self._diverged(every, self.examples, f"a loss of {loss:.4g}")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         progress.step += 1
@@ -229,11 +222,15 @@ class Trainer:
                 counted.append(rows)
                 tokens += batch.num_tokens
                 padded += batch.num_padded
-        sums = values(losses)
-        for rows, loss in zip(counted, sums, strict=True):
+        return [self._summed(losses, counted, self.examples), tokens, padded]
+
+    def _summed(self, losses: list[torch.Tensor], batches: list[Rows], examples: Examples) -> float:
+        """The sum of the losses of some micro-batches, which must all be finite."""
+        found = values(losses)
+        for rows, loss in zip(batches, found, strict=True):
             if not math.isfinite(loss):
-                raise self._diverged(rows, "a loss that is NaN or infinite")
-        return [sum(sums), tokens, padded]
+                raise self._diverged(rows, examples, "a loss that is NaN or infinite")
+        return sum(found)
 
     def _within_memory(self, do: Callable[[], list[float]], batches: list[Rows]) -> list[float]:
         """Do it, with halved micro-batches as long as memory runs out.
@@ -252,21 +249,14 @@ class Trainer:
                     raise
                 found = str(error).strip().partition("\n")[0]
             # Not before here: the error held on to the tensors.
-            step, parts = self.progress.step, 2 * self.progress.parts
-            where = f"step {step + 1}" if self.model.training else f"validation after step {step}"
-            if max(map(len, batches)) <= self.progress.parts:
-                raise no_room(f"train: {where}", found)
-            told = (
-                f"out of memory in {where}: from now on each micro-batch is computed in {parts} "
-                f"parts; the examples of a step stay the same"
-            )
+            largest = max(map(len, batches))
+            self.progress.parts, told = halved(self.progress.parts, largest, self._where, found)
             report(self.events, "warning", text=told)  # whichever process this is
+            note_parts(self.scratch, self.progress.parts, self.processes.rank)
             if self.processes.size > 1:  # the others wait for what will not come
-                note_parts(self.scratch, parts, self.processes.rank)
                 raise RuntimeError(told)
             self.optimizer.zero_grad(set_to_none=True)
             free_memory()
-            self.progress.parts = parts
 
     def _pieces(self, batches: Sequence[Rows]) -> list[Rows]:
         """Micro-batches cut into the parts that memory holds."""
@@ -317,15 +307,16 @@ class Trainer:
 
     def _evaluate(self, batches: list[Rows]) -> list[float]:
         """Loss, right predictions and supervised tokens of this process's share."""
-        losses, right, num_tokens = [], [], 0
+        losses, right, counted, num_tokens = [], [], [], 0
         for rows, counts in share_of(self.processes, self._pieces(batches)):
             batch = self._collate(rows, self.validation)
             logits, labels = self._predicted(batch)
             if counts:
                 losses.append(cross_entropy(logits, labels, reduction="sum"))
                 right.append((logits.argmax(-1) == labels).sum())
+                counted.append(rows)
                 num_tokens += batch.num_supervised
-        return [sum(values(losses)), sum(values(right)), num_tokens]
+        return [self._summed(losses, counted, self.validation), sum(values(right)), num_tokens]
 
     def _predicted(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the supervised positions, in fp32, and the tokens that are right there."""
@@ -340,21 +331,21 @@ class Trainer:
         progress = self.progress
         return progress.epoch - progress.best_epoch >= self.train.patience and progress.epoch > 0
 
-    def _diverged(self, rows: Rows, found: str) -> BadInput:
-        return diverged(self.progress, [self.examples.ids[i] for i in rows], found, self.scratch)
+    @property
+    def _where(self) -> str:
+        step = self.progress.step
+        return f"step {step + 1}" if self.model.training else f"validation after step {step}"
 
-    def _report_step(self, loss: float, tokens_per_s: float) -> None:
-        progress = self.progress
-        self._report(
-            "step",
-            step=progress.step,
-            steps=self.num_steps,
-            epoch=progress.epoch + 1,
-            loss=round(loss, 6),
-            learning_rate=self.optimizer.param_groups[0]["lr"],
-            tokens_per_s=round(tokens_per_s, 1),
-            seconds=round(progress.seconds, 3),
-        )
+    @torch.no_grad()
+    def _diverged(self, rows: Rows, examples: Examples, found: str) -> BadInput:
+        """The error for a batch; which of its records it is due to, their own losses tell."""
+        where = f"{self._where}, epoch {self.progress.epoch + 1}"
+        losses = dict.fromkeys(examples.ids[rows].tolist())
+        self.model.eval()
+        for row in () if self.is_sharded else rows:  # sharded, all would have to come here
+            predictions = self._predicted(self._collate(np.array([row]), examples))
+            losses[str(examples.ids[row])] = float(cross_entropy(*predictions))
+        return diverged(where, losses, found, self.scratch)
 
     def _save_best(self) -> None:
         weights = whole_weights(self.model)
@@ -363,7 +354,7 @@ class Trainer:
             self.best = save_best(self.scratch, self.progress.epoch, write)
 
     def _save(self) -> None:
-        weights, moments = state_of(self.model, self.optimizer)
+        weights, moments = state_of(self.model, self.optimizer, self.train.launch.accelerate)
         randoms = self.processes.gathered(random_state())
         if self.processes.is_first:
             state = {
@@ -373,6 +364,7 @@ class Trainer:
                 "best": self.best,
                 "random": randoms,
                 "bf16": self.bf16,
+                "packs": self.packs,
             }
             save_checkpoint(self.scratch, self.progress.step, state)
 
@@ -388,10 +380,13 @@ class Trainer:
 
     def _go_on_from(self, path: Path) -> None:
         state = read_checkpoint(path)
-        set_state(self.model, self.optimizer, state["model"], state["optimizer"])
+        parts = state["model"], state["optimizer"]
+        set_state(self.model, self.optimizer, self.train.launch.accelerate, *parts)
         self.progress = Progress(**state["progress"])
         self.best = state["best"]
-        self.bf16 = state.get("bf16", self.bf16)  # measured anew, it could come out otherwise
+        # Measured anew, or on another device, they could come out otherwise.
+        self.bf16, self.packs = state["bf16"], state["packs"]
+        self.num_steps = self._planned_steps()
         if self.processes.rank < len(state["random"]):
             set_random_state(state["random"][self.processes.rank])
         self._report("resumed", step=self.progress.step, steps=self.num_steps)

@@ -78,6 +78,7 @@ def _train_together(job: TrainJob, processes: Processes) -> None:
     if processes.is_first:
         report(job.events, "start", **counts)
     progress, best = trainer.run(), trainer.best_weights
+    counts = _counts(model, examples, trainer, job.rehearsal)  # a checkpoint can differ
     del trainer, base, model  # merging an adapter takes the base model once more
     if processes.is_first:
         counts |= _write_model(job, best, tokenizer, validation)

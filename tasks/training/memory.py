@@ -1,10 +1,8 @@
 """How much memory was held, and what to do when it runs out: that error is told from any other."""
 
 import gc
-import os
 import resource
 import sys
-from pathlib import Path
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
@@ -13,9 +11,6 @@ from tasks.errors import BadInput
 
 SAYINGS = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 """What CUDA and its libraries say, besides what accelerate knows."""
-
-PARTS = "parts"
-"""File in the scratch folder of a training in several processes one of which ran out of memory."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -51,17 +46,22 @@ def no_room(where: str, found: str) -> BadInput:
     )
 
 
-def note_parts(scratch: Path, parts: int, rank: int) -> None:
-    """Leave to the next attempt in how many parts each micro-batch is to be computed."""
-    unfinished = scratch / f"{PARTS}.{rank}"
-    unfinished.write_text(str(parts), encoding="utf-8")
-    os.replace(unfinished, scratch / PARTS)
+def halved(parts: int, largest: int, where: str, found: str) -> tuple[int, str]:
+    """In how many parts to compute each micro-batch from now on, and a sentence that says so.
 
+    Args:
+        parts: Until now.
+        largest: Examples in the largest micro-batch.
+        where: What was being done, for example `step 3`.
+        found: What the allocator said.
 
-def noted_parts(scratch: Path) -> int:
-    """What an earlier attempt left; 1 where none did."""
-    note = scratch / PARTS
-    return int(note.read_text(encoding="utf-8")) if note.exists() else 1
+    Raises:
+        BadInput: They were single examples already.
+    """
+    if largest <= parts:
+        raise no_room(f"train: {where}", found)
+    told = f"from now on each micro-batch is computed in {2 * parts} parts"
+    return 2 * parts, f"out of memory in {where}: {told}; the examples of a step stay the same"
 
 
 def peak_memory_bytes() -> int:

@@ -23,12 +23,14 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
+from tasks.errors import BadRecipe
 from tasks.processes import Processes
 from tasks.training.adapters import load_trained_state, trained_state
 from tasks.training.model import blocks_of
 
 Rows = npt.NDArray[np.int64]
 State = dict[str, Any]
+Accelerate = Literal["ddp", "fsdp"]
 
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 """A checkpoint holds whole tensors, so that any number of processes can go on from it."""
@@ -64,7 +66,7 @@ What goes from block to block stays in fp32, as in one process."""
 def distribute(
     model: PreTrainedModel,
     processes: Processes,
-    accelerate: Literal["ddp", "fsdp"],
+    accelerate: Accelerate,
     in_bf16: bool = False,
 ) -> torch.nn.Module:
     """Prepare a model for several processes.
@@ -107,9 +109,14 @@ def gradients_stay(module: torch.nn.Module, is_last: bool) -> AbstractContextMan
     return nullcontext()
 
 
-def state_of(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[State, State]:
-    """Whole weights and optimizer state; with FSDP all processes must ask, and the first gets."""
-    if isinstance(model, FSDPModule):
+def state_of(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, accelerate: Accelerate
+) -> tuple[State, State]:
+    """Whole weights and optimizer state; with FSDP all processes must ask, and the first gets.
+
+    Of `fsdp`, also in one process, the optimizer's state is named after the weights.
+    """
+    if accelerate == "fsdp":
         return get_state_dict(model, optimizer, options=WHOLE)
     return trained_state(model), optimizer.state_dict()
 
@@ -122,10 +129,23 @@ def whole_weights(model: torch.nn.Module) -> State | None:
 
 
 def set_state(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, weights: State, moments: State
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    accelerate: Accelerate,
+    weights: State,
+    moments: State,
 ) -> None:
-    """Put back what `state_of` gave."""
-    if isinstance(model, FSDPModule):
+    """Put back what `state_of` gave.
+
+    Raises:
+        BadRecipe: It was given for the other kind.
+    """
+    is_named = any(isinstance(w, str) for group in moments["param_groups"] for w in group["params"])
+    if is_named != (accelerate == "fsdp"):
+        begun = "fsdp" if is_named else "ddp"
+        mend = "set it back, or give the recipe another name, under which training begins anew"
+        raise BadRecipe("train.launch.accelerate", f"{begun}, as it was begun", accelerate, mend)
+    if accelerate == "fsdp":
         set_state_dict(
             model, optimizer, model_state_dict=weights, optim_state_dict=moments, options=WHOLE
         )

@@ -51,8 +51,9 @@ def forecast_of(folder: Path, train: Train, longest: tuple[int, int], room: int)
     """In a process of the same kind as the one that trains."""
     prompt, completion = longest
     job = ForecastJob(
-        folder=folder, train=train, prompt=prompt, completion=completion, available=room
-    )
+        folder=folder, train=train, prompt=prompt, completion=completion, available=room,
+        processes=train.launch.num_per_node,
+    )  # fmt: skip
     in_a_process(_forecast, job, folder / "forecast.json")
     return Forecast.model_validate_json((folder / "forecast.json").read_text(encoding="utf-8"))
 
@@ -92,6 +93,16 @@ def test_what_does_not_fit_is_told_with_what_would(models: dict[str, Path]) -> N
     found = forecast_of(models["t5"], changed, (200, 50), ROOM)
     assert found.memory_bytes == pytest.approx(last.memory_bytes, rel=0.02)
     assert "it would fit with --set train." in mend(tight)
+
+
+def test_processes_that_share_too_little_are_told_that_one_would_fit(
+    models: dict[str, Path],
+) -> None:
+    train = Train.model_validate({**DEFAULTS, "launch": {"processes_per_node": 4}})
+    whole = forecast_of(models["t5"], train, (200, 50), ROOM)
+    tight = forecast_of(models["t5"], train, (200, 50), round(1.1 * whole.memory_bytes))
+    assert not tight.fits and tight.changes[0].set == {"launch.processes_per_node": 1}
+    assert "--set train.launch.processes_per_node=1 (about" in mend(tight)
 
 
 def test_where_little_helps_there_are_three_changes_all_the_same(models: dict[str, Path]) -> None:

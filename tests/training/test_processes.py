@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -257,6 +258,29 @@ def test_two_processes_have_the_losses_of_one(
     again = losses(two)[before:]
     assert 0 < len(again) < before
     assert again == pytest.approx(losses(one)[-len(again) :], abs=1e-3)
+
+
+def test_what_one_process_began_two_go_on_with_sharded(
+    write_job: Callable[..., Path], tmp_path: Path
+) -> None:
+    train: dict[str, Any] = {"epochs": 2, "checkpoint_minutes": 1e-9}
+    job = write_job(tmp_path / "job", "llama", 90, launch={"accelerate": "fsdp"}, **train)
+    drop_nothing(job)
+    assert attempt(job)
+    alone = losses(job)
+    max((job.parent / "scratch").glob("checkpoint-*.pt")).unlink()
+    shutil.rmtree(job.parent / "output" / "model")
+    assert together(job, 2, free_port()), (job.parent / "log").read_text(encoding="utf-8")[-3000:]
+    again = losses(job)[len(alone) :]
+    assert 0 < len(again) < len(alone)
+    assert again == pytest.approx(alone[-len(again) :], abs=1e-3)
+
+    content = json.loads(job.read_text(encoding="utf-8"))
+    content["train"]["launch"] = {"accelerate": "ddp"}
+    job.write_text(json.dumps(content), encoding="utf-8")
+    assert not attempt(job)
+    told = (job.parent / "events.jsonl").read_text(encoding="utf-8")
+    assert '"where": "train.launch.accelerate", "expected": "fsdp, as it was begun"' in told
 
 
 @pytest.mark.parametrize("how", ["ddp", "fsdp"])

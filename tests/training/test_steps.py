@@ -1,10 +1,12 @@
 """A step is the same however it is cut; what cannot be gone on from is told."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from tasks.config import Train
 from tasks.errors import BadInput
 from tasks.training import loop
 from tasks.training.cost import Work, estimated
+from tasks.training.divergence import LIST
 from tasks.training.memory import is_out_of_memory
 from tests.training.attempts import NO_MEMORY
 from tests.training.trainers import events_of, trainer_of, weights_of
@@ -174,6 +177,69 @@ def test_time_spent_on_saving_brings_the_next_checkpoint_no_nearer(
     monkeypatch.setattr(trainer, "_save", save)
     trainer.run()
     assert saved_after[:4] == [3, 6, 9, 12]
+
+
+def test_the_record_that_ruins_a_batch_is_named_first(job: Path) -> None:
+    trainer = trainer_of(job)
+    step = [int(row) for rows in trainer._steps(0)[0] for row in rows]
+    culprit, seen = step[-1], []
+
+    def collate(rows: Any, examples: Any, do: Any = trainer._collate) -> Any:
+        seen[:] = rows.tolist()
+        return do(rows, examples)
+
+    def spoil(model: Any, _: Any, output: Any) -> Any:
+        if culprit in seen:
+            output.logits = output.logits * math.nan
+        return output
+
+    trainer._collate = collate  # type: ignore[method-assign]
+    trainer.model.register_forward_hook(spoil)
+    with pytest.raises(BadInput, match="NaN") as caught:
+        trainer.run()
+    assert f"with the records {trainer.examples.ids[culprit]}, " in str(caught.value)
+    listed = (trainer.scratch / LIST).read_text(encoding="utf-8").splitlines()
+    assert (
+        f"all, with the loss of each by itself, are in {trainer.scratch / LIST}"
+        in caught.value.issues[0].found
+    )
+    records = dict(line.split("\t") for line in listed)
+    assert {str(trainer.examples.ids[row]) for row in step} == set(records)
+    assert [record for record, loss in records.items() if loss == "nan"] == [
+        listed[0].split("\t")[0]
+    ]
+
+
+def test_a_loss_of_validation_in_ruins_is_no_model(job: Path) -> None:
+    trainer = trainer_of(job)
+
+    def spoil(model: Any, _: Any, output: Any) -> Any:
+        if not model.training:
+            output.logits = output.logits * math.nan
+        return output
+
+    trainer.model.register_forward_hook(spoil)
+    with pytest.raises(BadInput, match="NaN") as caught:
+        trainer.run()
+    steps = len(trainer._steps(0))
+    assert f"train: validation after step {steps}, epoch 1" in str(caught.value)
+    newest = max(trainer.scratch.glob("checkpoint-*.pt"))
+    assert str(newest) in str(caught.value) and f"{steps - 1:08d}" in newest.name
+    assert not trainer.best
+
+
+def test_what_was_begun_packed_goes_on_packed(write_job: WriteJob, tmp_path: Path) -> None:
+    job = write_job(tmp_path / "job", "llama", 120, batch_tokens=300, packing=True)
+    begun, other = trainer_of(job), trainer_of(job, packing=False)
+    begun.run()
+
+    def steps(trainer: Any) -> list[list[int]]:
+        return [np.concatenate(step).tolist() for step in trainer._steps(0)]
+
+    assert begun.packs and not other.packs and steps(begun) != steps(other)
+    other.scratch = begun.scratch
+    other._resume()
+    assert other.packs and steps(begun) == steps(other)
 
 
 def test_a_limit_of_steps_ends_training_and_schedule(job: Path) -> None:
