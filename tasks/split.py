@@ -9,6 +9,7 @@ all of their rows are trained on but those that a probe measures on.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,12 @@ from tasks.stage_main import main
 
 VERSION = "2"
 KEYS = ("id", "task", "split", "label")
+FREE = (None, "train")
+"""Ready-made sides that are divided further."""
+
+SIGMAS = 4.0
+"""Standard errors of a share, beyond which it is not by chance that it is another one."""
+
 NO_PROBES: Measured = (frozenset(), frozenset())
 COLUMNS = ("id", "task", "template", "prompt", "completion", "references", "label")
 
@@ -127,14 +134,16 @@ def _divide(
     validation = 0.0 if "validation" in brought else section.validation
     test = 0.0 if "test" in brought else section.test
     own = [
-        place(record, section.seed, validation, test) if side in (None, "train") else side
+        place(record, section.seed, validation, test) if side in FREE else side
         for record, side in zip(ids, ready, strict=True)
     ]
     clusters = list(range(len(ids)))
     if section.near_duplicates is not None:
         clusters = near_duplicate_clusters(texts(), section.near_duplicates)
     leaks = _leaks(texts(), ready) if brought - {"train"} else []
-    joined = _join(own, clusters, [side in ("validation", "test") for side in ready])
+    joined = _join(own, clusters, [side not in FREE for side in ready])
+    divided = [side for side, own_side in zip(joined, ready, strict=True) if own_side in FREE]
+    _tell_shares(task, divided, {"validation": validation, "test": test})
     sides = _without_leaks(task, joined, leaks, section)
     kept = [side or "left out" for side in sides]
     summary = {
@@ -159,6 +168,20 @@ def _join(own: Sequence[str], clusters: Sequence[int], fixed: Sequence[bool]) ->
     for row, side in zip(free, together, strict=True):
         sides[row] = side
     return sides
+
+
+def _tell_shares(task: str, sides: Sequence[str], wanted: Mapping[str, float]) -> None:
+    """Warn where near-duplicates have brought much more, or less, to a side than was asked for."""
+    for side, share in wanted.items():
+        found = sides.count(side) / max(1, len(sides))
+        chance = math.sqrt(share * (1 - share) / max(1, len(sides)))
+        if abs(found - share) > max(share / 2, SIGMAS * chance):
+            logger.warning(
+                "split: %.0f%% of %s are on the side %s, where split.%s asks for %.0f%%: a group "
+                "of near-duplicates goes to test if one of them does; lower that share, or divide "
+                "them nonetheless (split.near_duplicates: null)",
+                100 * found, task, side, side, 100 * share,
+            )  # fmt: skip
 
 
 def _leaks(texts: Iterator[str], ready: Sequence[str | None]) -> list[int]:

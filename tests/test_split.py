@@ -58,6 +58,19 @@ def test_each_task_is_divided_by_its_own_texts(tmp_path: Path) -> None:
     assert (summary["first"]["near_duplicates"], summary["second"]["near_duplicates"]) == (0, 60)
 
 
+@pytest.mark.parametrize(("questions", "told"), [(1, False), (5, True)])
+def test_shares_that_near_duplicates_change_are_told(
+    tmp_path: Path, questions: int, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    passages = [f"{text} {n}" for text in texts(200 // questions, seed=3) for n in range(questions)]
+    rows = [example("asked", number, text) for number, text in enumerate(passages)]
+    placed = divided(tmp_path, rows, validation=0.1, test=0.1)
+    assert (placed.counts["test"] > 60) == told
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert any("% of asked are on the side test, where" in text for text in warnings) == told
+    assert bool(warnings) == told
+
+
 def test_a_leak_into_a_ready_made_test_split_is_found(tmp_path: Path) -> None:
     found = texts(40, seed=3)
     rows = [example("first", number, text) for number, text in enumerate(texts(60, seed=4))]

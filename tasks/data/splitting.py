@@ -3,8 +3,9 @@
     place("9f31...", seed=7, validation=0.1, test=0.1)  ->  "train"
 
 A record's side depends on its own hash and on those of its near-duplicates, never on how many
-others there are. The shares are those of the recipe in expectation, in every task and label
-alike, since the hash is uniform; what they came to be is reported.
+others there are. Of records without near-duplicates, the shares are those of the recipe in
+expectation, in every task and label alike, since the hash is uniform; what they came to be is
+reported.
 """
 
 import hashlib
