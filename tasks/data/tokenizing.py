@@ -21,6 +21,9 @@ SAME_DAY = f"{{%- macro {TODAY}(format) %}}26 Jul 2024{{% endmacro -%}}"
 """Put before such a template: any other day, tested, trained and served prompts would differ. The
 date is the one that Llama 3.2's template falls back on."""
 
+HALF_CHARACTER = "\ufffd"
+"""What a tokenizer of bytes decodes some of the bytes of a character to."""
+
 Tokenizer = Any
 """A `transformers.PreTrainedTokenizerBase`; the name is not imported, for it brings in torch."""
 
@@ -53,9 +56,14 @@ def encode_prompt(
     if max_tokens is None or len(ids) <= max_tokens:
         return ids, False
     content = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    overhead = len(ids) - len(content)
-    shorter = tokenizer.decode(content[: max(0, max_tokens - overhead)], skip_special_tokens=True)
-    return encode_prompts([shorter], tokenizer, is_encoder_decoder)[0][:max_tokens], True
+    room = len(content)
+    # Again where the shorter text takes other tokens: cut off is the prompt, not what follows it.
+    while room > 0 and len(ids) > max_tokens:
+        room = max(0, room - (len(ids) - max_tokens))
+        shorter = tokenizer.decode(content[:room], skip_special_tokens=True)
+        whole = shorter.rstrip(HALF_CHARACTER)
+        [ids] = encode_prompts([whole], tokenizer, is_encoder_decoder)
+    return ids[:max_tokens], True
 
 
 def encode_prompts(

@@ -30,7 +30,7 @@ from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prom
 from tasks.stage import digest_of_file, digest_of_json, read_json, write_json
 from tasks.training.examples import Examples, Ragged
 
-VERSION = "2"
+VERSION = "3"
 BATCH_ROWS = 500
 """At once: more are not faster, and what their texts took stays with the process."""
 

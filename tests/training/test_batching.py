@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from tasks.config import Train
 from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prompts, stop_token_id
@@ -19,6 +21,8 @@ from tasks.training.encoding import SUMMARY, encode_examples
 from tasks.training.examples import Examples, Ragged, check_lengths, check_supervision
 from tests import toy
 from tests.conftest import WritePairs
+
+BYTES = {letter: number for number, letter in enumerate(pre_tokenizers.ByteLevel.alphabet())}
 
 
 def examples_of(prompts: list[list[int]], completions: list[list[int]]) -> Examples:
@@ -83,6 +87,21 @@ def test_a_chat_template_brings_its_own_stop_token(
     assert chat.decode(ids) == f"red{stop}"
     [prompt] = encode_prompts(["Say red"], chat, False)
     assert chat.decode(prompt) == f"user: Say red{end}\nassistant: "
+
+
+@pytest.mark.parametrize("text", ["我昨天在网上买了这个手机" * 5, "😀😁😂" * 5, "naïve café " * 9])
+def test_a_prompt_cut_within_a_character_still_asks_for_an_answer(text: str) -> None:
+    bytes_alone = Tokenizer(models.BPE(vocab=BYTES, merges=[]))
+    bytes_alone.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytes_alone.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytes_alone, eos_token="</s>")
+    chat = chat_of(tokenizer, "<|end|>")
+    for limit in range(30, 50):
+        ids, was_cut = encode_prompt(text, chat, False, limit)
+        assert was_cut and limit - 4 < len(ids) <= limit
+        told = chat.decode(ids)
+        assert told.startswith(f"user: {text[:1]}") and "\ufffd" not in told
+        assert told.endswith("<|end|>\nassistant: ")
 
 
 def test_examples_over_a_limit_are_counted_and_dropped_or_cut(
