@@ -29,7 +29,7 @@ from tasks.scoring.probes import Measured, digests_of, measured_on
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
-VERSION = "2"
+VERSION = "3"
 KEYS = ("id", "task", "split", "label")
 FREE = (None, "train")
 """Ready-made sides that are divided further."""

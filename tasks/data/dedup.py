@@ -21,7 +21,14 @@ MAX_NEIGHBOURS = 32
 """A text is compared with so many of those that share a band with it; in a band that more of them
 share, a pair that nothing in between links may be missed."""
 
-_WORD = re.compile(r"\w+")
+_UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Myanmar, Khmer
+    r"\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # Kana
+    r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
+)
+"""Scripts without spaces between words: each character counts as a word."""
+
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
 Signatures = npt.NDArray[np.uint32]
 """Shape (texts, permutations)."""
@@ -93,10 +100,13 @@ def nearest(
 
 
 def shingles(text: str) -> Iterable[bytes]:
-    """The set of a text's word 3-grams, lower-cased; a shorter text is its own only one."""
+    """The set of a text's word 3-grams, lower-cased; a shorter text is its own only one.
+
+    So is one without words, as emoji are.
+    """
     words = _WORD.findall(text.lower())
     grams = zip(*(words[start:] for start in range(SHINGLE_WORDS)), strict=False)
-    return {" ".join(gram).encode() for gram in grams} or {" ".join(words).encode()}
+    return {" ".join(gram).encode() for gram in grams} or {(" ".join(words) or text).encode()}
 
 
 def _signatures(texts: Iterable[str]) -> Signatures:

@@ -18,6 +18,13 @@ def test_nearest() -> None:
     assert near is not None and near[0] in (1, 2) and 0.7 <= near[1] < 1
 
 
+def test_nearest_without_spaces() -> None:
+    text = "我昨天在网上买了这个手机用了一天就坏了非常失望以后再也不会来这家店买东西了"
+    [near, none] = nearest([f"{text}吧", "😀"], ["😂", text], 0.8)
+    assert near is not None and near[0] == 1
+    assert none is None
+
+
 @pytest.mark.parametrize("known", [[], ["other words only, not the ones above"]])
 def test_texts_that_are_alike_among_themselves_do_not_count(known: list[str]) -> None:
     assert nearest([LONG, LONG], known, 0.8) == [None, None]

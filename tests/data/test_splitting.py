@@ -54,6 +54,28 @@ def test_near_duplicates_are_found_and_others_are_not() -> None:
     assert clusters == [0, 0, 0, 3, 4]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "我昨天在网上买了这个手机用了一天就坏了非常失望以后再也不会来这家店买东西了",
+        "".join(chr(0x20000 + 7 * number) for number in range(40)),
+        "昨日ネットでこのスマホを買いましたが一日で壊れてしまいました",
+        "ฉันซื้อโทรศัพท์เครื่องนี้เมื่อวานและมันเสียแล้วผิดหวังมาก",
+        "ຂ້ອຍຊື້ໂທລະສັບນີ້ມື້ວານນີ້ແລະມັນເພແລ້ວຜິດຫວັງຫຼາຍ",
+        "ខ្ញុំបានទិញទូរស័ព្ទនេះកាលពីម្សិលមិញហើយវាខូចហើយ",
+        "ဒီဖုန်းကိုမနေ့ကဝယ်ခဲ့တာပျက်သွားပြီစိတ်ပျက်စရာပါ",
+    ],
+    ids=["Han", "Han beyond 16 bits", "Kana", "Thai", "Lao", "Khmer", "Myanmar"],
+)
+def test_near_duplicates_need_no_spaces(text: str) -> None:
+    texts = [text, f"A1{text}{text[0]}", text[::-1]]
+    assert near_duplicate_clusters(texts, 0.8) == [0, 0, 2]
+
+
+def test_texts_without_words_are_not_alike() -> None:
+    assert near_duplicate_clusters(["😀", "😂", "?!", "😀", ""], 0.8) == [0, 1, 2, 0, 4]
+
+
 def test_clusters_chain() -> None:
     words = [f"w{number}" for number in range(60)]
     texts = [" ".join(words[start : start + 50]) for start in (0, 2, 4)]
