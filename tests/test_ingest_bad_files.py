@@ -1,5 +1,6 @@
 import gzip
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,15 @@ from tests.data.archives import write_archive
 from tests.ingesting import recipe_of, run
 
 
-def parquet(columns: list[list[str]], names: list[str]) -> bytes:
+def parquet(columns: list[Any], names: list[str]) -> bytes:
     sink = io.BytesIO()
     pq.write_table(pa.table(columns, names=names), sink)
     return sink.getvalue()
+
+
+def when(number: int, kind: pa.DataType) -> bytes:
+    """A table with a column that no prompt needs."""
+    return parquet([["a"], ["b"], pa.array([number], kind)], ["dialogue", "summary", "when"])
 
 
 GOOD_CSV = b"dialogue,summary\na,b\n"
@@ -67,6 +73,25 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         {},
         ["every second byte", "source.encoding: utf-16-be"],
     ),
+    "UTF-16 or not": ("a.csv", GOOD_CSV, {"encoding": "utf-16"}, ["a.csv:1", "not start with BOM"]),
+    "another mark": (
+        "a.csv",
+        GOOD_CSV.decode().encode("utf-16"),
+        {"encoding": "utf-16-le"},
+        ["text in utf-16-le", "byte-order mark of UTF-16", "source.encoding: utf-16"],
+    ),
+    "UTF-8 with a mark": (
+        "a.csv",
+        GOOD_CSV.decode().encode("utf-8-sig"),
+        {"encoding": "cp1252"},
+        ["text in cp1252", "byte-order mark of UTF-8", "source.encoding: utf-8"],
+    ),
+    "not for text": ("a.csv", GOOD_CSV, {"encoding": "rot13"}, ["'rot13'", "cp1252"]),
+    "NUL in encoding": ("a.csv", GOOD_CSV, {"encoding": "utf-8\0"}, ["a character encoding"]),
+    "date": ("a.parquet", when(2**30, pa.date32()), {}, ["a.parquet", "'when' of date32[day]"]),
+    "infinity": ("a.parquet", when(2**62, pa.timestamp("us")), {}, ["'when'", "out of range"]),
+    "duration": ("a.parquet", when(2**62, pa.duration("s")), {}, ["'when' of duration[s]"]),
+    "time zone": ("a.parquet", when(1, pa.timestamp("us", "Mars/Sea")), {}, ["'Mars/Sea'", "know"]),
     "unknown encoding": ("a.csv", GOOD_CSV, {"encoding": "utf8x"}, ["'utf8x'", "cp1252"]),
     "missing column": (
         "a.csv",
@@ -146,6 +171,27 @@ def test_a_bad_file_is_told(name: str, tmp_path: Path) -> None:
     message = str(caught.value)
     assert [part for part in parts if part not in message] == [], message
     assert not (tmp_path / "workspace" / "ingest").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "not UTF-8", "state", "info"])
+def test_a_damaged_saved_data_set_is_told(damage: str, tmp_path: Path) -> None:
+    import datasets
+
+    folder = tmp_path / "saved"
+    content = {"dialogue": ["xxxxxxxx"] * 9, "summary": ["y"] * 9}
+    datasets.Dataset.from_dict(content).save_to_disk(str(folder))
+    [arrow] = folder.glob("*.arrow")
+    written = arrow.read_bytes()
+    arrow.unlink()  # never change a file that may still be mapped
+    arrow.write_bytes(written[: len(written) // 2] if damage == "cut" else written)
+    if damage == "not UTF-8":
+        arrow.unlink()
+        arrow.write_bytes(written.replace(b"xxxxxxxx", b"\xff" * 8))
+    elif damage in ("state", "info"):
+        name, text = {"state": ("state", "{}"), "info": ("dataset_info", "[]")}[damage]
+        (folder / f"{name}.json").write_text(text)
+    with pytest.raises(BadData, match=r"saved\n.*data[ .s].*\n.*\n.*save the data set again"):
+        run(tmp_path, {"path": str(folder)})
 
 
 @pytest.mark.parametrize(
@@ -235,6 +281,15 @@ def test_a_path_without_the_fields_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(GOOD_CSV)
     with pytest.raises(BadData, match=r"a\.csv\n.*in the path: \(\?P<x>y\)\n +found +'a\.csv'"):
         run(tmp_path, {"path": str(tmp_path / "a.csv"), "path_fields": "(?P<x>y)"})
+
+
+def test_a_field_of_a_path_that_is_no_text_is_told(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.csv")).write_bytes(GOOD_CSV)
+    source = {"path": str(tmp_path), "format": "csv", "path_fields": r"(?P<summary>.*)\.csv"}
+    with pytest.raises(
+        BadData, match=r"caf\\udce9\.csv\n.*UTF-8 in the part .* that source.path_fields"
+    ):
+        run(tmp_path, source)
 
 
 @pytest.mark.parametrize(

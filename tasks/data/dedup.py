@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 NUM_PERMUTATIONS = 64
 SHINGLE_WORDS = 3
+MOST_BANDED = 0.95
 CHUNK_ROWS = 10_000
 MAX_NEIGHBOURS = 32
 """A text is compared with so many of those that share a band with it; in a band that more of them
@@ -46,18 +47,16 @@ def near_duplicate_clusters(texts: Iterable[str], threshold: float) -> list[int]
     Returns:
         One cluster number per text: the smallest position among the texts of its cluster.
     """
-    # They bring in scipy, which a plan need not wait for.
-    from datasketch import MinHashLSH
+    # They bring in much, which a plan need not wait for.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     signatures = _signatures(texts)
-    index = MinHashLSH(threshold=threshold, num_perm=NUM_PERMUTATIONS)
     pairs = np.concatenate(
         [
             found
-            for start in range(0, index.b * index.r, index.r)
-            for found in _alike(signatures, signatures[:, start : start + index.r], threshold)
+            for band in _bands(signatures, threshold)
+            for found in _alike(signatures, band, threshold)
         ]
         or [np.empty((0, 2), np.int64)]
     )
@@ -82,14 +81,11 @@ def nearest(
     Returns:
         Position among the known texts and estimated similarity; None where none is alike.
     """
-    from datasketch import MinHashLSH
-
     own = _signatures(texts)
     signatures = np.concatenate([own, _signatures(known)])
-    index = MinHashLSH(threshold=threshold, num_perm=NUM_PERMUTATIONS)
     found: list[tuple[int, float] | None] = [None] * len(own)
-    for start in range(0, index.b * index.r, index.r):
-        for pairs in _alike(signatures, signatures[:, start : start + index.r], threshold):
+    for band in _bands(signatures, threshold):
+        for pairs in _alike(signatures, band, threshold):
             for one, other in np.sort(pairs, axis=1).tolist():
                 if one < len(own) <= other:
                     similarity = float((signatures[one] == signatures[other]).mean())
@@ -123,6 +119,16 @@ def _signatures(texts: Iterable[str]) -> Signatures:
     while chunk := list(islice(rows, CHUNK_ROWS)):
         chunks.append(np.stack(chunk))
     return np.concatenate(chunks)
+
+
+def _bands(signatures: Signatures, threshold: float) -> Iterator[Signatures]:
+    """Some columns at a time, such that texts that are similar enough agree in one of them."""
+    from datasketch import MinHashLSH
+
+    # Beyond, it would be one band alone, which the library refuses.
+    index = MinHashLSH(threshold=min(threshold, MOST_BANDED), num_perm=NUM_PERMUTATIONS)
+    for start in range(0, index.b * index.r, index.r):
+        yield signatures[:, start : start + index.r]
 
 
 def _alike(

@@ -4,6 +4,7 @@ A row is `{"text": "The zip broke.", "label": 0}`; its place is its number, from
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 10_000
 _DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
+_SAVED = "a folder written by datasets.Dataset.save_to_disk"
+_SAVE_AGAIN = "save the data set again"
 
 
 def read_parquet(path: Path) -> Rows:
@@ -49,9 +52,16 @@ def read_arrow(path: Path) -> Rows:
         raise _unreadable(path, "an Arrow file or stream", error) from None
 
 
-def read_dataset(dataset: "Dataset") -> Rows:
-    """Read a data set of the `datasets` library as it is stored, batch by batch."""
-    yield from _numbered("data set", dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS))
+def read_dataset(name: str, dataset: "Dataset") -> Rows:
+    """Read a data set of the `datasets` library as it is stored, batch by batch.
+
+    Raises:
+        BadData: It is damaged.
+    """
+    try:
+        yield from _numbered(name, dataset.with_format("arrow").iter(batch_size=_BATCH_ROWS))
+    except _DAMAGED as error:
+        raise BadData(name, "an intact data set", _first_line(error), _SAVE_AGAIN) from None
 
 
 def load_saved(path: Path) -> "dict[str, Dataset]":
@@ -64,9 +74,11 @@ def load_saved(path: Path) -> "dict[str, Dataset]":
 
     try:
         loaded = datasets.load_from_disk(str(path))
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        expected = "a folder written by datasets.Dataset.save_to_disk"
-        raise BadData(str(path), expected, _first_line(error)) from None
+    except (OSError, ValueError) as error:
+        raise BadData(str(path), _SAVED, _first_line(error), _SAVE_AGAIN) from None
+    except (KeyError, TypeError, AttributeError) as error:  # its JSON is not what was written
+        found = f"one that is damaged ({_first_line(error)})"
+        raise BadData(str(path), _SAVED, found, _SAVE_AGAIN) from None
     return loaded if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
 
 
@@ -100,9 +112,23 @@ def _numbered(where: str, batches: Iterable[Any]) -> Rows:
         check_names(where, batch.schema.names)
         # Unchecked offsets of a damaged file would end the process, not raise an error.
         batch.validate(full=True)
-        for row in batch.to_pylist():
+        names, types = batch.schema.names, batch.schema.types
+        columns = list(map(partial(_values, where), names, types, batch.columns))
+        for values in zip(*columns, strict=True):
             number += 1
-            yield number, row
+            yield number, dict(zip(names, values, strict=True))
+
+
+def _values(where: str, name: str, kind: pa.DataType, column: Any) -> list[Any]:
+    """The values of a column; not all dates, times and time zones of a table are Python's too."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError, KeyError) as error:
+        expected = "dates of the years 1 to 9999, times and time zones that Python knows"
+        found = f"others in the column '{name}' of {kind} ({_first_line(error)})"
+        mend = "mend them (infinity to null, for example), or write the file without that column"
+        raise BadData(where, expected, found, mend) from None
+    return values
 
 
 def _unreadable(path: Path, expected: str, error: Exception) -> BadData:

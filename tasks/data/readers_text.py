@@ -15,7 +15,8 @@ from typing import BinaryIO, TextIO, cast
 
 from tasks.errors import BadData
 
-_WIDE_MARKS = {
+_ENCODING_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -48,7 +49,7 @@ def open_text(path: Path, encoding: str, newline: str) -> Iterator[TextIO]:
             _check_head(path, file, codec)
             with io.TextIOWrapper(file, encoding=codec, newline=newline) as text:
                 yield text
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise _wrong_encoding(path, encoding, codec) from None
 
 
@@ -73,10 +74,11 @@ def _open_binary(path: Path) -> BinaryIO:
 
 def _codec(path: Path, encoding: str) -> str:
     try:
-        name = codecs.lookup(encoding).name
-    except LookupError:
+        "a".encode(encoding)  # refuses rot13 and its like, which are not for text
+    except (LookupError, ValueError):
         mend = "set source.encoding to utf-8, utf-16, cp1252 or latin-1, for example"
         raise BadData(str(path), "a character encoding", repr(encoding), mend) from None
+    name = codecs.lookup(encoding).name
     return "utf-8-sig" if name == "utf-8" else name
 
 
@@ -86,14 +88,14 @@ def _check_head(path: Path, file: BinaryIO, codec: str) -> None:
     for mark, (found, mend) in _BINARY_MARKS.items():
         if head.startswith(mark):
             raise BadData(str(path), "text", found, mend)
-    wide, found = _wide_encoding(head)
-    if not codec.startswith(wide[: len("utf-16")]):
-        raise BadData(str(path), f"text in {codec}", found, f"set source.encoding: {wide}")
+    shown, found = _shown_encoding(head)
+    if shown and codec.removesuffix("-sig") != shown:
+        raise BadData(str(path), f"text in {codec}", found, f"set source.encoding: {shown}")
 
 
-def _wide_encoding(head: bytes) -> tuple[str, str]:
-    """The encoding that has several bytes for each letter, and what shows it; "" for another."""
-    for mark, name in _WIDE_MARKS.items():
+def _shown_encoding(head: bytes) -> tuple[str, str]:
+    """The encoding that the first bytes show, and what shows it; "" where nothing does."""
+    for mark, name in _ENCODING_MARKS.items():
         if head.startswith(mark):
             return name, f"the byte-order mark of {name.upper()}"
     even, odd = head[::2], head[1::2]
@@ -121,6 +123,9 @@ def _wrong_encoding(path: Path, encoding: str, codec: str) -> BadData:
                 line += error.object[: error.start].count(b"\n")
                 offset += error.start - pending
                 found = f"the byte 0x{error.object[error.start]:02x}"
+                break
+            except UnicodeError as error:  # such as UTF-16 without a byte-order mark
+                found = str(error)
                 break
             offset += len(chunk)
     mend = "save the file as UTF-8, or set source.encoding (often cp1252 or latin-1)"

@@ -211,4 +211,5 @@ def _dataset_parts(name: str, splits: "Mapping[str, Dataset]") -> Iterator[Part]
             # Such as `unsupervised`: what it is for is not known here, so it is not used.
             logger.warning("ingest: split '%s' of %s left out", split, name)
             continue
-        yield Part(f"{name}/{split}".rstrip("/"), ready_made, partial(read_dataset, dataset))
+        place = f"{name}/{split}".rstrip("/")
+        yield Part(place, ready_made, partial(read_dataset, place, dataset))

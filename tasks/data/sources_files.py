@@ -157,7 +157,7 @@ def path_fields(name: str, below: str, pattern: str | None) -> dict[str, str | N
         pattern: Regular expression with named groups; None where the recipe has none.
 
     Raises:
-        BadData: It is not found.
+        BadData: It is not found, or no text.
     """
     if pattern is None:
         return {}
@@ -166,7 +166,14 @@ def path_fields(name: str, below: str, pattern: str | None) -> dict[str, str | N
         expected = f"source.path_fields in the path: {pattern}"
         mend = "mend the expression, or choose fewer files with source.path"
         raise BadData(name, expected, f"'{below}'", mend)
-    return match.groupdict()
+    fields = match.groupdict()
+    try:
+        "".join(filter(None, fields.values())).encode()
+    except UnicodeEncodeError:
+        where = name.encode(errors="backslashreplace").decode()
+        expected = "UTF-8 in the part of the path that source.path_fields takes"
+        raise BadData(where, expected, "other bytes", "rename the file") from None
+    return fields
 
 
 def _with_below(path: str) -> Iterator[tuple[Path, str]]:

@@ -72,6 +72,13 @@ def test_near_duplicates_need_no_spaces(text: str) -> None:
     assert near_duplicate_clusters(texts, 0.8) == [0, 0, 2]
 
 
+@pytest.mark.parametrize("threshold", [0.97, 1.0])
+def test_the_highest_thresholds(threshold: float) -> None:
+    text = " ".join(f"w{number}" for number in range(20))
+    texts = [text, f"{text}!", f"{text} and more"]
+    assert near_duplicate_clusters(texts, threshold) == [0, 0, 2]
+
+
 def test_texts_without_words_are_not_alike() -> None:
     assert near_duplicate_clusters(["😀", "😂", "?!", "😀", ""], 0.8) == [0, 1, 2, 0, 4]
 
