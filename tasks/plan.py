@@ -23,7 +23,8 @@ from tasks.config import Recipe, Source
 from tasks.data.base_model import folder_of, start_of
 from tasks.data.light_tokenizer import token_counts
 from tasks.data.sampling import sample_examples
-from tasks.data.sources import find_files
+from tasks.data.sources import find_files, is_saved
+from tasks.data.sources_dvc import in_working_tree
 from tasks.data.splitting import SIDES
 from tasks.errors import BadInput
 from tasks.gpus import has_gpu
@@ -275,17 +276,16 @@ def _source_bytes(source: Source) -> int | None:
     """Size on this disk; None for what is elsewhere."""
     paths = [*source.parallel.values(), source.path, source.validation, source.test]
     if source.dvc is not None:
-        local = Path(source.dvc.repo).expanduser() / source.dvc.path
-        if source.dvc.rev is not None or not local.exists():
+        local = in_working_tree(source.dvc)
+        if local is None:
             return None
-        paths.append(str(local))
+        paths.append(local)
     if source.hub is not None:
         return None
     total = 0
     for path in filter(None, paths):
-        place = Path(path).expanduser()
-        files = place.rglob("*") if place.is_dir() else find_files(path)
-        total += sum(file.stat().st_size for file in files)
+        files = Path(path).rglob("*") if is_saved(path, source) else find_files(path)
+        total += sum(file.stat().st_size for file in files if file.is_file())
     return total
 
 

@@ -1,5 +1,6 @@
 """The tokens of examples, counted without torch as the encoder counts them."""
 
+import json
 from pathlib import Path
 
 from tasks.data.light_tokenizer import token_counts
@@ -28,10 +29,12 @@ def test_chat_templates_count(tiny_models: dict[str, Path], tmp_path: Path) -> N
     from tasks.data.tokenizing import encode_completions, encode_prompts
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_models["llama"])
-    tokenizer.chat_template = (
+    chat = (
+        "{% if tools is not none or documents is not none %}Tools:{% endif %}"
         "{% for turn in messages %}\n<{{ turn.role }}>{{ turn.content }}{{ eos_token }}"
         "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
     )
+    tokenizer.chat_template = chat
     tokenizer.save_pretrained(tmp_path)
     (tmp_path / "config.json").write_bytes((tiny_models["llama"] / "config.json").read_bytes())
     texts = ["Say the colour red again", "Say"]
@@ -43,6 +46,15 @@ def test_chat_templates_count(tiny_models: dict[str, Path], tmp_path: Path) -> N
     assert counts[0][0] > len(tokenizer(texts[0])["input_ids"]) + 5
     assert how == "by the base model's tokenizer"
     assert all_stop is True
+
+    (tmp_path / "chat_template.jinja").unlink()
+    settings = tmp_path / "tokenizer_config.json"
+    written = json.loads(settings.read_text())
+    named = [{"name": "rag", "template": "x"}, {"name": "default", "template": chat}]
+    settings.write_text(json.dumps(written | {"chat_template": named}))
+    assert token_counts(sample, tmp_path) == (counts, how, all_stop)
+    settings.write_text(json.dumps(written | {"chat_template": named[:1]}))
+    assert token_counts(sample, tmp_path).how == "at 4 characters a token"
 
     (tmp_path / "chat_template.jinja").write_text("{% generation %}{% endgeneration %}")
     assert token_counts(sample, tmp_path).how == "at 4 characters a token"

@@ -13,7 +13,13 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tasks.data.base_model import read_config
-from tasks.data.tokenizing import encode_completions, encode_prompts, stop_token_id, undated
+from tasks.data.tokenizing import (
+    default_template,
+    encode_completions,
+    encode_prompts,
+    stop_token_id,
+    undated,
+)
 from tasks.errors import BadModel
 from tasks.stage import read_json
 
@@ -47,7 +53,7 @@ class LightTokenizer:
         # Only numbers of tokens matter here, so an id that no text has will do.
         self.eos_token_id = next((number for number in known if number is not None), -1)
         beside = folder / "chat_template.jinja"
-        template: str | None = self._settings.get("chat_template")
+        template = default_template(self._settings.get("chat_template"))
         self.chat_template = beside.read_text(encoding="utf-8") if beside.exists() else template
 
     def __call__(
@@ -66,13 +72,17 @@ class LightTokenizer:
         """Text of a chat.
 
         Raises:
-            TemplateError: The template needs more than plain Jinja.
+            TemplateError: The template needs more than plain Jinja, or none is the default.
         """
+        if not isinstance(self.chat_template, str):
+            raise TemplateError("several chat templates, and none is called `default`")
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
-        return environment.from_string(undated(str(self.chat_template))).render(
+        return environment.from_string(undated(self.chat_template)).render(
             messages=turns,
+            tools=None,
+            documents=None,
             add_generation_prompt=add_generation_prompt,
             bos_token=self._special("bos_token"),
             eos_token=self._special("eos_token"),

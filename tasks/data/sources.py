@@ -38,7 +38,7 @@ from tasks.stage import digest_of_folder, digest_of_json
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["Part", "digest_of", "find_files", "parts_of"]
+__all__ = ["Part", "digest_of", "find_files", "is_saved", "parts_of"]
 
 logger = logging.getLogger("retune")
 
@@ -100,13 +100,21 @@ def digest_of(source: Source) -> str:
     return digest_of_json(digests)
 
 
+def is_saved(path: str, source: Source) -> bool:
+    """Whether a path of a source is a folder that `datasets` saved."""
+    marks = ("state.json", "dataset_dict.json")
+    return source.format == "saved" or (
+        source.format == "auto" and any((Path(path) / mark).is_file() for mark in marks)
+    )
+
+
 def _ready_made(source: Source) -> list[tuple[str, str]]:
     given = ((source.validation, "validation"), (source.test, "test"))
     return [(path, split) for path, split in given if path is not None]
 
 
 def _path_parts(path: str, split: str | None, source: Source, scratch: Path) -> Iterator[Part]:
-    if _is_saved(path, source):
+    if is_saved(path, source):
         for part in _dataset_parts(path, load_saved(Path(path))):
             yield Part(part.name, split or part.split, part.rows)
     elif source.format == "parallel":
@@ -147,7 +155,7 @@ def _parallel_rows(files: Mapping[str, File], encoding: str) -> Rows:
 
 
 def _path_digests(path: str, split: str | None, source: Source) -> list[list[str]]:
-    if _is_saved(path, source):
+    if is_saved(path, source):
         if not Path(path).is_dir():
             raise BadData(path, "a folder written by datasets.Dataset.save_to_disk", "no folder")
         if source.path_fields is not None:
@@ -169,13 +177,6 @@ def _path_digests(path: str, split: str | None, source: Source) -> list[list[str
 def _single_digest(path: str) -> str:
     find_files(path, allow_folder=False)
     return digest_of_json(sorted(file.digest for file in hashed_files(path)))
-
-
-def _is_saved(path: str, source: Source) -> bool:
-    marks = ("state.json", "dataset_dict.json")
-    return source.format == "saved" or (
-        source.format == "auto" and any((Path(path) / mark).is_file() for mark in marks)
-    )
 
 
 def _parallel_paths(path: str, split: str | None, source: Source) -> dict[str, str]:

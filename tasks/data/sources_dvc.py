@@ -60,10 +60,10 @@ def fetch(file: DvcFile, folder: Path) -> str:
     """
     from dvc.exceptions import DvcException
 
-    file, pattern = _split(file)
-    local = _in_working_tree(file)
+    local = in_working_tree(file)
     if local is not None:
-        return f"{local}{pattern}"
+        return local
+    file, pattern = _split(file)
     file_system, _ = _look_up(file)
     copy = folder / "dvc" / Path(file.path).name
     if copy.is_dir():
@@ -75,6 +75,13 @@ def fetch(file: DvcFile, folder: Path) -> str:
         mend = "dvc push it from where it was added, and check the remote storage"
         raise BadData(_where(file), "content in DVC's cache or remote", str(error), mend) from None
     return f"{copy}{pattern}"
+
+
+def in_working_tree(file: DvcFile) -> str | None:
+    """The local path, as `fetch` gives it, of what need not be fetched; None for other files."""
+    file, pattern = _split(file)
+    local = _in_working_tree(file)
+    return None if local is None else f"{local}{pattern}"
 
 
 def _split(file: DvcFile) -> tuple[DvcFile, str]:

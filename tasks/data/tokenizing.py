@@ -28,6 +28,21 @@ Tokenizer = Any
 """A `transformers.PreTrainedTokenizerBase`; the name is not imported, for it brings in torch."""
 
 
+def default_template(given: Any) -> Any:
+    """The chat template that prompts are written with: of several by name, `default`.
+
+    Args:
+        given: Jinja, or templates by name as a tokenizer (a mapping) or its file (a list) has them;
+            None where there is none.
+
+    Returns:
+        Jinja or None; templates by name where none of them is called so.
+    """
+    if isinstance(given, list):
+        given = {entry["name"]: entry["template"] for entry in given}
+    return given.get("default", given) if isinstance(given, dict) else given
+
+
 def undated(chat_template: str) -> str:
     """A chat template that writes the same text every day.
 

@@ -19,7 +19,7 @@ from transformers.activations import GELUTanh, NewGELUActivation
 from transformers.utils import logging
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
-from tasks.data.tokenizing import stop_token_id, undated
+from tasks.data.tokenizing import default_template, stop_token_id, undated
 from tasks.errors import BadModel
 
 TOKEN_SETTINGS = ("bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id")
@@ -72,8 +72,9 @@ def load_tokenizer(
         )
     if chat_template == "none":
         tokenizer.chat_template = None
-    elif isinstance(tokenizer.chat_template, str):  # several, by name, are refused by `fit`
-        tokenizer.chat_template = undated(tokenizer.chat_template)
+    template = default_template(tokenizer.chat_template)
+    if isinstance(template, str):  # without a default one, several are refused by `fit`
+        tokenizer.chat_template = undated(template)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -77,12 +77,17 @@ def test_a_chat_template_that_does_not_write_a_chat_is_refused(
     fit(load_model(tiny_models["t5"]), tokenizer, Path("folder"))  # which has no chats
 
 
-def test_a_chat_template_writes_the_same_every_day(tiny_tokenizer: Any, tmp_path: Path) -> None:
-    tokenizer = copy.deepcopy(tiny_tokenizer)
-    tokenizer.chat_template = (
-        '{%- if true %}Today: {{ strftime_now("%d %B %Y") }}{% endif %}' + CHAT
-    )
-    tokenizer.save_pretrained(tmp_path / "base")
+DATED = '{%- if true %}Today: {{ strftime_now("%d %B %Y") }}{% endif %}' + CHAT
+NAMED = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": DATED}]
+
+
+@pytest.mark.parametrize("written", [DATED, NAMED], ids=["one", "several by name"])
+def test_a_chat_template_writes_the_same_every_day(
+    written: Any, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    tiny_tokenizer.save_pretrained(tmp_path / "base")
+    settings = tmp_path / "base" / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"chat_template": written}))
     load_tokenizer(tmp_path / "base").save_pretrained(tmp_path / "tuned")  # as training does
     light = LightTokenizer(tmp_path / "base", {"eos_token_id": 1})
     plain = AutoTokenizer.from_pretrained(tmp_path / "tuned")
