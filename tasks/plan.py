@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config import Recipe, Source
+from tasks.config.section import at_home
 from tasks.data.base_model import folder_of, start_of
 from tasks.data.light_tokenizer import token_counts
 from tasks.data.sampling import sample_examples
@@ -284,7 +285,7 @@ def _source_bytes(source: Source) -> int | None:
         return None
     total = 0
     for path in filter(None, paths):
-        files = Path(path).rglob("*") if is_saved(path, source) else find_files(path)
+        files = Path(at_home(path)).rglob("*") if is_saved(path, source) else find_files(path)
         total += sum(file.stat().st_size for file in files if file.is_file())
     return total
 

@@ -18,6 +18,7 @@ from pydantic import field_serializer
 
 from tasks.config import Recipe, Section
 from tasks.config.base_model import ORIGIN, untrusting
+from tasks.config.section import at_home
 from tasks.config.task import PLACES
 from tasks.home import without_password
 from tasks.report.candidates import CANDIDATES, adopted, read_candidates, remarks
@@ -272,7 +273,7 @@ def _card_facts(job: Job, decision: Decision) -> CardFacts:
         recipe=recipe.name,
         base_model=_base_model(recipe),
         on_hub=base.hub is not None,
-        license=license_in(Path(base.path)) if base.path else None,
+        license=license_in(Path(at_home(base.path))) if base.path else None,
         shape=shape_of(inputs["train"] / "model"),
         method=adopted(read_candidates(inputs["train"])) or recipe.train.method,
         generation=_generation(recipe),

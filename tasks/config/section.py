@@ -1,5 +1,6 @@
 """What every section of a recipe has in common: strict, frozen, documented under each field."""
 
+import os.path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -27,6 +28,14 @@ def _short_enough(path: str) -> str:
             f"a path of at most {MAX_PATH_BYTES} bytes, each name in it of {MAX_NAME_BYTES}",
         )
     return path
+
+
+def at_home(path: str) -> str:
+    """A path of a recipe, with the home folder of whoever reads it in place of a leading `~`.
+
+    In the recipe itself it stays, so that no key and no manifest depends on the user.
+    """
+    return os.path.expanduser(path)  # pathlib's fails on files that are called so
 
 
 FilePath = Annotated[str, AfterValidator(_short_enough)]

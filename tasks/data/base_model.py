@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config import BaseModelSection
+from tasks.config.section import at_home
 from tasks.errors import BadModel
 from tasks.stage import digest_of_folder
 
@@ -29,7 +30,7 @@ def folder_of(section: BaseModelSection) -> Path:
     Raises:
         BadModel: It is missing or lacks a part; says which.
     """
-    folder = Path(section.path) if section.path else _fetched(section)
+    folder = Path(at_home(section.path)) if section.path else _fetched(section)
     check_model_folder(folder, section.from_scratch, section.allow_pickle)
     if section.trust_remote_code:
         _check_code(folder, section)
@@ -44,7 +45,7 @@ def start_of(section: BaseModelSection) -> Path:
     """
     if section.start_from is None:
         return folder_of(section)
-    folder = Path(section.start_from)
+    folder = Path(at_home(section.start_from))
     check_model_folder(folder, from_scratch=False, allow_pickle=False)
     return folder
 

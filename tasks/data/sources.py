@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.config import Source
+from tasks.config.section import at_home
 from tasks.data import sources_dvc
 from tasks.data.readers import Rows, format_of, named_format, read_rows
 from tasks.data.readers_parallel import read_parallel
@@ -102,9 +103,10 @@ def digest_of(source: Source) -> str:
 
 def is_saved(path: str, source: Source) -> bool:
     """Whether a path of a source is a folder that `datasets` saved."""
+    folder = Path(at_home(path))
     marks = ("state.json", "dataset_dict.json")
     return source.format == "saved" or (
-        source.format == "auto" and any((Path(path) / mark).is_file() for mark in marks)
+        source.format == "auto" and any((folder / mark).is_file() for mark in marks)
     )
 
 
@@ -115,7 +117,7 @@ def _ready_made(source: Source) -> list[tuple[str, str]]:
 
 def _path_parts(path: str, split: str | None, source: Source, scratch: Path) -> Iterator[Part]:
     if is_saved(path, source):
-        for part in _dataset_parts(path, load_saved(Path(path))):
+        for part in _dataset_parts(path, load_saved(Path(at_home(path)))):
             yield Part(part.name, split or part.split, part.rows)
     elif source.format == "parallel":
         yield from _parallel_part(path, split, source, scratch)
@@ -156,12 +158,13 @@ def _parallel_rows(files: Mapping[str, File], encoding: str) -> Rows:
 
 def _path_digests(path: str, split: str | None, source: Source) -> list[list[str]]:
     if is_saved(path, source):
-        if not Path(path).is_dir():
+        folder = Path(at_home(path))
+        if not folder.is_dir():
             raise BadData(path, "a folder written by datasets.Dataset.save_to_disk", "no folder")
         if source.path_fields is not None:
             expected = "files that are read one by one, with source.path_fields"
             raise BadData(path, expected, "a folder that `datasets` saved", "leave path_fields out")
-        return [["saved", digest_of_folder(Path(path))]]
+        return [["saved", digest_of_folder(folder)]]
     if source.format == "parallel":
         paths = sorted(_parallel_paths(path, split, source).items())
         return [[field, _single_digest(name)] for field, name in paths]

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.config.section import at_home
 from tasks.config.task import DvcFile
 from tasks.data.sources_archives import split_pattern
 from tasks.errors import BadData
@@ -91,7 +92,7 @@ def _split(file: DvcFile) -> tuple[DvcFile, str]:
 
 
 def _in_working_tree(file: DvcFile) -> Path | None:
-    path = Path(file.repo).expanduser() / file.path
+    path = Path(at_home(file.repo), file.path)
     return path if file.rev is None and path.exists() else None
 
 
@@ -101,7 +102,7 @@ def _look_up(file: DvcFile) -> "tuple[DVCFileSystem, dict[str, Any]]":
     from dvc.scm import CloneError
 
     try:
-        file_system = DVCFileSystem(url=file.repo, rev=file.rev)
+        file_system = DVCFileSystem(url=at_home(file.repo), rev=file.rev)
         return file_system, file_system.info(file.path)
     except (DvcException, CloneError, FileNotFoundError, NotADirectoryError) as error:
         found = str(error).partition("\n")[0] or type(error).__name__

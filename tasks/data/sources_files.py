@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
+from tasks.config.section import at_home
 from tasks.data.sources_archives import is_archive, read_members, split_pattern, unpacked
 from tasks.errors import BadData
 from tasks.stage import digest_of_file
@@ -63,7 +64,7 @@ def find_files(path: str, allow_folder: bool = True) -> list[Path]:
         BadData: There is none, or an empty one.
     """
     path, _ = split_pattern(path)
-    place = Path(path).expanduser()
+    place = Path(at_home(path))
     if place.is_dir() and allow_folder:
         files = sorted(file for file in place.iterdir() if _is_data(file))
         if not files:
@@ -178,7 +179,7 @@ def path_fields(name: str, below: str, pattern: str | None) -> dict[str, str | N
 
 def _with_below(path: str) -> Iterator[tuple[Path, str]]:
     """The files that are found, each with its path below the folder or the first wildcard."""
-    place = Path(split_pattern(path)[0]).expanduser()
+    place = Path(at_home(split_pattern(path)[0]))
     root = place
     if not place.exists():
         root = Path(*takewhile(lambda part: not glob.has_magic(part), place.parts))

@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 from jinja2 import TemplateSyntaxError
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.config.section import at_home
 from tasks.errors import BadPrompt, Issue
 from tasks.prompts.document import Document, Loc
 from tasks.prompts.sandbox import RenderError, compile_template, fields_used, render_text
@@ -184,7 +185,7 @@ def load_prompts(name_or_path: str) -> PromptFile:
 
 
 def _locate(name_or_path: str) -> Path:
-    given = Path(name_or_path)
+    given = Path(at_home(name_or_path))
     folders = (PROMPTS, REPOSITORY / PROMPTS)
     for path in (given, *(folder / f"{name_or_path}.yaml" for folder in folders)):
         if path.is_file():

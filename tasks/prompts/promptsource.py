@@ -20,6 +20,7 @@ from pathlib import Path
 from jinja2 import TemplateSyntaxError, nodes
 from pydantic import BaseModel
 
+from tasks.config.section import at_home
 from tasks.errors import BadPrompt, Issue
 from tasks.prompts.document import Document
 from tasks.prompts.library import PUBLISHED, PromptFile, PromptTemplate
@@ -87,7 +88,7 @@ def load_promptsource(path: str, target: str | None = None) -> PromptFile:
     Raises:
         BadPrompt: Not such a file, Jinja that does not parse, or no template with that target.
     """
-    document = Document.read(Path(path), TAGS)
+    document = Document.read(Path(at_home(path)), TAGS)
     published, skipped = _published(document)
     target = target or _commonest_target(published)
     kept: list[Published] = []

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from tasks.config import Section, Source
-from tasks.config.section import Name
+from tasks.config.section import Name, at_home
 from tasks.data.readers import Unreadable
 from tasks.data.records import Needs, Record, layout_of, record_of
 from tasks.data.shapes import BadRow
@@ -162,7 +162,10 @@ def suite_path(name_or_path: str) -> Path:
         BadRecipe: There is none.
     """
     folders = (SUITES, REPOSITORY / SUITES)
-    for path in (Path(name_or_path), *(folder / f"{name_or_path}.yaml" for folder in folders)):
+    for path in (
+        Path(at_home(name_or_path)),
+        *(folder / f"{name_or_path}.yaml" for folder in folders),
+    ):
         if path.is_file():
             return path
     known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
@@ -279,7 +282,7 @@ def _loaded(probe: Probe, document: Document, loc: tuple[str | int, ...]) -> Loa
 def _located(source: Source, suite: Path) -> Source:
     if source.path is None:
         return source
-    path = str(suite.resolve().parent.parent.parent / source.path)
+    path = str(suite.resolve().parent.parent.parent / at_home(source.path))
     is_there = bool(glob.glob(split_pattern(path)[0]))
     return source.model_copy(update={"path": path}) if is_there else source
 
