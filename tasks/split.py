@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.config import Recipe, Split
+from tasks.data.batches import batches
 from tasks.data.dedup import near_duplicate_clusters
 from tasks.data.splitting import SIDES, place, place_clusters, shares
 from tasks.errors import BadData, Issue
@@ -106,7 +107,7 @@ class Divided:
 
 def _texts(path: Path, start: int, num_rows: int, column: str) -> Iterator[str]:
     """A column of so many examples from a row on: never all of it in memory."""
-    for batch in pq.ParquetFile(path).iter_batches(columns=[column]):
+    for batch in batches(pq.ParquetFile(path), [column]):
         if start + num_rows <= 0:
             return
         first = max(0, start)
@@ -224,7 +225,7 @@ def _write_sides(path: Any, sides: Sequence[str | None], output: Output) -> dict
         for side in SIDES
     }
     counts, start = dict.fromkeys(SIDES, 0), 0
-    for batch in file.iter_batches(columns=list(COLUMNS)):
+    for batch in batches(file, COLUMNS):
         placed = pa.array(sides[start : start + batch.num_rows], pa.string())
         start += batch.num_rows
         for side, writer in writers.items():

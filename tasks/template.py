@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.config import Recipe, Section, TaskSection
+from tasks.data.batches import batches
 from tasks.errors import BadPrompt
 from tasks.prompts.library import PromptFile, load_prompts
 from tasks.prompts.promptsource import load_promptsource
@@ -28,7 +29,6 @@ from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
 VERSION = "2"
-BATCH_ROWS = 10_000
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "task", "split", "template", "prompt", "completion")]
@@ -142,7 +142,7 @@ def _examples(
     folder: Path, task: str, prompts: PromptFile, seed: int, tally: Tally
 ) -> Iterator[pa.Table]:
     trained = [template for template in prompts.templates if not template.heldout]
-    for batch in pq.ParquetFile(folder / f"{task}.parquet").iter_batches(BATCH_ROWS):
+    for batch in batches(pq.ParquetFile(folder / f"{task}.parquet")):
         rows = []
         for record in batch.to_pylist():
             template = choose_template(record["id"], trained, seed)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks import split, template
+from tasks.data import batches
 from tasks.errors import BadData
 from tasks.stage import Artifact, Inputs
 
@@ -69,6 +70,17 @@ def test_shares_that_near_duplicates_change_are_told(
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert any("% of asked are on the side test, where" in text for text in warnings) == told
     assert bool(warnings) == told
+
+
+def test_long_texts_are_read_and_written_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [example("first", number, text) for number, text in enumerate(texts(130, seed=1))]
+    monkeypatch.setattr(batches, "BATCH_BYTES", 5_000)
+    artifact = divided(tmp_path, rows, validation=0.2, test=0.2)
+    assert len(sides(artifact)) == 130
+    with pq.ParquetFile(artifact.path / "train.parquet") as file:
+        assert file.metadata.num_row_groups > 5
 
 
 def test_a_leak_into_a_ready_made_test_split_is_found(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.config.retrain import MaxShift
+from tasks.data.batches import batches
 from tasks.data.splitting import SIDES
 from tasks.stage import read_json
 
@@ -98,7 +99,7 @@ def shifts(old: Profile, new: Profile, bounds: MaxShift) -> tuple[str, ...]:
 def _batches(parts: Path) -> Iterator[tuple[str, Any]]:
     """The examples of all sides, each batch of one task."""
     for side in SIDES:
-        for batch in pq.ParquetFile(parts / f"{side}.parquet").iter_batches(columns=_COLUMNS):
+        for batch in batches(pq.ParquetFile(parts / f"{side}.parquet"), _COLUMNS):
             for task in pc.unique(batch["task"]).to_pylist():
                 yield task, batch.filter(pc.equal(batch["task"], task))
 

@@ -14,9 +14,8 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.data.batches import BATCH_BYTES, BATCH_ROWS, batches
 from tasks.data.records import Record
-
-BATCH_ROWS = 10_000
 
 COLUMNS = ("id", "split", "references")
 """What stands before the fields; no field can be called so."""
@@ -44,6 +43,7 @@ class RecordFile:
         self._fields = tuple(fields)
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._batch: list[Record] = []
+        self._batch_characters = 0
         self._seen: dict[str | None, set[int]] = {split: set() for split in (None, *_JUDGING)}
         self.num_duplicates = 0
 
@@ -66,7 +66,8 @@ class RecordFile:
             return
         seen.add(number)
         self._batch.append(record)
-        if len(self._batch) == BATCH_ROWS:
+        self._batch_characters += sum(map(len, record.values.values()))
+        if len(self._batch) == BATCH_ROWS or self._batch_characters >= BATCH_BYTES:
             self._flush()
 
     def _flush(self) -> None:
@@ -82,6 +83,7 @@ class RecordFile:
         ]
         self._writer.write_batch(pa.record_batch(arrays, self._schema))
         self._batch.clear()
+        self._batch_characters = 0
 
 
 def choose(source: Path, target: Path, max_examples: int) -> None:
@@ -99,13 +101,13 @@ def choose(source: Path, target: Path, max_examples: int) -> None:
     with pq.ParquetFile(source) as file:
         free = (
             _rank(record)
-            for batch in file.iter_batches(BATCH_ROWS, columns=["id", "split"])
+            for batch in batches(file, ["id", "split"])
             for record, split in zip(*(column.to_pylist() for column in batch), strict=True)
             if split not in _JUDGING
         )
         limit = max(heapq.nsmallest(max_examples, free), default=-1)
         with pq.ParquetWriter(target, file.schema_arrow, compression="zstd") as writer:
-            for batch in file.iter_batches(BATCH_ROWS):
+            for batch in batches(file):
                 ids, splits = batch["id"].to_pylist(), batch["split"].to_pylist()
                 stays = [
                     split in _JUDGING or _rank(record) <= limit

@@ -13,6 +13,8 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.data.batches import batches
+
 SAMPLE_EXAMPLES = 500
 """Training examples that are looked at, divided equally among the tasks."""
 
@@ -62,7 +64,7 @@ def _characters(file: pq.ParquetFile) -> npt.NDArray[np.int64]:
     """Characters of each example."""
     counted = [
         pc.add(*(pc.utf8_length(batch[name]) for name in COLUMNS[1:])).to_numpy()
-        for batch in file.iter_batches(columns=COLUMNS[1:])
+        for batch in batches(file, COLUMNS[1:])
     ]
     return np.concatenate(counted).astype(np.int64)
 
@@ -70,7 +72,7 @@ def _characters(file: pq.ParquetFile) -> npt.NDArray[np.int64]:
 def _rows(file: pq.ParquetFile, numbers: npt.NDArray[np.int64]) -> list[dict[str, str]]:
     """Some rows, in the order of the file."""
     rows, start = [], 0
-    for batch in file.iter_batches(columns=COLUMNS):
+    for batch in batches(file, COLUMNS):
         inside = np.sort(numbers[(numbers >= start) & (numbers < start + batch.num_rows)] - start)
         rows += batch.take(inside).to_pylist()
         start += batch.num_rows

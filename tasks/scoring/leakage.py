@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from tasks.data.batches import batches
 from tasks.data.dedup import nearest
 
 SIMILARITY = 0.8
@@ -46,7 +47,7 @@ def overlaps(texts: Mapping[str, str], examples: Path, train: Path) -> dict[str,
 
 def texts_of(examples: Path, ids: Set[str]) -> Iterator[tuple[str, str]]:
     """Id and text of each of these records, never all of them in memory."""
-    for batch in pq.ParquetFile(examples).iter_batches(columns=["id", "text"]):
+    for batch in batches(pq.ParquetFile(examples), ["id", "text"]):
         for row in batch.to_pylist():
             if row["id"] in ids:
                 yield row["id"], row["text"]
