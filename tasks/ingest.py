@@ -38,7 +38,7 @@ from tasks.prompts.promptsource import load_promptsource
 from tasks.stage import Counted, Inputs, Output, Stage, write_json
 from tasks.stage_main import main
 
-VERSION = "1"
+VERSION = "2"
 REJECTS = "rejects.jsonl"
 REVISIONS = "dvc.json"
 

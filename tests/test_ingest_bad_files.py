@@ -127,6 +127,25 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         ["a.parquet", "'summary' twice"],
     ),
     "open quote": ("a.csv", GOOD_CSV + b'"x,y\nc,d\n', {}, ["a.csv:3", "never closed"]),
+    "a cell too long": (
+        "a.csv",
+        GOOD_CSV + b"a" * 10_000_001 + b",b\n",
+        {},
+        ["a.csv:3", "at most 10,000,000 characters", "a longer one"],
+    ),
+    "accents apart": (
+        "a.csv",
+        "re\u0301sume\u0301,summary\na,b\n".encode(),
+        {"columns": {"dialogue": "r\u00e9sum\u00e9"}},
+        ["only re\u0301sume\u0301", "{dialogue: re\u0301sume\u0301}, copied from the file"],
+    ),
+    "texts for splits": (
+        "a.csv",
+        b"dialogue,summary\n" + b"long " * 9000 + b",b\n",
+        {"split_column": "dialogue"},
+        [f"1 x dialogue '{'long ' * 7}lo...' is not one of train"],
+    ),
+    "one row": ("a.json", b'{"dialogue": "a"}\n', {}, ["the keys dialogue", "format: jsonl"]),
     "not JSON": ("a.json", b"[1,\n}", {}, ["a.json:2", "Expecting value at column 1"]),
     "cut array": ("a.json", b'[{"a": 1}\n', {}, ["a.json:2", "expected ',' or ']'"]),
     "two arrays": (

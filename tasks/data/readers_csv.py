@@ -82,10 +82,14 @@ def _quoted_cells(path: Path, text: TextIO, delimiter: str) -> Cells:
         except StopIteration:
             return
         except csv.Error as error:
-            if "unexpected end of data" in str(error) or "field limit" in str(error):
+            if "unexpected end of data" in str(error):
                 mend = "close the quote, or double a quote that is part of the text"
                 found = "a quote that is opened and never closed"
                 raise BadData(f"{path}:{line}", "quoted cells", found, mend) from None
+            if "field limit" in str(error):
+                expected = f"cells of at most {_MAX_CELL_CHARACTERS:,} characters"
+                mend = "shorten it, or close the quote that it starts with"
+                raise BadData(f"{path}:{line}", expected, "a longer one", mend) from None
             yield line, Unreadable(f"not CSV: {error}", "")
         else:
             if cells:

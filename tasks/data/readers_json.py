@@ -152,7 +152,7 @@ def _array_start(path: Path, text: str) -> int:
         keys.append(key)
     found = f"an object with the keys {', '.join(keys[:10])}" if keys else "another value"
     expected = 'an array of objects, or {"data": [...]}'
-    mend = "put the rows into such an array"
+    mend = "put the rows into such an array, or set source.format: jsonl if a line is a row"
     if "Instances" in keys:
         mend = "set source.format: natural_instructions"
     raise BadData(str(path), expected, found, mend)

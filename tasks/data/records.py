@@ -149,8 +149,7 @@ def record_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> Reco
     references = _references(row, layout)
     for label in references if needs.choices else ():
         if label not in needs.choices:
-            shown = label if len(label) <= 40 else f"{label[:37]}..."
-            raise BadRow(f"{target} '{shown}' is not one of {', '.join(needs.choices)}")
+            raise BadRow(f"{target} '{_shortened(label)}' is not one of {', '.join(needs.choices)}")
     values[target] = references[0]
     if layout.split_column is not None:
         split = _split(row.get(layout.split_column), layout.split_column)
@@ -236,8 +235,12 @@ def _named(field: str, layout: Layout) -> str:
 def _split(value: Any, column: str) -> str:
     name = str(value).strip().lower()
     if name not in READY_MADE:
-        raise BadRow(f"{column} '{value}' is not one of {', '.join(READY_MADE)}")
+        raise BadRow(f"{column} '{_shortened(str(value))}' is not one of {', '.join(READY_MADE)}")
     return READY_MADE[name]
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= 40 else f"{value[:37]}..."
 
 
 def _id(values: Mapping[str, str], references: Sequence[str]) -> str:
@@ -272,6 +275,10 @@ def _reference_columns(target: str | None, columns: Sequence[str]) -> tuple[str,
     return tuple(match[0] for match in ordered) if target else ()
 
 
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
 def _missing(
     missing: Sequence[str],
     there: Sequence[str],
@@ -282,7 +289,8 @@ def _missing(
     """The message names what is there, and how to map the closest of it."""
     column = missing[0]
     field = next((name for name, wanted_column in wanted.items() if wanted_column == column), "")
-    close = difflib.get_close_matches(column, there, n=1)
+    same = [name for name in there if _composed(name) == _composed(column)]
+    close = same or difflib.get_close_matches(column, there, n=1)
     mend = f"map it: source.columns: {{{field}: {close[0] if close else 'COLUMN'}}}"
     shape = recognise(there, ())
     if not field:
@@ -292,6 +300,8 @@ def _missing(
     elif shape is not None and not close:
         mend = f"the rows have the shape {shape.name}, which gives {' and '.join(shape.fields)}: "
         mend += "map these in source.columns, or choose prompts that have them"
+    elif same:
+        mend += ", copied from the file: letters with accents are written in two ways (NFC, NFD)"
     elif len(there) == 1 and "\t" in there[0]:
         mend = "set source.format: tsv, if tabs separate the cells"
     elif column.isdigit():

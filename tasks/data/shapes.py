@@ -123,7 +123,7 @@ def _turn(turn: Any) -> tuple[str, str]:
     if not isinstance(turn, dict):
         raise BadRow("a turn of the conversation is not an object")
     role, text = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise BadRow(f"the role '{role}' in the conversation is not known")
     if isinstance(text, list) and all(isinstance(p, dict) and "text" in p for p in text):
         text = "".join(str(part["text"]) for part in text)

@@ -67,6 +67,7 @@ def test_alpaca_may_lack_its_input(row: dict[str, Any]) -> None:
         (said(("user", "Hi")), "no turn of the assistant"),
         (said(("assistant", "Hi")), "no turn of the user before the last answer"),
         (said(("tool", "42"), ("assistant", "Hi")), "role 'tool'"),
+        ([{"role": ["user"], "content": "Hi"}], "role .*user.* is not known"),
         (said(("user", " "), ("assistant", "Hi")), "'user' has no text"),
         ([{"role": "user", "content": [{"type": "image"}]}], "'user' has no text"),
     ],
