@@ -15,8 +15,7 @@ import pytest
 import tasks.plan
 import tasks.training.cost
 from flows.tables import plan_tables
-from tasks.config import Recipe, Source, Train, load_recipe
-from tasks.config.task import DvcFile
+from tasks.config import Recipe, Train, load_recipe
 from tasks.data.mixing import draws_per_epoch
 from tasks.errors import BadData, BadInput
 from tasks.home import workspace_of
@@ -24,7 +23,6 @@ from tasks.pipeline import PIPELINE
 from tasks.plan import as_json, plan
 from tasks.stage import Artifact, Inputs, digest_of_folder, write_json
 from tasks.training.forecast import Change, Forecast, forecast
-from tests.data.archives import write_archive
 from tests.toy import ECHO
 
 ROOT = Path(__file__).parents[1]
@@ -232,27 +230,6 @@ def test_large_sources_are_left_unread(recipe: Recipe, monkeypatch: pytest.Monke
     ingest = PIPELINE[0]
     ingest.run(ingest.select(recipe), Inputs(workspace_of(recipe.name), {}))
     assert plan(recipe).rows == {"long": 900, "short": 150}
-
-
-@only_t5
-def test_only_what_a_run_reads_counts(
-    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "long"
-    (folder / ".cache").mkdir(parents=True)
-    (folder / ".cache" / "x.bin").write_bytes(bytes(1_000_000))
-    (folder / "gone.jsonl").symlink_to("/nonexistent")
-    (tmp_path / "long.jsonl").rename(folder / "a.jsonl")
-    content = (tmp_path / "short.jsonl").read_bytes()
-    write_archive(tmp_path / "short.zip", {"data/a.jsonl": content, "data/README": b"?"})
-    long, short = recipe.tasks
-    tracked = Source(dvc=DvcFile(path="short.zip!*.jsonl"))
-    tasks_ = (
-        long.model_copy(update={"source": Source(path="long")}),
-        short.model_copy(update={"source": tracked}),
-    )
-    monkeypatch.setattr(tasks.plan, "LARGEST_SOURCES_BYTES", 1_000_000)
-    assert plan(recipe.model_copy(update={"tasks": tasks_})).rows == {"long": 900, "short": 150}
 
 
 def test_the_time_goes_by_the_last_training_of_the_base_model(
