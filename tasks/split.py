@@ -4,8 +4,9 @@
                     "prompt": "...", "completion": "...", "references": ["..."], "label": null}
 
 Ready-made splits of the source are respected: only their train rows are divided further, and
-only for the sides that the source does not bring. Tasks that are only rehearsed are not divided:
-all of their rows are trained on but those that a probe measures on.
+only for the sides that the source does not bring. A file for a side that brings no record stops
+the stage: rows of train would take its place, unnoticed. Tasks that are only rehearsed are not
+divided: all of their rows are trained on but those that a probe measures on.
 """
 
 import hashlib
@@ -32,8 +33,7 @@ from tasks.stage_main import main
 
 VERSION = "3"
 KEYS = ("id", "task", "split", "label")
-FREE = (None, "train")
-"""Ready-made sides that are divided further."""
+JUDGING = ("validation", "test")
 
 SIGMAS = 4.0
 """Standard errors of a share, beyond which it is not by chance that it is another one."""
@@ -44,6 +44,9 @@ COLUMNS = ("id", "task", "template", "prompt", "completion", "references", "labe
 
 class SplitSection(Split):
     """What splitting depends on."""
+
+    ready_made: dict[str, tuple[str, ...]] = {}
+    """Task -> the sides that its source has a file for."""
 
     rehearsed: tuple[str, ...] = ()
     """Tasks that are trained on, and neither validated nor tested."""
@@ -57,7 +60,12 @@ class SplitSection(Split):
 
 def select(recipe: Recipe) -> SplitSection:
     """The part of the recipe that splitting depends on."""
-    told = recipe.split.model_dump()
+    given = {
+        task.name: tuple(side for side in JUDGING if getattr(task.source, side) is not None)
+        for task in recipe.tasks
+    }
+    ready_made = {task: sides for task, sides in given.items() if sides}
+    told = {**recipe.split.model_dump(), "ready_made": ready_made}
     if not recipe.old_tasks:
         return SplitSection(**told)
     return SplitSection(
@@ -92,6 +100,7 @@ def write(section: SplitSection, inputs: Inputs, output: Output) -> Counted:
         sides += divided.sides
         summary[task] = divided.summary
     counts = _write_sides(path, sides, output)
+    _check_ready_made(section, summary)
     _check_sides(summary)
     write_json(output.path / "summary.json", summary)
     return Counted(sum(counts.values()), counts)
@@ -118,7 +127,7 @@ def _texts(path: Path, start: int, num_rows: int, column: str) -> Iterator[str]:
 def _rehearsed(keys: pa.Table, prompts: Iterator[str], probes: Measured) -> Divided:
     ids, asked = probes
     rows = list(zip(keys["id"].to_pylist(), keys["split"].to_pylist(), prompts, strict=True))
-    is_held = [side in ("validation", "test") for _, side, _ in rows]
+    is_held = [side in JUDGING for _, side, _ in rows]
     is_measured = [record in ids or prompt in asked for record, _, prompt in rows]
     sides = [
         None if any(reasons) else "train" for reasons in zip(is_held, is_measured, strict=True)
@@ -135,15 +144,15 @@ def _divide(
     validation = 0.0 if "validation" in brought else section.validation
     test = 0.0 if "test" in brought else section.test
     own = [
-        place(record, section.seed, validation, test) if side in FREE else side
+        place(record, section.seed, validation, test) if side not in JUDGING else side
         for record, side in zip(ids, ready, strict=True)
     ]
     clusters = list(range(len(ids)))
     if section.near_duplicates is not None:
         clusters = near_duplicate_clusters(texts(), section.near_duplicates)
     leaks = _leaks(texts(), ready) if brought - {"train"} else []
-    joined = _join(own, clusters, [side not in FREE for side in ready])
-    divided = [side for side, own_side in zip(joined, ready, strict=True) if own_side in FREE]
+    joined = _join(own, clusters, [side in JUDGING for side in ready])
+    divided = [side for side, given in zip(joined, ready, strict=True) if given not in JUDGING]
     _tell_shares(task, divided, {"validation": validation, "test": test})
     sides = _without_leaks(task, joined, leaks, section)
     kept = [side or "left out" for side in sides]
@@ -188,7 +197,7 @@ def _tell_shares(task: str, sides: Sequence[str], wanted: Mapping[str, float]) -
 def _leaks(texts: Iterator[str], ready: Sequence[str | None]) -> list[int]:
     """Rows of train whose text also stands in a ready-made validation or test split."""
     digests = [hashlib.sha256(text.encode()).digest()[:16] for text in texts]
-    is_judged = [side in ("validation", "test") for side in ready]
+    is_judged = [side in JUDGING for side in ready]
     judged = set(compress(digests, is_judged))
     return [
         row
@@ -235,6 +244,24 @@ def _write_sides(path: Any, sides: Sequence[str | None], output: Output) -> dict
     for writer in writers.values():
         writer.close()
     return counts
+
+
+def _check_ready_made(section: SplitSection, summary: Mapping[str, Mapping[str, Any]]) -> None:
+    """Fail where a file for a side brought no record."""
+    mend = "mend the file (rejects.jsonl of ingest or template says why), or leave it out: "
+    issues = [
+        Issue(
+            f"tasks: {task}: source.{side}",
+            "a file with at least one record that can be used",
+            "none: it has no rows, or each was rejected",
+            f"{mend}then records of the source are set aside for {side}",
+        )
+        for task, entry in summary.items()
+        for side in section.ready_made.get(task, ())
+        if side not in entry["ready_made"]
+    ]
+    if issues:
+        raise BadData.all_of(issues)
 
 
 def _check_sides(summary: Mapping[str, Mapping[str, Any]]) -> None:

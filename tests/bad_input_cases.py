@@ -227,6 +227,13 @@ SPLITS = [
     Case("a leak", "split", "tasks: colours | 1 records of train that stand in | split.on_leak",
          {"test.csv": "text,said\nred 1,blue 1\nred 99,blue 99\n"},
          ["tasks.0.source.test=test.csv"], after=["ingest", "template"]),
+    Case("a test file of which no row is good", "split",
+         "tasks: colours: source.test | at least one record | none: | rejects.jsonl of ingest",
+         {"test.csv": "text,said\ngreen 1,\ngreen 2,\n"},
+         ["tasks.0.source.test=test.csv"], after=["ingest", "template"]),
+    Case("a validation file of a header alone", "split", "source.validation | none: it has no rows",
+         {"dev.csv": "text,said\n"},
+         ["tasks.0.source.validation=dev.csv"], after=["ingest", "template"]),
     Case("a stage too early", "split", "new/template | the output of a stage | run the stage templ",
          settings=["name=new"]),
 ]  # fmt: skip
