@@ -28,7 +28,7 @@ from tasks.prompts.render import RenderError, choose_template, render
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
-VERSION = "2"
+VERSION = "3"
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "task", "split", "template", "prompt", "completion")]

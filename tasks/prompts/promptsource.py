@@ -190,7 +190,7 @@ def _declared(answer_choices: str | None) -> str:
     text = UNIT.join(_parts(answer_choices))
     return (
         f"{{% set _choices %}}{text}{{% endset %}}"
-        f"{{% set answer_choices = _choices.split('{UNIT}') | map('trim') | list %}}"
+        f"{{% set answer_choices = _choices.split('{UNIT}') | map('trim') | answer_choices %}}"
     )
 
 

@@ -41,6 +41,19 @@ class RenderError(ValueError):
     """A record cannot be rendered; the message is a plain reason for the reject file."""
 
 
+class AnswerChoices(list[Any]):
+    """Answer choices, counted from 0: Python's own -1, the last, would answer the label -1.
+
+    That label means "unlabelled" in many published test splits.
+    """
+
+    def __getitem__(self, number: Any) -> Any:
+        """The choice of a number, or a slice."""
+        if isinstance(number, int) and number < 0:
+            raise RenderError(f"no answer choice has the number {number}")
+        return super().__getitem__(number)
+
+
 class PromptEnvironment(ImmutableSandboxedEnvironment):
     """Jinja's immutable sandbox, with text methods and arithmetic narrowed further."""
 
@@ -91,7 +104,9 @@ def _environment() -> PromptEnvironment:
         range=bounded_range, zip=zip, enumerate=enumerate, namespace=Namespace
     )
     # multimode is what promptsource's most_frequent computes: every value of the highest count.
-    environment.filters.update(choice=choice, most_frequent=multimode, **FILTERS)
+    environment.filters.update(
+        choice=choice, most_frequent=multimode, answer_choices=AnswerChoices, **FILTERS
+    )
     for name in REFUSED_FILTERS:
         del environment.filters[name]
     return environment

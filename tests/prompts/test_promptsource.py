@@ -133,6 +133,15 @@ def test_a_record_of_text_gives_numbers_where_they_are_counted_with(tmp_path: Pa
         rendered(prompts, {**NOTE, "label": "2"})
 
 
+@pytest.mark.parametrize("label", [-1, "-1"])
+def test_an_unlabelled_record_has_no_answer(label: object, published: Path) -> None:
+    """Hugging Face's test splits have the label -1, which is Python's last element."""
+    prompts = load_promptsource(str(published))
+    for template in prompts.templates:
+        with pytest.raises(RenderError, match="no answer choice has the number -1"):
+            render(prompts, {**NOTE, "label": label}, template)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
