@@ -326,6 +326,23 @@ def test_dvc_files_at_a_revision(tmp_path: Path) -> None:
             run(tmp_path, {"dvc": {**source["dvc"], **change}})
 
 
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's own
+def test_files_parallel_to_one_of_dvc_are_read_again_when_they_change(tmp_path: Path) -> None:
+    pytest.importorskip("dvc")
+    (tmp_path / "a.java").write_text("int a;\n")
+    source = {
+        "dvc": {"repo": str(tmp_path), "path": "a.java"},
+        "format": "parallel",
+        "parallel": {"target": str(tmp_path / "a.cs")},
+        "constants": {"source_language": "Java", "target_language": "C#"},
+    }
+    for target in ("Int A;", "Int B;"):
+        (tmp_path / "a.cs").write_text(f"{target}\n")
+        [row] = records(run(tmp_path, source, prompts="code_translation"))
+        assert row["target"] == target
+    assert run(tmp_path, source, prompts="code_translation").state == "reused"
+
+
 def _dvc_repository(folder: Path) -> Path:
     """One with `chats.jsonl`, and a zip of it, of one row at the tag v1 and of two rows now."""
     dvc_repo = pytest.importorskip("dvc.repo")

@@ -94,6 +94,8 @@ def digest_of(source: Source) -> str:
         digests["dvc"] = sources_dvc.digest(source.dvc)
         if source.path_fields is not None:
             digests["dvc path"] = source.dvc.path
+        if source.parallel:
+            digests["parallel"] = _digests_by_field(source.parallel)
     else:
         digests["path"] = _path_digests(str(source.path), None, source)
     for path, split in _ready_made(source):
@@ -166,8 +168,7 @@ def _path_digests(path: str, split: str | None, source: Source) -> list[list[str
             raise BadData(path, expected, "a folder that `datasets` saved", "leave path_fields out")
         return [["saved", digest_of_folder(folder)]]
     if source.format == "parallel":
-        paths = sorted(_parallel_paths(path, split, source).items())
-        return [[field, _single_digest(name)] for field, name in paths]
+        return _digests_by_field(_parallel_paths(path, split, source))
     digests = []
     for file in hashed_files(path):
         digest = [named_format(file.name, source), file.digest]
@@ -175,6 +176,10 @@ def _path_digests(path: str, split: str | None, source: Source) -> list[list[str
             digest.append(digest_of_json(fields))
         digests.append(digest)
     return sorted(digests)
+
+
+def _digests_by_field(paths: Mapping[str, str]) -> list[list[str]]:
+    return [[field, _single_digest(path)] for field, path in sorted(paths.items())]
 
 
 def _single_digest(path: str) -> str:
