@@ -179,6 +179,31 @@ def test_several_references(row: dict[str, Any], expected: list[str], tmp_path: 
     assert record["summary"] == "a"
 
 
+@pytest.mark.parametrize(
+    ("column", "others"),
+    [("q1", ("q2", "q12", "q13")), ("1", ("2", "12")), ("q1", ("q11", "q12"))],
+)
+def test_a_numbered_column_is_one_of_many_not_of_the_references(
+    column: str, others: tuple[str, ...], tmp_path: Path
+) -> None:
+    row = {"dialogue": "d", column: "right", **dict.fromkeys(others, "wrong")}
+    source = {"path": jsonl(tmp_path / "a.jsonl", [row]), "columns": {"summary": column}}
+    assert records(run(tmp_path, source))[0]["references"] == ["right"]
+
+
+def test_a_column_that_is_not_there_is_not_looked_for_behind_its_number(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "a.jsonl", [{"dialogue": "d", "q11": "wrong"}])
+    with pytest.raises(BadData, match="the column 'q1'"):
+        run(tmp_path, {"path": path, "columns": {"summary": "q1"}})
+
+
+def test_later_rows_may_have_more_references(tmp_path: Path) -> None:
+    rows = [{"dialogue": f"d{number}", "summary": "a"} for number in range(150)]
+    rows[120]["summary2"] = "b"
+    read = records(run(tmp_path, {"path": jsonl(tmp_path / "a.jsonl", rows)}))
+    assert [row["references"] for row in read[119:122]] == [["a"], ["a", "b"], ["a"]]
+
+
 def test_duplicates_are_removed_and_counted(tmp_path: Path) -> None:
     rows = [CHATS[0], CHATS[1], {**CHATS[0], "topic": "lunch"}, {**CHATS[1], "summary": "Other."}]
     artifact = run(tmp_path, {"path": jsonl(tmp_path / "a.jsonl", rows)})

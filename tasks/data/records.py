@@ -17,6 +17,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from tasks.config import Section, Source
@@ -75,7 +76,7 @@ class Layout:
         needs: What to look for.
         shape: Turns the row into fields first; None where its columns are taken as they are.
         columns: Field -> column, for fields without a constant.
-        references: Columns with further references.
+        numbered: What further references are called but for their number, if there can be any.
         values: Field -> value in the source -> value in the record.
         constants: Field -> value.
         split_column: Column of the ready-made split, if any.
@@ -84,7 +85,7 @@ class Layout:
     needs: Needs
     shape: Shape | None
     columns: Mapping[str, str]
-    references: tuple[str, ...]
+    numbered: str | None
     values: Mapping[str, Mapping[str, str]]
     constants: Mapping[str, str]
     split_column: str | None
@@ -105,7 +106,9 @@ def layout_of(columns: Sequence[str], needs: Needs, source: Source, where: str) 
     fields = [field for field in (*needs.fields, needs.target) if field not in source.constants]
     wanted = {field: source.columns.get(field, field) for field in fields}
     target = wanted.get(needs.target)
-    if target is not None and target not in columns and f"{target}1" in columns:
+    # The columns "q1", "q2" and "q12" are no three references, nor are "1" and "12".
+    numbered = target if target and not target[-1].isdigit() else None
+    if numbered and target not in columns and f"{target}1" in columns:
         wanted[needs.target] = f"{target}1"
     required = [wanted[field] for field in fields if field not in needs.may_be_empty]
     if source.split_column is not None:
@@ -119,7 +122,7 @@ def layout_of(columns: Sequence[str], needs: Needs, source: Source, where: str) 
         needs=needs,
         shape=shape,
         columns=wanted,
-        references=_reference_columns(target, columns) if source.header else (),
+        numbered=numbered,
         values=source.values,
         constants={field: _clean(value) for field, value in source.constants.items()},
         split_column=source.split_column,
@@ -209,7 +212,9 @@ def _references(row: Mapping[str, Any], layout: Layout) -> tuple[str, ...]:
         return (layout.constants[target],)
     given = row.get(layout.columns[target])
     first = given if isinstance(given, list) else [given]
-    others = [row.get(column) for column in layout.references]
+    # Of each row: in JSON, the first that has several may come late.
+    columns = _reference_columns(layout.numbered, tuple(row)) if layout.numbered else ()
+    others = [row[column] for column in columns]
     texts = [_mapped(value, target, layout) for value in (*first, *others)]
     if not first or texts[0] is None:
         raise BadRow(f"{_named(target, layout)} is missing")
@@ -267,12 +272,12 @@ def _shape(
     return shape
 
 
-def _reference_columns(target: str | None, columns: Sequence[str]) -> tuple[str, ...]:
-    """`summary2`, `summary3`, ... for the target column `summary`, in this order."""
-    numbered = re.compile(rf"{re.escape(target or '')}([2-9]|[1-9]\d+)")
+@lru_cache(maxsize=1024)
+def _reference_columns(name: str, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """`summary2`, `summary3`, ... for the name `summary`, in this order."""
+    numbered = re.compile(rf"{re.escape(name)}([2-9]|[1-9]\d+)")
     matches = [match for column in columns if (match := numbered.fullmatch(column))]
-    ordered = sorted(matches, key=lambda match: int(match[1]))
-    return tuple(match[0] for match in ordered) if target else ()
+    return tuple(match[0] for match in sorted(matches, key=lambda match: int(match[1])))
 
 
 def _composed(name: str) -> str:
