@@ -147,7 +147,7 @@ def _examples(
         for record in batch.to_pylist():
             template = choose_template(record["id"], trained, seed)
             try:
-                rendered = render(prompts, record, template)
+                rendered = render(prompts, record, template, record["references"][1:])
             except RenderError as error:
                 reject = {"task": task, "template": template.name, "id": record["id"]}
                 tally.rejects.append({**reject, "reason": str(error)})
@@ -161,7 +161,7 @@ def _examples(
                     "template": template.name,
                     "prompt": rendered.prompt,
                     "completion": rendered.completion,
-                    "references": [rendered.completion, *record["references"][1:]],
+                    "references": rendered.references,
                     "label": rendered.completion if prompts.task == "classification" else None,
                     "text": "\n".join(record[slot] for slot in prompts.slots),
                 }

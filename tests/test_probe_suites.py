@@ -7,7 +7,7 @@ import pytest
 from tasks import forgetting
 from tasks.errors import BadData, BadInput, BadRecipe
 from tasks.scoring.probes import digests_of, examples_of, load_suite
-from tests.toy import WORDS, write_suite
+from tests.toy import ECHO, WORDS, write_suite
 
 
 @pytest.fixture
@@ -53,6 +53,14 @@ def test_trained_rows_are_left_out(suite: Path, tmp_path: Path) -> None:
     assert {row["completion"] for row in left} == {f"{word} sky" for word in WORDS} - gone
     with pytest.raises(BadData, match="not trained on"):
         examples_of(loaded, None, tmp_path, {row["id"] for row in every})
+
+
+def test_every_right_answer_is_in_the_words_of_the_prompts(suite: Path, tmp_path: Path) -> None:
+    worded = ECHO.replace('again"}', 'again", completion: "Said: {{ said }}"}')
+    (tmp_path / "echo.yaml").write_text(worded)
+    (tmp_path / "data" / "echo.jsonl").write_text('{"text": "red", "said": ["red", "rose"]}')
+    [example] = examples_of(load_suite(str(suite))[0], None, tmp_path)
+    assert example["references"] == ["Said: red", "Said: rose"]
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,11 @@ templates:
 
 
 def run(folder: Path, texts: list[str], **task: Any) -> Artifact:
+    return run_on(folder, [{"text": text, "original": text} for text in texts], **task)
+
+
+def run_on(folder: Path, rows: list[dict[str, Any]], **task: Any) -> Artifact:
     (folder / "halves.yaml").write_text(PROMPTS)
-    rows = [{"text": text, "original": text} for text in texts]
     source = {"path": jsonl(folder / "texts.jsonl", rows)}
     recipe = recipe_of(source, str(folder / "halves.yaml"), **task)
     workspace = folder / "workspace"
@@ -57,3 +60,9 @@ def test_too_many_of_them_stop_the_stage(tmp_path: Path) -> None:
 
 def test_the_recipe_says_how_many_are_too_many(tmp_path: Path) -> None:
     assert run(tmp_path, ["alone", "one two"], max_rejected=0.5).rows == 1
+
+
+def test_every_reference_is_in_the_words_of_the_template(tmp_path: Path) -> None:
+    row = {"text": "one two", "original": ["one two", "one three four"]}
+    examples = pq.read_table(run_on(tmp_path, [row]).path / "examples.parquet").to_pylist()
+    assert examples[0]["references"] == ["two", "four"]

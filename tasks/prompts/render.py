@@ -4,7 +4,7 @@ The record `{"dialogue": "Ana: Lunch at one?\nBo: Sure.", "summary": "They meet 
 phrasing `Give the gist of this chat: {{ dialogue }}`, becomes
 
     Rendered(template="gist", prompt="Give the gist of this chat: Ana: Lunch at one?\nBo: Sure.",
-             completion="They meet at one.")
+             completion="They meet at one.", references=("They meet at one.",))
 """
 
 import hashlib
@@ -28,11 +28,13 @@ class Rendered:
         template: Name of the phrasing.
         prompt: What the model reads.
         completion: What it must answer.
+        references: What counts as a right answer, in the template's words; the completion first.
     """
 
     template: str
     prompt: str
     completion: str
+    references: tuple[str, ...]
 
 
 def choose_template(
@@ -62,7 +64,12 @@ def choose_template(
     return max(templates, key=score)
 
 
-def render(prompts: PromptFile, record: Mapping[str, object], template: PromptTemplate) -> Rendered:
+def render(
+    prompts: PromptFile,
+    record: Mapping[str, object],
+    template: PromptTemplate,
+    alternatives: Sequence[str] = (),
+) -> Rendered:
     """Render a record in one phrasing.
 
     A number is written as `str` writes it, but a whole number that a reader gave as a float (5.0
@@ -72,6 +79,7 @@ def render(prompts: PromptFile, record: Mapping[str, object], template: PromptTe
         prompts: The file that `template` is from.
         record: Field name -> value.
         template: The phrasing.
+        alternatives: Other values of the target that are right as well.
 
     Returns:
         The pair, without white space at the ends and with LF as line end.
@@ -81,10 +89,11 @@ def render(prompts: PromptFile, record: Mapping[str, object], template: PromptTe
             the file's choices.
     """
     prompt = _filled("prompt", template.prompt, prompts, record)
-    completion = _filled("completion", template.completion, prompts, record)
-    if prompts.choices and completion not in prompts.choices:
-        raise RenderError(f"'{completion}' is not one of: {', '.join(prompts.choices)}")
-    return Rendered(template.name, prompt, completion)
+    completion = _completion(prompts, record, template)
+    others = (
+        _completion(prompts, {**record, prompts.target: value}, template) for value in alternatives
+    )
+    return Rendered(template.name, prompt, completion, (completion, *others))
 
 
 def render_prompt(
@@ -104,6 +113,13 @@ def render_prompt(
         RenderError: A slot is missing, or the prompt comes out empty.
     """
     return _filled("prompt", template.prompt, prompts, record)
+
+
+def _completion(prompts: PromptFile, record: Mapping[str, object], template: PromptTemplate) -> str:
+    completion = _filled("completion", template.completion, prompts, record)
+    if prompts.choices and completion not in prompts.choices:
+        raise RenderError(f"'{completion}' is not one of: {', '.join(prompts.choices)}")
+    return completion
 
 
 def _fields(prompts: PromptFile, record: Mapping[str, object]) -> dict[str, object]:

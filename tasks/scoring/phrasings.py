@@ -81,7 +81,8 @@ def _rendered(
     for record in {row["id"]: row for row in rows}.values():
         templates = templates_of(record["id"])
         try:
-            pairs = [(template, render(prompts, record, template)) for template in templates]
+            others = record["references"][1:]
+            pairs = [(each, render(prompts, record, each, others)) for each in templates]
         except RenderError:
             continue
         is_label = prompts.task == "classification"
@@ -94,7 +95,7 @@ def _rendered(
                     "heldout": template.heldout,
                     "prompt": pair.prompt,
                     "completion": pair.completion,
-                    "references": [pair.completion, *record["references"][1:]],
+                    "references": list(pair.references),
                     "label": pair.completion if is_label else None,
                 }
             )

@@ -314,14 +314,14 @@ def _rendered(loaded: LoadedProbe, record: Record) -> set[str]:
 def _example(loaded: LoadedProbe, record: Record) -> dict[str, Any]:
     prompts = loaded.prompts
     template = choose_template(record.id, prompts.training, PHRASING_SEED)
-    rendered = render(prompts, record.values, template)
+    rendered = render(prompts, record.values, template, record.references[1:])
     return {
         "id": record.id,
         "task": loaded.name,
         "template": template.name,
         "prompt": rendered.prompt,
         "completion": rendered.completion,
-        "references": list(record.references),
+        "references": list(rendered.references),
         "label": rendered.completion if prompts.task == "classification" else None,
         "text": "\n".join(str(record.values[slot]) for slot in prompts.slots),
     }

@@ -61,6 +61,16 @@ def test_completion_must_be_a_choice() -> None:
         render(file, {"q": "Q", "answer": "Yes"}, ask)
 
 
+def test_every_right_answer_is_in_the_words_of_the_template() -> None:
+    ask = template("{{ q }}", "Answer: {{ answer }}")
+    pair = render(prompts("q"), {"q": "Q", "answer": "Paris"}, ask, ["the city of Paris"])
+    assert pair.references == ("Answer: Paris", "Answer: the city of Paris")
+    assert pair.completion == pair.references[0]
+    file = prompts("q", choices=("no", "yes"))
+    with pytest.raises(RenderError, match="'si' is not one of: no, yes"):
+        render(file, {"q": "Q", "answer": "yes"}, template("{{ q }}"), ["si"])
+
+
 def test_prompt_alone_needs_no_target() -> None:
     assert render_prompt(prompts("q"), {"q": "Q"}, template("Say {{ q }}.")) == "Say Q."
 

@@ -29,6 +29,31 @@ def test_a_record_of_two_splits_is_asked_once(tmp_path: Path) -> None:
     assert len({row["template"] for row in asked}) == len(asked) == 4
 
 
+WORDED = """\
+name: worded
+version: 1
+task: question_answering
+slots: [text]
+target: said
+example: {text: red, said: red}
+templates:
+  - {name: plain, prompt: "Say {{ text }}", completion: "Said: {{ said }}"}
+  - {name: other, prompt: "Colour {{ text }}", completion: "It is {{ said }}", heldout: true}
+"""
+
+
+def test_every_reference_is_in_the_words_of_the_phrasing(tmp_path: Path) -> None:
+    row = {"id": "9f31", "split": None, "text": "x", "said": "red", "references": ["red", "rose"]}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "records.parquet")
+    (tmp_path / "worded.yaml").write_text(WORDED)
+    prompts = load_prompts(str(tmp_path / "worded.yaml"))
+    asked = phrased("toy", prompts, 2, tmp_path / "records.parquet", ["9f31"])
+    assert [row["references"] for row in asked] == [
+        ["Said: red", "Said: rose"],
+        ["It is red", "It is rose"],
+    ]
+
+
 def test_sensitivity_is_by_record_and_paired() -> None:
     values = np.array([[0.9, 0.7, 0.5], [0.5, 0.3, 0.1], [0.7, 0.5, 0.3]])  # records, phrasings
     names = {"a": False, "b": False, "c": True}
