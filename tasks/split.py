@@ -11,10 +11,10 @@ divided: all of their rows are trained on but those that a probe measures on.
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,7 @@ def _divide(
     clusters = list(range(len(ids)))
     if section.near_duplicates is not None:
         clusters = near_duplicate_clusters(texts(), section.near_duplicates)
-    leaks = _leaks(texts(), ready) if brought - {"train"} else []
+    leaks = _leaks(texts(), ready) if brought - {"train"} else {}
     joined = _join(own, clusters, [side in JUDGING for side in ready])
     divided = [side for side, given in zip(joined, ready, strict=True) if given not in JUDGING]
     _tell_shares(task, divided, {"validation": validation, "test": test})
@@ -194,34 +194,39 @@ def _tell_shares(task: str, sides: Sequence[str], wanted: Mapping[str, float]) -
             )  # fmt: skip
 
 
-def _leaks(texts: Iterator[str], ready: Sequence[str | None]) -> list[int]:
-    """Rows of train whose text also stands in a ready-made validation or test split."""
+def _leaks(texts: Iterator[str], ready: Sequence[str | None]) -> dict[int, str]:
+    """Rows whose text also stands in a ready-made split of a later side, each with its own side.
+
+    Those of validation too: the checkpoint would be chosen by rows of test.
+    """
     digests = [hashlib.sha256(text.encode()).digest()[:16] for text in texts]
-    is_judged = [side in JUDGING for side in ready]
-    judged = set(compress(digests, is_judged))
-    return [
-        row
-        for row, (digest, judges) in enumerate(zip(digests, is_judged, strict=True))
-        if not judges and digest in judged
-    ]
+    ranks = [SIDES.index(side or "train") for side in ready]
+    highest: dict[bytes, int] = {}
+    for digest, rank in zip(digests, ranks, strict=True):
+        if rank:  # nothing leaks into train, which is most of the rows
+            highest[digest] = max(rank, highest.get(digest, 0))
+    placed = enumerate(zip(digests, ranks, strict=True))
+    return {row: SIDES[rank] for row, (digest, rank) in placed if rank < highest.get(digest, 0)}
 
 
 def _without_leaks(
-    task: str, sides: Sequence[str], leaks: Sequence[int], section: Split
+    task: str, sides: Sequence[str], leaks: Mapping[int, str], section: Split
 ) -> list[str | None]:
     kept: list[str | None] = list(sides)
     if not leaks or section.on_leak == "keep":
         return kept
+    counts = Counter(leaks.values())
+    found = " and ".join(f"{counts[side]} records of {side}" for side in SIDES if counts[side])
     if section.on_leak == "stop":
         raise BadData(
             f"tasks: {task}",
-            "test and validation records that do not stand in train",
-            f"{len(leaks)} records of train that stand in a ready-made test or validation split",
-            "remove them, or set split.on_leak to `drop` (leaves them out of train) or `keep`",
+            "records that stand on one side only",
+            f"{found} that stand in another, ready-made split",
+            "remove them, or set split.on_leak to `drop` (leaves them out) or `keep`",
         )
     for row in leaks:
         kept[row] = None
-    logger.warning("split: %d leaked records of %s left out of train", len(leaks), task)
+    logger.warning("split: %s: %s left out: they stand in another split", task, found)
     return kept
 
 

@@ -14,6 +14,7 @@ from tasks.data import batches
 from tasks.errors import BadData
 from tasks.stage import Artifact, Inputs
 
+JUDGING = ("validation", "test")
 WORDS = [f"w{number}" for number in range(400)]
 
 
@@ -94,6 +95,25 @@ def test_a_leak_into_a_ready_made_test_split_is_found(tmp_path: Path) -> None:
     assert f"seco{7:012x}" not in placed
     assert placed[f"seco{100:012x}"] == "test"
     assert len(placed) == len(rows) - 1
+
+
+def test_a_record_of_test_in_validation_is_a_leak_too(tmp_path: Path) -> None:
+    """The checkpoint would be chosen by rows of test."""
+    rows = [example("first", number, text) for number, text in enumerate(texts(60, seed=4))]
+    rows += [example("first", 100 + n, f"judged {n // 2}", JUDGING[n % 2]) for n in range(6)]
+    rows += [example("first", 106, "validated", "validation")]
+    with pytest.raises(BadData, match="found     3 records of validation that stand in another"):
+        divided(tmp_path / "stop", rows)
+    dropped = divided(tmp_path / "drop", rows, on_leak="drop")
+    judged = {record: side for record, side in sides(dropped).items() if side != "train"}
+    assert judged == {
+        **{f"firs{100 + n:012x}": "test" for n in (1, 3, 5)},
+        f"firs{106:012x}": "validation",
+    }
+    summary = json.loads((dropped.path / "summary.json").read_text())["first"]
+    assert (summary["leaks"], summary["left_out"]) == (3, 3)
+    kept = divided(tmp_path / "keep", rows, on_leak="keep")
+    assert kept.rows == len(rows)
 
 
 def test_old_test_records_stay_in_test_when_data_are_added(tmp_path: Path) -> None:

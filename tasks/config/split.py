@@ -25,8 +25,8 @@ class Split(Section):
     Chinese or Thai, a word is a character."""
 
     on_leak: Literal["stop", "drop", "keep"] = "stop"
-    """What to do when a ready-made test or validation record also stands in train: stop the run,
-    drop the record from train, or keep it and report it."""
+    """What to do when a ready-made test or validation record also stands in train, or one of test
+    in validation: stop the run, drop the record there, or keep it and report it."""
 
     @model_validator(mode="after")
     def _something_left(self) -> Self:

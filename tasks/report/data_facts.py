@@ -44,7 +44,7 @@ class TaskData:
         sides: Side of the split -> examples.
         left_out: Examples on no side.
         near_duplicates: Examples that were kept on the side of another that is nearly the same.
-        leaks: Examples of train that also stand in a ready-made test or validation split.
+        leaks: Examples of train or validation that also stand in another, ready-made split.
         lengths: Column -> lengths of its texts.
         overlaps: Test records that stand, nearly the same, in the training split; None for a task
             that is not tested.
