@@ -125,11 +125,18 @@ def _turn(turn: Any) -> tuple[str, str]:
     role, text = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
     if not isinstance(role, str) or role not in _ROLES:
         raise BadRow(f"the role '{role}' in the conversation is not known")
-    if isinstance(text, list) and all(isinstance(p, dict) and "text" in p for p in text):
-        text = "".join(str(part["text"]) for part in text)
+    if isinstance(text, list):
+        text = _joined(text)
     if not isinstance(text, str) or not text.strip():
         raise BadRow(f"a turn of the role '{role}' has no text")
     return _ROLES[role], text.strip()
+
+
+def _joined(parts: list[Any]) -> str | None:
+    """The text of parts; None where one is no text, as a picture."""
+    given = [part.get("text") for part in parts if isinstance(part, dict)]
+    texts = [text for text in given if isinstance(text, str)]
+    return "".join(texts) if len(texts) == len(parts) else None
 
 
 SHAPES = {

@@ -70,6 +70,9 @@ def test_alpaca_may_lack_its_input(row: dict[str, Any]) -> None:
         ([{"role": ["user"], "content": "Hi"}], "role .*user.* is not known"),
         (said(("user", " "), ("assistant", "Hi")), "'user' has no text"),
         ([{"role": "user", "content": [{"type": "image"}]}], "'user' has no text"),
+        ([{"role": "user", "content": [{"text": "Hi"}, {"text": None}]}], "'user' has no text"),
+        ([{"role": "user", "content": [{"text": "Hi"}, "there"]}], "'user' has no text"),
+        ([{"role": ["user"], "content": "Hi"}], r"role '\['user'\]'"),
     ],
 )
 def test_what_is_no_conversation(turns: Any, reason: str) -> None:
