@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,23 @@ def test_columns_values_and_constants(tmp_path: Path) -> None:
 def test_values_become_clean_text(value: Any, text: str, tmp_path: Path) -> None:
     source = {"path": jsonl(tmp_path / "a.jsonl", [{"dialogue": value, "summary": "x"}])}
     assert records(run(tmp_path, source))[0]["dialogue"] == text
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "texts"),
+    [
+        ([4.7, 5.0, 1e20], pa.float32(), ["4.7", "5", "100000000000000000000"]),
+        ([Decimal("5.00"), Decimal("4.50")], pa.decimal128(5, 2), ["5", "4.50"]),
+        ([Decimal("9" * 36 + ".00")], pa.decimal128(38, 2), ["9" * 36]),
+    ],
+)
+def test_numbers_of_a_table_are_written_as_they_were(
+    values: list[Any], kind: pa.DataType, texts: list[str], tmp_path: Path
+) -> None:
+    table = pa.table({"dialogue": pa.array(values, kind), "summary": ["x"] * len(values)})
+    pq.write_table(table, tmp_path / "a.parquet")
+    rows = records(run(tmp_path, {"path": str(tmp_path / "a.parquet")}))
+    assert [row["dialogue"] for row in rows] == texts
 
 
 @pytest.mark.parametrize(

@@ -130,13 +130,19 @@ def _python_rows(where: str, table: Any) -> Iterator[dict[str, Any]]:
 def _values(where: str, field: pa.Field, column: Any) -> list[Any]:
     """The values of a column; not all dates, times and time zones of a table are Python's too."""
     try:
-        values: list[Any] = column.to_pylist()
+        values: list[Any] = _as_written(column).to_pylist()
     except (OverflowError, ValueError, KeyError) as error:
         expected = "dates of the years 1 to 9999, times and time zones that Python knows"
         found = f"others in the column '{field.name}' of {field.type} ({_first_line(error)})"
         mend = "mend them (infinity to null, for example), or write the file without that column"
         raise BadData(where, expected, found, mend) from None
     return values
+
+
+def _as_written(column: Any) -> Any:
+    """A column with its numbers of 32 bits as they are written: 4.7, not 4.699999809265137."""
+    is_short = column.type == pa.float32()
+    return column.cast(pa.string()).cast(pa.float64()) if is_short else column
 
 
 def _unreadable(path: Path, expected: str, error: Exception) -> BadData:

@@ -171,7 +171,7 @@ def text_of(value: Any) -> str | None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float | decimal.Decimal) and math.isfinite(value) and value == int(value):
         return str(int(value))
     if isinstance(value, int | float | decimal.Decimal):
         return str(value)
