@@ -154,6 +154,18 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         {},
         ["a.json:2", "behind the end of the a"],
     ),
+    "two arrays and a comma": (
+        "a.json",
+        b'[{"a": 1}],\n[{"a": 2}]\n',
+        {},
+        ["a.json:1", "behind the end of the array at column 11"],
+    ),
+    "two objects": (
+        "a.json",
+        b'{\n"data": [{"a": 1}]\n}\n{\n"data": [{"a": 2}]\n}\n',
+        {},
+        ["a.json:4", "behind the end of the array"],
+    ),
     "one object": ("a.json", b'{"rows": []}', {}, ['{"data": [...]}', "the keys rows"]),
     "one value": ("a.json", b"7", {}, ["an array of objects", "another value"]),
     "not objects": ("a.jsonl", b"[1]\n[2]\n", {}, ["2 of 2 rows", "2 x an array where a JSON obj"]),

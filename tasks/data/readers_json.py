@@ -161,7 +161,12 @@ def _array_start(path: Path, text: str) -> int:
 def _check_end(path: Path, text: str, position: int) -> None:
     """Fail where an array is followed by what would be left unread, such as a second array."""
     position = _skip(text, position)
-    if text[position : position + 1] not in ("", ",", "}"):
+    if text[_skip(text, 0)] == "{":
+        if text[position : position + 1] == ",":
+            return  # other keys of the object that the array stands in
+        if text[position : position + 1] == "}":
+            position = _skip(text, position + 1)
+    if position < len(text):
         raise _not_json(path, text, position, "more behind the end of the array")
 
 
