@@ -94,7 +94,8 @@ class Source(Section):
     """Prompt field -> column of the source: a name, or a number from 0 where there is no header."""
 
     header: bool = True
-    """Whether the first line of a CSV or TSV file names its columns."""
+    """Whether the first line of a CSV or TSV file names its columns. A CSV file without a header of
+    which only column 0 is used is never split at semicolons."""
 
     token_column: Annotated[int, Field(ge=0)] = 0
     """Number of the column with the token (format `conll`), from 0."""

@@ -99,7 +99,9 @@ def read_rows(path: Path, file_format: str, source: Source) -> Rows:
         case "json":
             return read_json(path, source.encoding)
         case "csv":
-            return read_csv(path, source.encoding, source.header)
+            asked = {*source.columns.values(), source.split_column or "0"}
+            semicolons = source.header or asked != {"0"}
+            return read_csv(path, source.encoding, source.header, semicolons)
         case "tsv":
             return read_tsv(path, source.encoding, source.header)
         case "conll":

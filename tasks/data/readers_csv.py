@@ -5,7 +5,8 @@ columns are called "0", "1", ...
 
 CSV (RFC 4180): cells may be quoted, with doubled quotes and line breaks inside. A first line with
 semicolons and no comma (but in quotes) means that semicolons separate, as spreadsheets write it in
-many countries.
+many countries - unless that line is no header, and nothing but the first column is asked for: it
+may be a text with a semicolon in it.
 TSV (IANA text/tab-separated-values): quote characters are ordinary text - unless every quote in
 the first megabyte belongs to a cell that is quoted as in CSV, as spreadsheets write it.
 """
@@ -29,8 +30,14 @@ _OPEN_CELL = re.compile(r'"(?:[^"]|"")*+')
 Cells = Iterator[tuple[int, list[str] | Unreadable]]
 
 
-def read_csv(path: Path, encoding: str, header: bool) -> Rows:
+def read_csv(path: Path, encoding: str, header: bool, semicolons: bool) -> Rows:
     """Read comma- or semicolon-separated cells.
+
+    Args:
+        path: The file.
+        encoding: Character encoding.
+        header: Whether the first line names the columns.
+        semicolons: Whether they may separate.
 
     Raises:
         BadData: The file cannot be read as text, a quote is never closed, or two columns have
@@ -40,7 +47,7 @@ def read_csv(path: Path, encoding: str, header: bool) -> Rows:
         first = text.readline()
         text.seek(0)
         names = _QUOTED.sub("", first)
-        delimiter = ";" if ";" in names and "," not in names else ","
+        delimiter = ";" if semicolons and ";" in names and "," not in names else ","
         yield from _rows(path, _quoted_cells(path, text, delimiter), header)
 
 

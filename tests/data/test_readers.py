@@ -182,6 +182,22 @@ def test_a_comma_in_a_quoted_name_does_not_separate(tmp_path: Path) -> None:
     assert read(path) == [(2, {"text": "fine, really", "good, or bad": "1"})]
 
 
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"text": "0"}, {"0": "Hello; you"}),
+        ({"text": "0", "label": "1"}, {"0": "Hello", "1": " you"}),
+        ({"text": "1"}, {"0": "Hello", "1": " you"}),
+    ],
+)
+def test_a_text_without_a_header_is_not_cut_at_its_semicolon(
+    columns: dict[str, str], expected: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("Hello; you\nBye; all\n")
+    assert read(path, header=False, columns=columns)[0] == (1, expected)
+
+
 @pytest.mark.parametrize("encode", [arrow_file, arrow_stream, parquet])
 def test_damaged_tables_are_told_and_never_end_the_process(encode: Encode, tmp_path: Path) -> None:
     whole = encode(FLAT_ROWS)
