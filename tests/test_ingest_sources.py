@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import BadData, RetuneError
+from tasks.stage import Artifact
 from tests.data.archives import write_archive
 from tests.ingesting import CHATS, REVIEWS, jsonl, made, records, rejects, run
 
@@ -151,6 +152,23 @@ def test_archives_are_read_like_folders_and_bring_their_splits(kind: str, tmp_pa
     assert run(tmp_path, moved).state == "reused"
     write_archive(other, {**files, "d/train_2.jsonl": SECOND + THIRD})
     assert run(tmp_path, moved).state == "ran"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_order_of_the_files_is_part_of_the_digest(packed: bool, tmp_path: Path) -> None:
+    def read(**files: bytes) -> Artifact:
+        folder = made(tmp_path / "-".join(files))
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        path = write_archive(folder / "all.zip", files) if packed else folder
+        return run(tmp_path, {"path": str(path), "format": "jsonl"})
+
+    first = read(a=FIRST, b=SECOND, c=THIRD)
+    assert read(x=FIRST, y=SECOND, z=THIRD).state == "reused"
+    swapped = read(a=FIRST, c=SECOND, b=THIRD)
+    assert (swapped.state, swapped.digest != first.digest) == ("ran", True)
+    # In which order an archive has its files makes no difference.
+    assert read(a=FIRST, b=THIRD, c=SECOND).state == "reused"
 
 
 def test_every_file_of_several_archives(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@
     ->  Part("reviews/a.csv", None, rows)  Part("reviews/b.csv", None, rows)
         Part("held_back.zip!c.csv", "test", rows)
 
-The digest depends on what the files contain, never on where they lie - but for what the recipe
-takes from their path, `path_fields`.
+The digest depends on what the files contain and in which order they are read, never on where they
+lie - but for what the recipe takes from their path, `path_fields`.
 """
 
 import logging
@@ -175,7 +175,7 @@ def _path_digests(path: str, split: str | None, source: Source) -> list[list[str
         if fields := path_fields(file.name, file.below, source.path_fields):
             digest.append(digest_of_json(fields))
         digests.append(digest)
-    return sorted(digests)
+    return digests
 
 
 def _digests_by_field(paths: Mapping[str, str]) -> list[list[str]]:

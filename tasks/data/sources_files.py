@@ -111,7 +111,9 @@ def open_files(path: str, folder: Path) -> Iterator[File]:
 
 
 def hashed_files(path: str) -> Iterator[Hashed]:
-    """The content of the files that a path stands for; archives are read without unpacking.
+    """The content of the files that a path stands for, in the order of `open_files`.
+
+    Archives are read without unpacking.
 
     Raises:
         BadData: As for `open_files`.
@@ -125,7 +127,8 @@ def hashed_files(path: str) -> Iterator[Hashed]:
                 for chunk in content:
                     hashed.update(chunk)
                 digests[name] = hashed.hexdigest()
-            yield from (Hashed(f"{found}!{name}", name, digest) for name, digest in digests.items())
+            for name, digest in sorted(digests.items()):
+                yield Hashed(f"{found}!{name}", name, digest)
         else:
             yield Hashed(str(found), below, digest_of_file(found))
 
