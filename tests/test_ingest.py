@@ -155,11 +155,35 @@ def test_columns_values_and_constants(tmp_path: Path) -> None:
         (True, "true"),
         (" a\r\nb\rc ", "a\nb\nc"),
         ("e\u0301", "\u00e9"),
+        ("\ufeff\u200b a\u200bb\u3000\u2060", "a\u200bb"),
     ],
 )
 def test_values_become_clean_text(value: Any, text: str, tmp_path: Path) -> None:
     source = {"path": jsonl(tmp_path / "a.jsonl", [{"dialogue": value, "summary": "x"}])}
     assert records(run(tmp_path, source))[0]["dialogue"] == text
+
+
+@pytest.mark.parametrize("blank", ["\u200b", "\ufeff", " \u2060\u3000"])
+def test_a_text_that_nobody_sees_is_empty(blank: str, tmp_path: Path) -> None:
+    rows = [CHATS[0], {"dialogue": blank, "summary": "x"}, {"dialogue": "x", "summary": blank}]
+    artifact = run(tmp_path, {"path": jsonl(tmp_path / "a.jsonl", rows)}, max_rejected=0.9)
+    assert [row["reason"] for row in rejects(artifact)] == ["dialogue is empty", "summary is empty"]
+
+
+def test_values_are_translated_whatever_blanks_are_around_them(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": " pos"}, {"text": "b", "label": "cafe\u0301"}]
+    values = {"label": {" pos ": "positive ", "caf\u00e9": "negative"}}
+    source = {"path": jsonl(tmp_path / "a.jsonl", rows), "values": values}
+    read = records(run(tmp_path, source, prompts="review_sentiment"))
+    assert [row["label"] for row in read] == ["positive", "negative"]
+
+
+@pytest.mark.parametrize(
+    "given", [{"values": {"summary": {"a\0": "b"}}}, {"constants": {"summary": "\0"}}]
+)
+def test_a_setting_that_no_text_can_have_is_told(given: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=r"source\.(values|constants)\n.*text\n.*NUL character"):
+        run(tmp_path, {"path": jsonl(tmp_path / "a.jsonl", CHATS), **given})
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@
     record  id "5a0e...", values {"label": "negative", "text": "The zip broke."},
             references ("negative",), split None
 
-Clean text has Unicode NFC, line ends LF and no white space around it. Numbers and booleans are
+Clean text has Unicode NFC, line ends LF and no white space around it, be it of no width; so have
+the values that a recipe translates from and to. Numbers and booleans are
 written as JSON writes them, whole numbers without a fraction (5.0 is "5").
 """
 
@@ -33,6 +34,10 @@ READY_MADE = {
     "test": "test",
 }
 """What a source may call a split -> what it is called here."""
+
+
+_BLANK = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
+"""White space, and what Unicode has of no width: Python's `strip` leaves that."""
 
 
 class Needs(Section):
@@ -123,8 +128,11 @@ def layout_of(columns: Sequence[str], needs: Needs, source: Source, where: str) 
         shape=shape,
         columns=wanted,
         numbered=numbered,
-        values=source.values,
-        constants={field: _clean(value) for field, value in source.constants.items()},
+        values={
+            field: {_setting(given, "values"): _setting(new, "values") for given, new in of.items()}
+            for field, of in source.values.items()
+        },
+        constants={field: _setting(v, "constants") for field, v in source.constants.items()},
         split_column=source.split_column,
     )
 
@@ -193,7 +201,15 @@ def _clean(text: str) -> str:
         raise BadRow("has a NUL character")
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.strip()
+    return text.strip(_BLANK)
+
+
+def _setting(text: str, key: str) -> str:
+    """A text of the recipe, as clean as those of the rows."""
+    try:
+        return _clean(text)
+    except BadRow as error:
+        raise BadData(f"source.{key}", "text", f"{text!r}, which {error}") from None
 
 
 def _field(row: Mapping[str, Any], field: str, layout: Layout) -> str:
