@@ -42,6 +42,20 @@ def test_budget() -> None:
     assert (broken["within_budget"], broken["worst"]) == (False, "b")
 
 
+def test_what_is_expected_is_the_completion_not_the_field_behind_it(
+    suite: Path, tmp_path: Path
+) -> None:
+    told = suite.read_text().partition("probes:")[0] + (
+        "probes:\n  - {name: text, source: {path: data/echo.jsonl, columns: "
+        "{text: said, original: said}}, prompts: text_continuation, metrics: [inverse_perplexity]}"
+    )
+    suite.write_text(told)
+    rows = examples_of(load_suite(str(suite))[0], None, tmp_path)
+    assert {row["prompt"] for row in rows} == set(WORDS)
+    # Not "red sky", of which the model has just read the first half.
+    assert {(row["completion"], *row["references"]) for row in rows} == {("sky", "sky")}
+
+
 def test_trained_rows_are_left_out(suite: Path, tmp_path: Path) -> None:
     loaded = load_suite(str(suite))[0]
     every = examples_of(loaded, None, tmp_path)

@@ -321,6 +321,7 @@ def _example(loaded: LoadedProbe, record: Record) -> dict[str, Any]:
         "template": template.name,
         "prompt": rendered.prompt,
         "completion": rendered.completion,
+        # The field behind the answer may hold more: a whole text of which the second half is asked.
         "references": list(rendered.references),
         "label": rendered.completion if prompts.task == "classification" else None,
         "text": "\n".join(str(record.values[slot]) for slot in prompts.slots),
