@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tasks import forgetting, train
-from tasks.config import Recipe
+from tasks.config import Generation, Recipe
 from tasks.errors import BadModel
-from tasks.scoring.candidates import Measured, choose
+from tasks.scoring.candidates import Measured, choose, measure, measures_of
+from tasks.scoring.job import Way
 from tasks.scoring.probes import examples_of, load_suite, side_of
 from tasks.stage import Artifact, Inputs
 from tests.test_replay import _without_mlflow
@@ -173,6 +174,28 @@ def test_probes_judge_by_the_rows_that_no_choice_was_made_by(
         update={"train": chosen.train.model_copy(update={"interpolate": None})}
     )
     assert forgetting.select(plain).side == "all"
+
+
+def test_probes_are_answered_at_length_and_greedily(
+    models: dict[str, Path], suite: str, tmp_path: Path
+) -> None:
+    generation = {"max_new_tokens": 2, "temperature": 1.0, "seed": 3, "batch_tokens": 900}
+    chosen = recipe(models["t5"], suite, generation=generation)
+    measures = measures_of(chosen)
+    assert measures.probe_generation == Generation(max_new_tokens=96, batch_tokens=900)
+    assert forgetting.select(chosen).generation == measures.probe_generation
+    assert measures.generation == chosen.generation
+    split, scratch = tmp_path / "split", tmp_path / "scratch"
+    write_examples(split / "train.parquet", examples("echo", 4))
+    write_examples(split / "validation.parquet", examples("echo", 6, first=40))
+    base = Way(model=models["t5"].absolute())
+    measure(measures, base, {"same": base}, split, scratch)
+    lengths: dict[str, list[int]] = {"echo": [], "probe/probe": []}
+    for line in (scratch / "predictions.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        lengths[row["task"]].append(len(row["completions"]["base"]))
+        assert row["task"] == "echo" or len(set(row["completions"].values())) == 1
+    assert max(lengths["echo"]) < 30 < max(lengths["probe/probe"])
 
 
 def test_the_stage_chooses_and_does_not_train_twice(

@@ -7,12 +7,13 @@ The completions lie beside the events of the job until the stage is done:
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from tasks.config import Generation
 from tasks.launch import report
 from tasks.processes import Processes
 from tasks.scoring.fewshot import Example, ShotPrompt, first_answer, with_shots
@@ -46,16 +47,29 @@ def answers_of(
     """
     prompts = _prompts(job, way, generator, examples)
     writes = [row for row, example in enumerate(examples) if _reads(job, example, False)]
-    texts = [prompts[row].text for row in writes]
-    completions = _completions(job, name, way, generator, texts, processes)
+    completions: dict[int, Completion] = {}
+    for generation, rows in _by_generation(job, examples, writes).items():
+        texts = [prompts[row].text for row in rows]
+        made = _completions(job, name, way, generator, generation, texts, processes)
+        completions |= zip(rows, made, strict=True)
     written = [""] * len(examples)
-    for row, completion in zip(writes, completions, strict=True):
+    for row, completion in completions.items():
         written[row] = first_answer(completion.text, prompts[row].shots)
     return Answers(
         texts=written,
         nats=_nats(job, generator, examples, prompts, processes),
-        generation=_told(way, prompts, completions),
+        generation=_told(way, prompts, list(completions.values())),
     )
+
+
+def _by_generation(
+    job: Job, examples: Sequence[Example], rows: Sequence[int]
+) -> Mapping[Generation, Sequence[int]]:
+    """The rows of examples whose completions are generated alike."""
+    alike: dict[Generation, list[int]] = defaultdict(list)
+    for row in rows:
+        alike[job.own_generation.get(examples[row]["task"], job.generation)].append(row)
+    return alike
 
 
 def _reads(job: Job, example: Example, likelihoods: bool) -> bool:
@@ -71,14 +85,14 @@ def _nats(
     prompts: Sequence[ShotPrompt],
     processes: Processes,
 ) -> list[float]:
-    rows = [row for row, example in enumerate(examples) if _reads(job, example, True)]
+    reads = [row for row, example in enumerate(examples) if _reads(job, example, True)]
     nats = [0.0] * len(examples)
-    if rows:
+    for generation, rows in _by_generation(job, examples, reads).items():
         expected = [examples[row]["references"][0] for row in rows]
         texts = [prompts[row].text for row in rows]
         limit = job.max_prompt_tokens
         takes = partial(_is_own, processes)
-        share = nats_of(generator, texts, expected, job.generation, limit, takes)
+        share = nats_of(generator, texts, expected, generation, limit, takes)
         for row, value in zip(rows, processes.sums(share), strict=True):
             nats[row] = value
     return nats
@@ -94,11 +108,12 @@ def _completions(
     name: str,
     way: Way,
     generator: Generator,
+    generation: Generation,
     prompts: Sequence[str],
     processes: Processes,
 ) -> Sequence[Completion]:
     """Completions of all processes; those that an earlier attempt left are not made again."""
-    settings = [way, job.generation]
+    settings = [way, generation]
     made_from = [
         [part.model_dump(mode="json") for part in settings],
         job.max_prompt_tokens,
@@ -114,7 +129,7 @@ def _completions(
     tell = _reporter(job, name, len(known), len(prompts))
     processes.wait()
     done = len(known)
-    for batch in generate(generator, prompts, job.generation, job.max_prompt_tokens, skips):
+    for batch in generate(generator, prompts, generation, job.max_prompt_tokens, skips):
         kept.add(batch)
         done += len(batch) * processes.size
         if processes.is_first:

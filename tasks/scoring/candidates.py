@@ -17,7 +17,13 @@ import pyarrow.parquet as pq
 
 from tasks.config import Generation, Recipe, Section
 from tasks.scoring.job import Job, Way, metrics_of_tasks, score
-from tasks.scoring.probes import LoadedProbe, examples_of, load_suite, write_examples
+from tasks.scoring.probes import (
+    LoadedProbe,
+    examples_of,
+    generation_for_probes,
+    load_suite,
+    write_examples,
+)
 
 BASE = "base"
 PROBE = "probe/"
@@ -32,6 +38,9 @@ class Measures(Section):
 
     generation: Generation
     """How completions are generated."""
+
+    probe_generation: Generation
+    """How those of probes are."""
 
     max_prompt_tokens: int
     """Length limit of a prompt, as in training."""
@@ -92,6 +101,7 @@ def measures_of(recipe: Recipe) -> Measures:
     return Measures(
         metrics=metrics_of_tasks(recipe),
         generation=recipe.generation,
+        probe_generation=generation_for_probes(recipe.generation),
         max_prompt_tokens=recipe.train.max_prompt_tokens,
         resamples=recipe.test.resamples,
         seed=recipe.split.seed,
@@ -123,16 +133,18 @@ def measure(
     suite = load_suite(measures.probes) if measures.probes is not None else ()
     examples = pq.read_table(split / "validation.parquet").to_pylist()
     scratch.mkdir(parents=True, exist_ok=True)
+    probes = {PROBE + probe.name: probe.metrics for probe in suite}
     job = Job(
         examples=write_examples(
             scratch / "examples.parquet",
             [*examples, *_probe_examples(suite, measures.max_probe_rows, split, scratch)],
         ),
-        metrics={**measures.metrics, **{PROBE + probe.name: probe.metrics for probe in suite}},
+        metrics={**measures.metrics, **probes},
         ways={BASE: base, **ways},
         compare=tuple((way, BASE) for way in ways),
         means=tuple(measures.metrics),
         generation=measures.generation,
+        own_generation=dict.fromkeys(probes, measures.probe_generation),
         max_prompt_tokens=measures.max_prompt_tokens,
         resamples=measures.resamples,
         seed=measures.seed,

@@ -85,7 +85,8 @@ class Job(BaseModel):
         shots_from: Parquet file that worked examples are drawn from; None without any.
         compare: Pairs of ways: the first minus the second.
         means: Tasks that means over tasks are of; all of them when left out.
-        generation: The recipe's section.
+        generation: How completions are generated.
+        own_generation: Task -> how its completions are, where that is something else.
         max_prompt_tokens: Length limit of a prompt, shots included.
         max_examples: At most this many examples of each task, by hash of their ids.
         min_gain: A difference counts as decided when its interval lies on one side of this.
@@ -107,6 +108,7 @@ class Job(BaseModel):
     compare: tuple[tuple[str, str], ...] = ()
     means: tuple[str, ...] = ()
     generation: Generation
+    own_generation: dict[str, Generation] = {}
     max_prompt_tokens: int
     max_examples: int | None = None
     min_gain: float = 0.0

@@ -46,6 +46,8 @@ def _score(job: Job) -> None:
     processes = Processes.join("gloo")
     examples = _examples(job)
     answers: dict[str, Answers] = {}
+    every = job.generation, *job.own_generation.values()
+    longest = max(every, key=lambda generation: generation.max_new_tokens)
     variants: list[dict[str, Any]] = []
     varied = None
     for _, group in groupby(job.ways.items(), key=lambda item: (item[1].model, item[1].alpha)):
@@ -61,7 +63,7 @@ def _score(job: Job) -> None:
             way.chat_template,
             way.trust_remote_code,
         )
-        with with_engine(generator, job.generation, job.max_prompt_tokens) as generator:
+        with with_engine(generator, longest, job.max_prompt_tokens) as generator:
             for name, way in ways.items():
                 answers[name] = answers_of(job, name, way, generator, examples, processes)
             if job.phrasings and name == list(job.ways)[-1]:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from tasks.config import Section, Source
+from tasks.config import Generation, Section, Source
 from tasks.config.section import Name, at_home
 from tasks.data.readers import Unreadable
 from tasks.data.records import Needs, Record, layout_of, record_of
@@ -50,6 +50,10 @@ Side = Literal["all", "validation", "test"]
 
 Measured = tuple[Set[str], Set[str]]
 """Ids of the records that probes measure on, and their prompts in every phrasing."""
+
+LEAST_NEW_TOKENS = 96
+"""Room for an answer to a probe: what a task of short answers has would cut most of them, and with
+them what was forgotten."""
 
 PHRASING_SEED = 0
 """The phrasing of a probe's row is the same in every run, so that runs can be compared."""
@@ -186,6 +190,19 @@ def digests_of(name_or_path: str) -> dict[str, str]:
         digests[f"prompts of {loaded.name}"] = loaded.prompts.digest
         digests[f"rows of {loaded.name}"] = digest_of(loaded.source)
     return digests
+
+
+def generation_for_probes(generation: Generation) -> Generation:
+    """How answers to probes are generated: greedily, and as long in one recipe as in another.
+
+    Args:
+        generation: The recipe's section, or what a registered model is served with.
+    """
+    return Generation(
+        max_new_tokens=max(generation.max_new_tokens, LEAST_NEW_TOKENS),
+        batch_tokens=generation.batch_tokens,
+        engine=generation.engine,
+    )
 
 
 def examples_of(

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from tasks.config import Generation
 from tasks.errors import BadInput, BadModel
 from tasks.scoring.job import Job, Way, score
+from tasks.scoring.probes import generation_for_probes
 from tasks.stage import digest_of_json, read_json
 from tasks.tracking.case import ANSWERS, Case, fetch_case, folder_of, rows_of
 from tasks.tracking.champion import Scored, compare, compare_fabrication, compare_probes
@@ -140,6 +141,9 @@ def _score(champion: Version, stage: str, asked: Rows, folder: Path) -> Path:
     if not told.is_file():
         raise BadModel(f"version {champion.version}", "a version that Retune made", "another one")
     settings = read_json(told)
+    generation = Generation(
+        **{name: settings[name] for name in Generation.model_fields if name in settings}
+    )
     output = folder / stage
     output.mkdir(parents=True, exist_ok=True)
     examples = output / "examples.parquet"
@@ -153,9 +157,7 @@ def _score(champion: Version, stage: str, asked: Rows, folder: Path) -> Path:
                 trust_remote_code=settings.get("trust_remote_code", False),
             )
         },
-        generation=Generation(
-            **{name: settings[name] for name in Generation.model_fields if name in settings}
-        ),
+        generation=generation_for_probes(generation) if stage == "forgetting" else generation,
         max_prompt_tokens=settings["max_prompt_tokens"],
         resamples=RESAMPLES,
         seed=Generation().seed,
