@@ -35,11 +35,15 @@ class Estimate:
         value: Of the examples as they are.
         resamples: Of each resample, shape (resamples,).
         influences: Of each task, how much each example sways the value, shape (examples,).
+        statistics: Of each task, those of its examples, shape (examples, statistics).
+        least_p: Of a difference, the least p that so few examples can show.
     """
 
     value: float
     resamples: FloatArray
     influences: tuple[FloatArray, ...]
+    statistics: tuple[FloatArray, ...]
+    least_p: float = 0.0
 
     @property
     def num_examples(self) -> int:
@@ -70,6 +74,7 @@ def estimates(scored: Mapping[Key, Scored], num_resamples: int, seed: int) -> di
             value=float(aggregate(statistics.sum(axis=0))),
             resamples=resamples[key],
             influences=(_influences(statistics, aggregate),),
+            statistics=(statistics,),
         )
         for key, (statistics, aggregate) in scored.items()
     }
@@ -80,8 +85,14 @@ def difference(one: Estimate, other: Estimate) -> Estimate:
     resamples = one.resamples - other.resamples
     # The same sum can round differently in another place of memory; equal ways differ by 0.
     resamples[np.abs(resamples) < NOISE] = 0.0
-    pairs = zip(one.influences, other.influences, strict=True)
-    return Estimate(one.value - other.value, resamples, tuple(a - b for a, b in pairs))
+    statistics = _less(one.statistics, other.statistics)
+    return Estimate(
+        value=one.value - other.value,
+        resamples=resamples,
+        influences=_less(one.influences, other.influences),
+        statistics=statistics,
+        least_p=sign_test(sum(int(np.any(rows != 0, axis=1).sum()) for rows in statistics)),
+    )
 
 
 def macro_average(tasks: Sequence[Estimate]) -> Estimate:
@@ -90,14 +101,39 @@ def macro_average(tasks: Sequence[Estimate]) -> Estimate:
         value=float(np.mean([task.value for task in tasks])),
         resamples=np.mean([task.resamples for task in tasks], axis=0),
         influences=tuple(influence / len(tasks) for task in tasks for influence in task.influences),
+        statistics=tuple(rows for task in tasks for rows in task.statistics),
     )
+
+
+def sign_test(num_changed: int) -> float:
+    """Two-sided p of the sign test where all examples that changed did so in the same direction.
+
+    No test of paired differences can tell more without knowing how they are distributed (Dixon
+    and Mood, 1946, "The statistical sign test"); a bootstrap of 5 equal ones claims certainty.
+
+    Args:
+        num_changed: Examples that are not the same in both ways.
+    """
+    return min(1.0, 2.0 ** (1 - num_changed))
+
+
+def with_no_change(low: float, high: float, least_p: float) -> tuple[float, float]:
+    """The ends of a 95% interval of a difference, 0 within it where it can't be ruled out.
+
+    Args:
+        low: As resampled.
+        high: As resampled.
+        least_p: The least p that the examples can show, as from `sign_test`.
+    """
+    return (min(low, 0.0), max(high, 0.0)) if least_p > 1 - LEVEL else (low, high)
 
 
 def interval(estimate: Estimate) -> dict[str, float]:
     """Value and 95% interval: bias-corrected and accelerated (Efron, 1987).
 
     Where that is undefined, because every resample gives the same value or all lie on one side
-    of it, the percentile interval. Zero width (all examples score alike) does not mean certainty:
+    of it, the percentile interval. That of a difference has 0 in it where fewer than 6 examples
+    differ (`sign_test`). Zero width (all examples score alike) does not mean certainty:
     the bootstrap knows nothing but the sample.
 
     Returns:
@@ -109,11 +145,12 @@ def interval(estimate: Estimate) -> dict[str, float]:
         bias, acceleration = correction
         shifted = bias + ndtri(tails)
         tails = ndtr(bias + shifted / (1 - acceleration * shifted))
-    low, high = np.quantile(estimate.resamples, tails)
+    ends = np.quantile(estimate.resamples, tails)
+    low, high = with_no_change(float(ends[0]), float(ends[1]), estimate.least_p)
     return {
         "value": round(estimate.value, 6),
-        "low": round(float(low), 6),
-        "high": round(float(high), 6),
+        "low": round(low, 6),
+        "high": round(high, 6),
         "n": estimate.num_examples,
     }
 
@@ -122,7 +159,8 @@ def p_value(estimate: Estimate) -> float:
     """Two-sided p of "the difference is 0": one minus the level of the interval that touches 0.
 
     Returns:
-        In (0, 1]; not below about 2 / resamples, which is as far as resampling can tell.
+        In (0, 1]; not below about 2 / resamples, which is as far as resampling can tell, nor below
+        what so few examples can show (`sign_test`).
     """
     size = len(estimate.resamples)
     below = (float(np.sum(estimate.resamples <= 0)) + 1) / (size + 2)
@@ -131,7 +169,7 @@ def p_value(estimate: Estimate) -> float:
     if correction:
         below = _uncorrected(below, *correction)
         above = 1 - _uncorrected(1 - above, *correction)
-    return round(min(1.0, 2 * min(below, above)), 6)
+    return round(min(1.0, max(2 * min(below, above), estimate.least_p)), 6)
 
 
 def detectable(estimate: Estimate) -> float:
@@ -141,6 +179,8 @@ def detectable(estimate: Estimate) -> float:
     (Cohen, 1988, section 1.5), and in any case 3 / examples, for what befalls fewer of them may
     not be in the sample at all (the rule of three). 1, the whole scale, where they may show none.
     """
+    if sign_test(estimate.num_examples) > 1 - LEVEL:
+        return 1.0
     return round(min(max(_shown(estimate), 3 / estimate.num_examples), 1.0), 6)
 
 
@@ -163,6 +203,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
         least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
         corrected[index] = round(least, 6)
     return corrected
+
+
+def _less(one: tuple[FloatArray, ...], other: tuple[FloatArray, ...]) -> tuple[FloatArray, ...]:
+    return tuple(a - b for a, b in zip(one, other, strict=True))
 
 
 def _shown(estimate: Estimate) -> float:

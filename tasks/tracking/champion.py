@@ -93,7 +93,7 @@ def compare(
     names = {task: str(metric) for task, metric in metrics.items()}
     compared = " and ".join(sorted(set(names.values())))
     own = _own(champion, common, names)
-    return ChampionEvidence(version, compared, bootstrap(differences), own=own)
+    return ChampionEvidence(version, compared, _paired(differences), own=own)
 
 
 def compare_probes(
@@ -115,7 +115,7 @@ def compare_probes(
         records = _of_task(common, probe)
         metric = _shared_metric(probe, records, challenger, champion, primary) if records else None
         if metric is not None:
-            changes[probe] = bootstrap([_differences(challenger, champion, records, metric)])
+            changes[probe] = _paired([_differences(challenger, champion, records, metric)])
     return changes
 
 
@@ -129,7 +129,7 @@ def compare_fabrication(challenger: Scored, champion: Scored) -> Interval | None
     tasks = sorted({task for task, _, _ in scored})
     if not tasks:
         return None
-    return bootstrap(
+    return _paired(
         [_differences(challenger, champion, _of_task(scored, task), FABRICATION) for task in tasks]
     )
 
@@ -183,6 +183,15 @@ def _shared_metric(
         ):
             return metric
     return None
+
+
+def _paired(differences: list[list[float]]) -> Interval:
+    """`bootstrap` of differences, 0 within it where too few records differ to rule it out."""
+    from tasks.scoring.statistics import sign_test, with_no_change  # scipy takes a second
+
+    found = bootstrap(differences)
+    num_changed = sum(value != 0 for task in differences for value in task)
+    return Interval(found.value, *with_no_change(found.low, found.high, sign_test(num_changed)))
 
 
 def bootstrap(values: list[list[float]], seed: int = 7) -> Interval:

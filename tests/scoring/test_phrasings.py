@@ -55,7 +55,7 @@ def test_every_reference_is_in_the_words_of_the_phrasing(tmp_path: Path) -> None
 
 
 def test_sensitivity_is_by_record_and_paired() -> None:
-    values = np.array([[0.9, 0.7, 0.5], [0.5, 0.3, 0.1], [0.7, 0.5, 0.3]])  # records, phrasings
+    values = np.array([[0.9, 0.7, 0.5], [0.5, 0.3, 0.1], [0.7, 0.5, 0.3]] * 2)  # records, phrasings
     names = {"a": False, "b": False, "c": True}
     examples = [
         {"template": name, "heldout": heldout} for _ in values for name, heldout in names.items()
@@ -67,5 +67,5 @@ def test_sensitivity_is_by_record_and_paired() -> None:
     assert told["seen"]["value"] == pytest.approx(0.6)
     # Every record loses the same, whatever it scores: no doubt about the difference.
     gap = told["difference"]
-    assert (gap["value"], gap["low"], gap["high"], gap["n"]) == pytest.approx((0.3, 0.3, 0.3, 3))
+    assert (gap["value"], gap["low"], gap["high"], gap["n"]) == pytest.approx((0.3, 0.3, 0.3, 6))
     assert told["seen"]["high"] > told["seen"]["low"]

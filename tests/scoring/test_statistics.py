@@ -127,6 +127,25 @@ def test_holm() -> None:
     assert holm([]) == []
 
 
+@pytest.mark.parametrize(("changed", "p"), [(1, 1.0), (3, 0.25), (5, 0.0625), (6, 0.03125)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_few_rows_are_no_certainty(changed: int, p: float, sign: int) -> None:
+    ones, same = np.ones(changed), np.zeros(4)  # rows that do not differ tell nothing
+    right, wrong = (as_mean(np.concatenate([ones * score, same])) for score in (1, 0))
+    known = estimates({1: (right, mean), -1: (wrong, mean)}, RESAMPLES, seed=1)
+    gap = difference(known[sign], known[-sign])
+    ends = interval(gap)
+    assert p_value(gap) == pytest.approx(p)
+    assert (ends["low"] <= 0 <= ends["high"]) == (p > 0.05)
+    assert ends["low"] <= ends["value"] <= ends["high"]
+
+
+def test_the_rows_of_all_tasks_count() -> None:
+    known = estimates({n: (as_mean(np.full(3, n)), mean) for n in (0.0, 1.0)}, 1000, seed=1)
+    gap = difference(*(macro_average([known[n], known[n]]) for n in (1.0, 0.0)))
+    assert (p_value(gap), interval(gap)["low"]) == (0.03125, 1.0)
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5])
 def test_the_number_needed_shows_the_effect_four_times_in_five(share: float) -> None:
     random = np.random.default_rng(3)

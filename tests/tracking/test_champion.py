@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.tracking.champion import Scored, bootstrap, compare
+from tasks.tracking.champion import Scored, bootstrap, compare, compare_probes
 
 
 def scored(
@@ -33,6 +33,16 @@ def test_pairs_by_record() -> None:
     assert result.own is not None
     assert result.own.value == pytest.approx(sum(number % 7 for number in range(200)) / 2000)
     assert result.own.low < result.own.value < result.own.high
+
+
+@pytest.mark.parametrize(("changed", "is_sure"), [(1, False), (3, False), (5, False), (6, True)])
+def test_a_handful_of_records_decides_nothing(changed: int, is_sure: bool) -> None:
+    champion, better = scored(dict.fromkeys(ids(8), 0.0)), dict.fromkeys(ids(8), 0.0)
+    challenger = scored(better | dict.fromkeys(ids(changed), 1.0))
+    found = compare(challenger, champion, {"chat": "rougeL"}, "3").difference
+    assert found is not None and (found.low > 0) is is_sure
+    lost = compare_probes(champion, challenger, {"chat": "rougeL"})["chat"]
+    assert (lost.high < 0) is is_sure
 
 
 def test_a_figure_of_the_whole_set_is_not_told_by_a_mean() -> None:
