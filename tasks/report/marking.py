@@ -7,7 +7,16 @@ marked("Mia pays 5 euros.", "Mia: I pay 4 euros.")
 import re
 from dataclasses import dataclass
 
-from tasks.scoring.facts import CODE, NUMBER, TIME, WORD, facts, supports, words_in_lower_case
+from tasks.scoring.facts import (
+    CODE,
+    NUMBER,
+    TIME,
+    WORD,
+    facts,
+    supports,
+    unsupported,
+    words_in_lower_case,
+)
 
 WITHIN = re.compile("|".join(rule.pattern for rule in (TIME, CODE, NUMBER, WORD)), re.IGNORECASE)
 """Whatever may be a fact, as `tasks.scoring.facts` has them."""
@@ -28,7 +37,8 @@ def marked(text: str, source: str) -> list[Piece]:
         text: An answer.
         source: What it was made from.
     """
-    made_up = facts(text, words_in_lower_case(source)) - supports(source)
+    stated = facts(text, words_in_lower_case(source))
+    made_up = unsupported(stated, text, supports(source))
     pieces, end = [], 0
     for match in WITHIN.finditer(text):
         # Behind another word, lest a name at the start of a sentence be taken for a common word.

@@ -10,7 +10,8 @@ The rules, in this order; what one takes, the next does not see:
 - code: letters and digits in one word (`R-781`, `#Person1#`) -> without signs, in lower case;
   a number with its unit (`14kg`, `2nd`) is the number;
 - number: `1,200.50`, `1200.5`, `12`, `twelve` -> `1200.5`, `1200.5`, `12`, `12`. "One" is a number
-  only where it supports another text's: it is a pronoun too often;
+  only where it supports another text's: it is a pronoun too often. `20, 000` is `20000`, for people
+  write so; as `101, 102` may be two, it supports each, and is supported by them;
 - name: a word in capitals (`Mia`, `Casa`, `Monday`, `UK`), of people, places, organisations, days
   alike, without `'s`; at the start of a sentence only if it is no function word and neither text
   has it in lower case.
@@ -35,12 +36,24 @@ ENDINGS = re.compile(r"['’](?:s|re|ll|ve|d|m)?$")
 NO_NAMES = {"i", "ok", "okay", "mr", "mrs", "ms", "dr", "miss", "sir", "madam", "am", "pm"}
 
 
+def unsupported(stated: Set[str], text: str, known: Set[str]) -> set[str]:
+    """The facts that another text does not have.
+
+    Args:
+        stated: The facts of a text.
+        text: The text.
+        known: What the other supports.
+    """
+    listed = _lists(text)
+    return {fact for fact in stated - known if not listed.get(fact, {fact}) <= known}
+
+
 def supports(text: str) -> set[str]:
     """Everything in a text that can support a fact: its facts, and all of its words."""
     words = {_plain(match.group()) for match in WORD.finditer(text)}
     parts = {part for word in words for part in re.split(r"[.'’-]", word)}
     numbers = {NUMBER_WORDS[word] for word in words | parts if word in NUMBER_WORDS}
-    return facts(text) | words | parts | numbers
+    return facts(text) | words | parts | numbers.union(*_lists(text).values())
 
 
 def facts(text: str, lower_case: Set[str] = frozenset()) -> set[str]:
@@ -89,16 +102,29 @@ def _codes(text: str, found: set[str]) -> str:
 
 def _numbers(text: str, found: set[str]) -> str:
     def taken(match: re.Match[str]) -> str:
-        digits = re.sub(r",\s?(?=\d{3}(?!\d))", "", match.group()).replace(",", ".")
-        whole, _, fraction = digits.partition(".")
-        fraction = fraction.rstrip("0")
-        found.add((whole.lstrip("0") or "0") + (f".{fraction}" if fraction else ""))
+        found.add(_number(match.group()))
         return " , "
 
     for word in re.findall(r"[a-z]+", text.lower()):
         if word in NUMBER_WORDS and word != "one":
             found.add(NUMBER_WORDS[word])
     return NUMBER.sub(taken, text)
+
+
+def _number(text: str) -> str:
+    digits = re.sub(r",\s?(?=\d{3}(?!\d))", "", text).replace(",", ".")
+    whole, _, fraction = digits.partition(".")
+    fraction = fraction.rstrip("0")
+    return (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
+
+
+def _lists(text: str) -> dict[str, set[str]]:
+    """Numbers that were taken for one with spaces in it: 101102 -> {101, 102}."""
+    for rule in (_times, _codes):
+        text = rule(text, set())
+    fused = [match.group() for match in NUMBER.finditer(text)]
+    parts = {one: re.split(r",\s", one) for one in fused}
+    return {_number(one): set(map(_number, parts[one])) for one in fused if len(parts[one]) > 1}
 
 
 def _names(text: str, lower_case: Set[str]) -> Iterator[str]:

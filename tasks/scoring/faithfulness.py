@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tasks.scoring.answers import FloatArray, References
-from tasks.scoring.facts import facts, supports, words_in_lower_case
+from tasks.scoring.facts import facts, supports, unsupported, words_in_lower_case
 
 
 def fabrication(
@@ -31,7 +31,7 @@ def fabrication(
     rows = []
     for text, source in zip(completions, sources, strict=True):
         stated = facts(text, words_in_lower_case(source))
-        rows.append((len(stated - supports(source)), len(stated)))
+        rows.append((len(unsupported(stated, text, supports(source))), len(stated)))
     return np.array(rows, dtype=float).reshape(-1, 2)
 
 
@@ -50,8 +50,8 @@ def omission(
     rows = []
     for text, refs, source in zip(completions, references, sources, strict=True):
         lower_case, known = words_in_lower_case(source), supports(text)
-        expected = [facts(reference, lower_case) for reference in refs]
-        counts = [(len(stated - known), len(stated)) for stated in expected]
+        expected = [(reference, facts(reference, lower_case)) for reference in refs]
+        counts = [(len(unsupported(stated, ref, known)), len(stated)) for ref, stated in expected]
         rows.append(min(counts, key=lambda count: count[0] / max(count[1], 1)))
     return np.array(rows, dtype=float).reshape(-1, 2)
 

@@ -13,6 +13,8 @@ from tasks.report.marking import marked
         ("Casa Verde took R-781 and twelve cats.", "casa verde, 12 cats", ["R-781"]),
         ("It is 1,200.50 by 13:30", "It is 1200.5 at 1:30 pm", []),
         ("Bo asks. Bo leaves.", "Ana asks.", ["Bo", "Bo"]),
+        ("rooms 101, 102", "rooms 101 and 102", []),
+        ("rooms 101, 104", "rooms 101 and 102", ["101, 104"]),
         ("", "anything", []),
         ("nothing but words", "", []),
     ],

@@ -91,6 +91,28 @@ def test_omission(completion: str, references: list[str], expected: list[float])
     assert omitted(completion, *references) == expected
 
 
+ROOMS = "Rooms 101, 102 and 103 are free, for 20, 000."
+
+
+@pytest.mark.parametrize(
+    ("completion", "made_up"),
+    [
+        ("rooms 101 and 102", 0),
+        ("rooms 102, 103", 0),
+        ("rooms 102, 104", 1),
+        ("20,000", 0),
+        ("20000 and 20, 000", 0),
+        ("rooms 105 and 101102", 1),
+    ],
+)
+def test_numbers_in_a_row_are_one_or_several(completion: str, made_up: int) -> None:
+    assert fabricated(completion, ROOMS)[0] == made_up
+    assert omitted("101 and 102", "101, 102")[0] == 0
+    assert omitted("101, 102", "101 and 102")[0] == 0
+    # A time and a code are taken first, so they are no part of a list.
+    assert supports("at 1:30, 200") == {"at", "1:30", "200"}
+
+
 def test_the_set_counts_facts_not_examples() -> None:
     statistics = fabrication(["Tom, Bo and Al.", "Zed."], [["-"]] * 2, ["Tom, Bo and Al."] * 2)
     assert share(statistics.sum(axis=0)) == pytest.approx(1 / 4)
