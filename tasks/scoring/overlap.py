@@ -7,24 +7,29 @@ Each function maps completions and their references to sufficient statistics, as
 """
 
 import re
+import sys
+import unicodedata
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from tasks.scoring.answers import FloatArray, References
 
-WORD = re.compile(r"[^\W_]+")
 MAX_ORDER = 4
 CHRF_BETA = 2
 
 
 class Words:
-    """rouge-score's default tokenizer on ASCII text; other scripts keep their letters."""
+    """rouge-score's default tokenizer on ASCII text; other scripts keep their letters and signs.
+
+    Combining marks are the vowels of Hindi, Tamil and Thai; without them other words are the same.
+    """
 
     def tokenize(self, text: str) -> list[str]:
-        """Split into lower-case runs of letters and digits."""
-        return WORD.findall(text.lower())
+        """Split into lower-case runs of letters, their marks, and digits."""
+        return _word().findall(unicodedata.normalize("NFC", text.lower()))
 
 
 def rouge1(completions: Sequence[str], references: References) -> FloatArray:
@@ -186,6 +191,13 @@ def chrf_of(sums: FloatArray) -> FloatArray:
     factor = 1 + CHRF_BETA**2
     result: FloatArray = factor * precision * recall / np.where(weighted > 0, weighted, 1.0)
     return result
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    every = map(chr, range(sys.maxunicode + 1))
+    marks = "".join(char for char in every if unicodedata.category(char).startswith("M"))
+    return re.compile(rf"[^\W_](?:[^\W_]|[{marks}])*")
 
 
 def _rouge(

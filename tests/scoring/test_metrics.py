@@ -13,6 +13,7 @@ from tasks.prompts.library import Task
 from tasks.scoring.answers import FloatArray
 from tasks.scoring.metrics import DEFAULT_METRICS, METRICS, check_metrics
 from tasks.scoring.module import MODULES, statistics_of
+from tasks.scoring.overlap import Words
 
 TEXTS = [
     ("the cat sat on the mat", ["the cat sat on a mat", "a cat was on the mat"]),
@@ -56,6 +57,23 @@ def test_rouge_is_the_librarys(name: str) -> None:
 
 def test_rouge_knows_other_scripts() -> None:
     assert alone("rouge1", "η γάτα", "η γάτα κοιμάται") == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("दिन और दान", ["दिन", "और", "दान"]),
+        ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+        ("สวัสดี", ["สวัสดี"]),
+        ("السَّلَامُ عليكم", ["السَّلَامُ", "عليكم"]),
+        ("cafe\u0301 noir", ["caf\u00e9", "noir"]),
+        ("It's 2_3, I \u2764\ufe0fit", ["it", "s", "2", "3", "i", "it"]),  # a sign of its own
+    ],
+)
+def test_combining_marks_are_part_of_a_word(text: str, words: list[str]) -> None:
+    assert Words().tokenize(text) == words
+    other = "\n".join(words)
+    assert alone("rougeL", text, other) == 1.0
 
 
 @pytest.mark.parametrize("rows", [TEXTS, TEXTS[:2], TEXTS[2:3], TEXTS[4:5], TEXTS[6:7], TEXTS[:5]])
