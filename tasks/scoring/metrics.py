@@ -36,12 +36,14 @@ class Metric:
             the nats of the expected completions, given instead of what was generated.
         higher_is_better: The direction. Only a metric of which this is true can be the deciding
             one of a task.
+        alone: Statistics -> the score of each example by itself; `aggregate` when left out.
     """
 
     statistics: Callable[..., FloatArray]
     aggregate: Callable[[FloatArray], FloatArray]
     reads: Literal["references", "sources", "likelihoods"] = "references"
     higher_is_better: bool = True
+    alone: Callable[[FloatArray], FloatArray] | None = None
 
 
 METRICS = {
@@ -60,7 +62,7 @@ METRICS = {
     "rouge2_mean": Metric(overlap.rouge2_mean, answers.mean),
     "rougeL_mean": Metric(overlap.rouge_l_mean, answers.mean),
     "rougeLsum_mean": Metric(overlap.rouge_l_sum_mean, answers.mean),
-    "bleu": Metric(overlap.bleu, overlap.bleu_of),
+    "bleu": Metric(overlap.bleu, overlap.bleu_of, alone=overlap.bleu_alone),
     "chrf": Metric(overlap.chrf, overlap.chrf_of),
     "length_ratio": Metric(answers.length_ratio, answers.mean),
     "fabrication": Metric(faithfulness.fabrication, faithfulness.share, "sources", False),

@@ -153,24 +153,40 @@ def chrf(completions: Sequence[str], references: References) -> FloatArray:
     return _sacrebleu_statistics(CHRF(beta=CHRF_BETA), completions, references)
 
 
-def bleu_of(sums: FloatArray) -> FloatArray:
+def bleu_of(sums: FloatArray, effective_order: bool = False) -> FloatArray:
     """Compute BLEU from summed statistics, as `sacrebleu.BLEU.compute_bleu`, for many sets at once.
 
     Args:
         sums: Shape (..., 10), as from `bleu`.
+        effective_order: Leave the orders out of which no completion has an n-gram.
 
     Returns:
-        Shape (...); 0 where nothing matches or no completion has a 4-gram.
+        Shape (...); 0 where nothing matches or, if they are not left out, there is such an order.
     """
     length, expected = sums[..., 0], sums[..., 1]
     matches, totals = sums[..., 2 : 2 + MAX_ORDER], sums[..., 2 + MAX_ORDER :]
     missing = np.equal(matches, 0)
     # Smoothing "exp": the k-th order without a match counts as 1 / 2^k matches.
     smoothed = np.where(missing, 0.5 ** np.cumsum(missing, axis=-1), matches)
-    defined = np.all(totals > 0, axis=-1) & ~np.all(missing, axis=-1)
-    precisions = np.where(defined[..., np.newaxis], smoothed / np.maximum(totals, 1), 1.0)
+    counts = totals > 0
+    orders = counts.sum(axis=-1)
+    defined = ~np.all(missing, axis=-1) & (effective_order | (orders == MAX_ORDER))
+    precisions = np.where(counts, smoothed / np.maximum(totals, 1), 1.0)
     brevity = np.exp(np.minimum(0.0, 1 - expected / np.maximum(length, 1)))
-    return np.where(defined, brevity * np.exp(np.log(precisions).mean(axis=-1)), 0.0)
+    mean = np.log(precisions).sum(axis=-1) / np.maximum(orders, 1)
+    return np.where(defined, brevity * np.exp(mean), 0.0)
+
+
+def bleu_alone(statistics: FloatArray) -> FloatArray:
+    """BLEU of single examples, as `sacrebleu.sentence_bleu`: by the n-grams that a short one has.
+
+    Args:
+        statistics: Shape (..., 10), as from `bleu`.
+
+    Returns:
+        Shape (...); 0 where nothing matches.
+    """
+    return bleu_of(statistics, effective_order=True)
 
 
 def chrf_of(sums: FloatArray) -> FloatArray:

@@ -123,7 +123,10 @@ def predictions_of(
     statistics: Mapping[Measured, FloatArray],
 ) -> Iterator[dict[str, Any]]:
     """One row per example; its score on a metric of the set is that of a set of it alone."""
-    alone = {key: METRICS[key[2]].aggregate(values) for key, values in statistics.items()}
+    alone = {}
+    for key, values in statistics.items():
+        metric = METRICS[key[2]]
+        alone[key] = (metric.alone or metric.aggregate)(values)
     position: dict[str, int] = dict.fromkeys(job.metrics, 0)
     for index, example in enumerate(examples):
         task = example["task"]

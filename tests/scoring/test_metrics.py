@@ -88,6 +88,17 @@ def test_corpus_metrics_are_the_librarys(
     assert value(name, completions, references) == pytest.approx(expected, abs=1e-9)
 
 
+def test_bleu_of_a_row_is_the_librarys_of_a_sentence() -> None:
+    rows = [*TEXTS, ("le chat dort", ["le chat dort"]), ("un chat", ["le chat dort"])]
+    scorer = BLEU(effective_order=True)
+    expected = [scorer.sentence_score(text, refs).score / 100 for text, refs in rows]
+    metric = METRICS["bleu"]
+    assert metric.alone is not None
+    found = metric.alone(metric.statistics(*zip(*rows, strict=True)))
+    assert found == pytest.approx(expected, abs=1e-9)
+    assert found[-2] == pytest.approx(1.0)
+
+
 def test_classification_is_scikit_learns() -> None:
     references = [[label] for label in LABELS]
     assert value("accuracy", GUESSES, references) == accuracy_score(LABELS, GUESSES)

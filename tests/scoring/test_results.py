@@ -8,7 +8,7 @@ import pytest
 from tasks import forgetting
 from tasks.config import Generation
 from tasks.scoring.job import Job, Way
-from tasks.scoring.results import Answers, metrics_of
+from tasks.scoring.results import Answers, metrics_of, predictions_of
 from tasks.tracking.decision import Gates, decide
 from tasks.tracking.evidence import evidence_of
 
@@ -79,3 +79,17 @@ def test_a_handful_of_rows_decides_nothing(
     assert forgetting.verdict(loss, 0.05) == ("forgotten" if is_sure else "uncertain")
     probe = {"delta": loss["value"], "high": loss["high"]}
     assert forgetting.judged({"t": probe}, 0.05)["within_budget"] is not is_sure
+
+
+def test_a_short_answer_that_is_right_is_right(tmp_path: Path) -> None:
+    examples = [
+        {"id": "1", "task": "t", "template": "p", "prompt": "?", "references": ["le chat dort"]}
+    ]
+    answers = {"tuned": Answers(["le chat dort"], [0.0], SAID)}
+    job = job_of(
+        tmp_path, metrics={"t": ("bleu",)}, ways={"tuned": Way(model=tmp_path)}, compare=()
+    )
+    statistics, metrics = metrics_of(job, examples, answers)
+    [row] = predictions_of(job, examples, answers, statistics)
+    assert row["scores"]["tuned"]["bleu"] == 1.0
+    assert metrics["ways"]["tuned"]["bleu"]["value"] == 0.0  # of the set, as sacrebleu has it
