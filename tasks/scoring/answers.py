@@ -189,7 +189,11 @@ def normalized(text: str) -> str:
 def entities(text: str) -> Counter[tuple[str, str]]:
     """Parse "person: Anna Lee; place: Oslo" into (type, entity) -> number of times."""
     pieces = [folded(piece) for piece in text.split(";")]
-    typed = [tuple(map(str.strip, piece.rpartition(":")[::2])) for piece in pieces if piece]
+    # What comes after the first colon may have more of them: "time: 9:30".
+    split = [
+        piece.partition(":")[::2] if ":" in piece else ("", piece) for piece in pieces if piece
+    ]
+    typed = [(kind.strip(), name.strip()) for kind, name in split]
     return Counter((kind, name) for kind, name in typed if (kind, name) != ("", NO_ENTITIES))
 
 
