@@ -6,6 +6,7 @@ import pytest
 
 from tasks import forgetting
 from tasks.errors import BadData, BadInput, BadRecipe
+from tasks.scoring.harness import changes
 from tasks.scoring.probes import digests_of, examples_of, load_suite
 from tests.toy import ECHO, WORDS, write_suite
 
@@ -106,6 +107,17 @@ def test_rows_that_do_not_fit_are_named(suite: Path, tmp_path: Path) -> None:
     rows.write_text(rows.read_text() + '\n{"text": "", "said": "x"}')
     with pytest.raises(BadData, match=r"echo.jsonl:7"):
         examples_of(load_suite(str(suite))[0], None, tmp_path)
+
+
+def test_figures_of_the_harness_with_a_budget_of_nothing() -> None:
+    rows = [
+        {"task": "a", "scores": {"base": {"acc": 1.0}, "tuned": {"acc": float(row % 2)}}}
+        for row in range(20)
+    ]
+    [(task, metric, change)] = changes(rows, 1000, 7, 0.0)
+    assert (task, metric, change["needed_n"]) == ("a", "acc", None)
+    told = {"value": change["delta"], **change}
+    assert forgetting.verdict(told, 0.0) == "forgotten"
 
 
 def test_the_harness_is_missed_before_anything_runs(

@@ -52,7 +52,8 @@ class Change:
         probe: Its name.
         change: After - before.
         verdict: `kept`, `forgotten` or `uncertain`, as `tasks.forgetting.verdict` has it.
-        needed_n: Rows that are likely to show a change of the size of the budget.
+        needed_n: Rows that are likely to show a change of the size of the budget; None where that
+            is 0.
         can_break: Whether the base model scores more than the budget, so that so much can be lost.
     """
 
@@ -203,7 +204,8 @@ def _forgets(evidence: Evidence, way: str) -> Judged:
         return "refuted", f"{told}: {worst.change}; all are within it."
     unsure = [probe for probe in probes if probe.verdict == "uncertain"]
     rows = max(probe.needed_n or 0 for probe in unsure)
-    more = f"{len(unsure)} of {len(probes)} may have, and need up to {rows:,} rows each to tell"
+    more = f"{len(unsure)} of {len(probes)} may have"
+    more += f", and need up to {rows:,} rows each to tell" if rows else ""
     return "undecided", f"{told}: {worst.change}; {more}."
 
 

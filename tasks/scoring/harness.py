@@ -123,7 +123,7 @@ def changes(
 
     Yields:
         Task, its metric, and `before`, `after`, `delta`, `low`, `high`, `n`, `p`, `detectable`
-        and `needed_n`.
+        and `needed_n`, which is None for a `min_effect` of 0.
     """
     from tasks.scoring.statistics import (  # scipy takes a second, and most runs need none
         detectable,
@@ -154,7 +154,7 @@ def changes(
                 **{key: told[key] for key in ("low", "high", "n")},
                 "p": p_value(change),
                 "detectable": detectable(change),
-                "needed_n": needed_examples(change, min_effect),
+                "needed_n": needed_examples(change, min_effect) if min_effect else None,
             },
         )
 

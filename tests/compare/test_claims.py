@@ -74,13 +74,19 @@ def test_examples(evidence: Evidence, verdict: str) -> None:
 
 
 def probe(
-    name: str, verdict: str, value: float, needed: int = 300, can_break: bool = True
+    name: str, verdict: str, value: float, needed: int | None = 300, can_break: bool = True
 ) -> Change:
     return Change(name, Interval(value, value - 0.02, value + 0.02), verdict, needed, can_break)
 
 
 UNKNOWN = probe("c", "kept", 0.0, can_break=False)
 """What the base model can't do either."""
+
+
+def test_no_number_of_rows_shows_a_drop_of_nothing() -> None:
+    probes = [probe("a", "uncertain", -0.01, needed=None), probe("b", "kept", 0.0, needed=None)]
+    told = full_forgets(replace(NOTHING, probes={"full": probes}))[1]
+    assert told.endswith("; 1 of 2 may have.")
 
 
 @pytest.mark.parametrize(
