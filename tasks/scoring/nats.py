@@ -40,14 +40,15 @@ def nats_of(
         takes: Whether to read the batch of a number; the values of another are 0.
 
     Raises:
-        BadData: A prompt with its completion is longer than the model reads.
+        BadData: A completion, of a decoder-only model with its prompt, is longer than the model's
+            limit.
     """
     limit = prompt_limit(generator, max_prompt_tokens, generation)
     read = [generator.encode(prompt, limit)[0] for prompt in prompts]
     tokenizer, both = generator.tokenizer, generator.is_encoder_decoder
     written = [ids[:-1] for ids in encode_completions(completions, tokenizer, both)]
     lengths = [len(one) + len(other) for one, other in zip(read, written, strict=True)]
-    _check(generator, lengths)
+    _check(generator, list(map(len, written)) if both else lengths)
     vocabulary: int = generator.model.get_input_embeddings().weight.size(0)  # type: ignore[operator]
     budget = min(generation.batch_tokens, max(1, MAX_LOGITS // vocabulary))
     nats = [0.0] * len(prompts)
@@ -107,11 +108,12 @@ def _filled(rows: Sequence[Sequence[Any]], filler: int) -> torch.Tensor:
 
 
 def _check(generator: Generator, lengths: Sequence[int]) -> None:
-    positions, _ = num_positions(generator.model)
+    _, positions = num_positions(generator.model)
     if positions is not None and max(lengths) > positions:
+        what = "completions" if generator.is_encoder_decoder else "prompts with completions"
         raise BadData(
             str(generator.model.name_or_path),
-            f"texts of at most {positions} tokens, the model's limit",
+            f"{what} of at most {positions} tokens, the model's limit",
             f"one of {max(lengths)}",
             "take shorter texts, such as `format: passages` with fewer `passage_words`",
         )

@@ -1,6 +1,7 @@
 """Likelihood of expected texts, against a loop that reads one token after the other."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from tasks.config import Generation
 from tasks.errors import BadData
 from tasks.scoring.generate import Generator, load_generator
 from tasks.scoring.nats import nats_of
+from tests.architectures import save_architecture
 from tests.toy import save_model
 
 PROMPTS = ["Say it again: red 3", "Say it", "Say it again: blue green white 77"]
@@ -44,3 +46,16 @@ def test_it_is_the_sum_of_the_tokens_surprise(kind: str, tmp_path: Path) -> None
     if kind == "gpt2":
         with pytest.raises(BadData, match="at most 128 tokens"):
             nats_of(generator, ["Say"], ["red " * 200], GENERATION, 100)
+
+
+def test_each_half_of_an_encoder_decoder_has_positions_of_its_own(
+    tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    generator = load_generator(save_architecture("bart", tmp_path, tiny_tokenizer))
+    per_word = len(generator.encode("red " * 20, None)[0]) / 20
+    words = int(200 / per_word)  # of 256 positions
+    prompt, completion = "red " * words, "red " * words
+    [found] = nats_of(generator, [prompt], [completion], GENERATION, 512)
+    assert found > 1
+    with pytest.raises(BadData, match="completions of at most 256 tokens"):
+        nats_of(generator, ["red"], ["red " * 2 * words], GENERATION, 512)
