@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from tasks.config import Forgetting, Generation, Recipe, Section
 from tasks.config.base_model import KeyedBaseModel
 from tasks.data.base_model import folder_of
+from tasks.errors import Issue
 from tasks.report.facts import read_rows
 from tasks.scoring.flips import flips
 from tasks.scoring.harness import HarnessJob, changes, score_with_harness
@@ -22,10 +23,11 @@ from tasks.scoring.leakage import counted, overlaps
 from tasks.scoring.probes import (
     LoadedProbe,
     digests_of,
-    examples_of,
+    examples_of_suite,
     generation_for_probes,
     harness_of,
     load_suite,
+    tell_left_out,
     write_examples,
 )
 from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, write_json
@@ -121,24 +123,33 @@ def write(section: ForgettingSection, inputs: Inputs, output: Output) -> Counted
 def rows_to_score(
     section: ForgettingSection, inputs: Inputs, output: Output
 ) -> tuple[tuple[LoadedProbe, ...], list[dict[str, Any]], dict[str, dict[str, Any]]]:
-    """The probes, their rows to score, and what of them is nearly the same in training rows."""
+    """The probes, their rows to score, and what of them is nearly the same in training rows.
+
+    A probe without rows is left out, and a warning says so.
+
+    Raises:
+        NoRows: None is left.
+    """
     suite = load_suite(str(section.probes))
     trained = pq.read_table(inputs["split"] / "train.parquet", columns=["id", "prompt"])
     known_ids, known_prompts = (set(column.to_pylist()) for column in trained.columns)
-    examples = [
-        example
-        for loaded in suite
-        for example in examples_of(
-            loaded,
-            section.max_examples,
-            output.scratch,
-            known_ids,
-            known_prompts,
-            section.side,
-        )
-    ]
-    leakage, examples = _without_overlaps(section, examples, inputs)
-    return suite, examples, leakage
+    examples, issues = examples_of_suite(
+        suite, section.max_examples, output.scratch, known_ids, known_prompts, section.side
+    )
+    leakage, kept = _without_overlaps(section, examples, inputs)
+    of_probes = {example["task"] for example in kept}
+    issues += [_overlapping(probe) for probe in leakage if probe not in of_probes]
+    tell_left_out(issues, kept)
+    return tuple(loaded for loaded in suite if loaded.name in of_probes), kept, leakage
+
+
+def _overlapping(probe: str) -> Issue:
+    return Issue(
+        f"the probe {probe}",
+        "rows that do not stand, nearly the same, in the training split",
+        "none",
+        "set forgetting.leave_out_overlaps to false, or give it other rows",
+    )
 
 
 def _without_overlaps(

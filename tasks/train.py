@@ -19,7 +19,7 @@ from tasks.data.base_model import folder_of
 from tasks.errors import BadRecipe
 from tasks.gpus import has_gpu
 from tasks.launch import launch
-from tasks.scoring.candidates import measures_of
+from tasks.scoring.candidates import check_probes, measures_of
 from tasks.scoring.interpolation import TUNED, Sweep, run_sweep
 from tasks.scoring.job import base_way
 from tasks.scoring.probes import digests_of
@@ -76,6 +76,8 @@ def files(section: TrainSection) -> dict[str, str]:
 
 def write(section: TrainSection, inputs: Inputs, output: Output) -> Counted:
     """Train; then choose among weights or candidates, where asked for."""
+    if chooses := section.search or section.sweep:
+        check_probes(chooses.measures, inputs["split"], output.scratch)
     if section.search:
         return _search(section.search, section.training, inputs, output)
     if section.sweep:

@@ -332,6 +332,8 @@ COMMANDS = [
          settings=["generation.engine=vllm"]),
     Case("adapters with adafactor", "plan", "train | `optimizer: adamw` with adapters",
          settings=["train.method=lora", "train.optimizer=adafactor"]),
+    Case("rows on one side", "plan", "forgetting.max_examples of at least 2 where a model",
+         settings=["train.interpolate={}", "forgetting.max_examples=1"]),
     Case("adapters on nothing", "plan", "train.method `full` where base_model.from_scratch",
          settings=["train.method=lora", "base_model.from_scratch=true"]),
     Case("unknown suite", "plan", "forgetting.probes: x | a probe suite | no such file",

@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +12,9 @@ import pytest
 
 from tasks import forgetting, holdout, validate
 from tasks.config import BaseModelSection, Forgetting, Generation, Holdout, Recipe
-from tasks.errors import BadInput, BadRecipe
+from tasks.errors import BadData, BadInput, BadRecipe
 from tasks.scoring.job import TaskPrompts
+from tasks.scoring.probes import examples_of, load_suite, side_of
 from tasks.stage import Artifact, Inputs
 from tests.toy import ECHO, SCHEMA, WORDS, examples, save_model, write_examples, write_suite
 
@@ -274,6 +276,45 @@ def test_forgetting(inputs: Inputs, models: dict[str, Path], suite: Path) -> Non
     assert forgetting.run(section, inputs).state == "reused"
     suite.write_text(suite.read_text().replace("max_examples: 3", "max_examples: 2"))
     assert not forgetting.STAGE.is_valid(section, inputs)
+
+
+def test_a_probe_without_rows_is_left_out(
+    inputs: Inputs, models: dict[str, Path], suite: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"text": f"{word} sky over the wide sea", "said": word} for word in WORDS]
+    leaked = suite.parents[2] / "data" / "leaked.jsonl"
+    leaked.write_text("\n".join(map(json.dumps, rows)))
+    named = "echo_again, source: {path: data/echo"
+    suite.write_text(suite.read_text().replace(named, "leaked, source: {path: data/leaked"))
+    path = inputs["template"] / "examples.parquet"
+    known = pq.read_table(path).to_pylist()
+    for example, row in zip(known, rows, strict=False):
+        example["text"] = row["text"]
+    pq.write_table(pa.Table.from_pylist(known, schema=pq.read_schema(path)), path)
+    output: Any = SimpleNamespace(scratch=suite.parents[2])
+    section = forgetting_section(models, str(suite)).model_copy(update={"leave_out_overlaps": True})
+    kept, examples, _ = forgetting.rows_to_score(section, inputs, output)
+    assert [loaded.name for loaded in kept] == ["echo"]
+    assert {example["task"] for example in examples} == {"echo"}
+    assert "the probe leaked is left out" in caplog.text
+    assert "forgetting.leave_out_overlaps" in caplog.text
+
+
+def test_no_probe_has_rows_on_the_side_that_is_asked_for(
+    inputs: Inputs, models: dict[str, Path], suite: Path
+) -> None:
+    output: Any = SimpleNamespace(scratch=suite.parents[2])
+    [only] = examples_of(load_suite(str(suite))[0], 1, output.scratch)
+    other = "test" if side_of(only["id"]) == "validation" else "validation"
+    section = forgetting_section(models, str(suite))
+    asked = section.model_copy(update={"side": other, "max_examples": 1})
+    with pytest.raises(BadData, match=r"raise forgetting\.max_examples") as caught:
+        forgetting.rows_to_score(asked, inputs, output)
+    # Both are of the same rows.
+    assert [issue.where for issue in caught.value.issues] == [
+        "the probe echo",
+        "the probe echo_again",
+    ]
 
 
 def test_neutral_text_is_a_probe(inputs: Inputs, tiny_models: dict[str, Path], suite: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tasks import forgetting, train
 from tasks.config import Generation, Recipe
-from tasks.errors import BadModel
+from tasks.errors import BadData, BadModel
 from tasks.scoring.candidates import Measured, choose, measure, measures_of
 from tasks.scoring.job import Way
 from tasks.scoring.probes import examples_of, load_suite, side_of
@@ -198,6 +198,19 @@ def test_probes_are_answered_at_length_and_greedily(
     assert max(lengths["echo"]) < 30 < max(lengths["probe/probe"])
 
 
+def test_probes_to_choose_by_are_missed_before_training(
+    models: dict[str, Path], suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = examples_of(load_suite(suite)[0], None, tmp_path)
+    known = [row for row in rows if side_of(row["id"]) == "validation"]
+    write_examples(tmp_path / "split" / "train.parquet", known)
+    made = {"split": Artifact("split", tmp_path / "split", "digest", 1, "ran", 0.0, {})}
+    monkeypatch.setattr(train, "_sweep", lambda *_: pytest.fail("it trains"))
+    section = train.select(recipe(models["t5"], suite))
+    with pytest.raises(BadData, match="the probe probe"):
+        train.run(section, Inputs(tmp_path, made))
+
+
 def test_the_stage_chooses_and_does_not_train_twice(
     models: dict[str, Path],
     suite: str,
@@ -239,7 +252,7 @@ def test_the_stage_chooses_and_does_not_train_twice(
     # The validation split is gone: what scores would fail, and so would a training.
     caplog.clear()
     budget = recipe(models["t5"], suite, forgetting={"probes": suite, "max_drop": 0.5})
-    shutil.move(split / "train.parquet", split / "elsewhere.parquet")
-    with pytest.raises(FileNotFoundError, match=r"train\.parquet"):
+    shutil.move(split / "validation.parquet", split / "elsewhere.parquet")
+    with pytest.raises(FileNotFoundError, match=r"validation\.parquet"):
         train.run(train.select(budget), inputs)
     assert "training: reused" in caplog.text

@@ -68,6 +68,15 @@ class Recipe(Section):
         return self.train.interpolate is not None or bool(self.forgetting.remedies)
 
     @model_validator(mode="after")
+    def _rows_on_both_sides(self) -> Self:
+        if self.chooses_by_probes and self.forgetting.max_examples == 1:
+            raise ValueError(
+                "expected forgetting.max_examples of at least 2 where a model is chosen by probes, "
+                "on half of their rows"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _weights_to_adapt(self) -> Self:
         if self.base_model.from_scratch and self.train.method != "full":
             raise ValueError("expected train.method `full` where base_model.from_scratch is true")

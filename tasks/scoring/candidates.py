@@ -8,7 +8,7 @@ All figures are of the recipe's validation split, and of the half of each probe'
 stage forgetting leaves alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from tasks.config import Generation, Recipe, Section
+from tasks.errors import Issue
 from tasks.scoring.job import Job, Way, metrics_of_tasks, score
 from tasks.scoring.probes import (
     LoadedProbe,
-    examples_of,
+    examples_of_suite,
     generation_for_probes,
     load_suite,
+    tell_left_out,
     write_examples,
 )
 
@@ -111,6 +113,22 @@ def measures_of(recipe: Recipe) -> Measures:
     )
 
 
+def check_probes(measures: Measures, split: Path, scratch: Path) -> None:
+    """See, before anything is trained, that there are probes to choose by.
+
+    Args:
+        measures: What candidates are measured by.
+        split: Folder of the stage split.
+        scratch: Folder for rows that have to be fetched first.
+
+    Raises:
+        NoRows: No probe has a row to measure on.
+    """
+    _, examples, issues = _probe_examples(measures, split, scratch)
+    if issues:
+        tell_left_out(issues, examples)
+
+
 def measure(
     measures: Measures, base: Way, ways: Mapping[str, Way], split: Path, scratch: Path
 ) -> dict[str, Measured]:
@@ -130,14 +148,14 @@ def measure(
         BadInput: A model or the examples are unusable.
         ChildFailed: A process ended abnormally.
     """
-    suite = load_suite(measures.probes) if measures.probes is not None else ()
     examples = pq.read_table(split / "validation.parquet").to_pylist()
     scratch.mkdir(parents=True, exist_ok=True)
+    suite, of_probes, _ = _probe_examples(measures, split, scratch)
     probes = {PROBE + probe.name: probe.metrics for probe in suite}
     job = Job(
         examples=write_examples(
             scratch / "examples.parquet",
-            [*examples, *_probe_examples(suite, measures.max_probe_rows, split, scratch)],
+            [*examples, *({**example, "task": PROBE + example["task"]} for example in of_probes)],
         ),
         metrics={**measures.metrics, **probes},
         ways={BASE: base, **ways},
@@ -195,13 +213,16 @@ def _measured(scored: Mapping[str, Any], way: str, measures: Measures) -> Measur
 
 
 def _probe_examples(
-    suite: Sequence[LoadedProbe], max_rows: int | None, split: Path, scratch: Path
-) -> list[dict[str, Any]]:
-    """The probes' validation side, less what was trained on."""
+    measures: Measures, split: Path, scratch: Path
+) -> tuple[list[LoadedProbe], list[dict[str, Any]], list[Issue]]:
+    """The probes with a validation side, its rows less those trained on; why others have none."""
+    if measures.probes is None:
+        return [], [], []
+    suite = load_suite(measures.probes)
     trained = pq.read_table(split / "train.parquet", columns=["id", "prompt"])
     ids, prompts = (set(column.to_pylist()) for column in trained.columns)
-    return [
-        {**example, "task": PROBE + example["task"]}
-        for loaded in suite
-        for example in examples_of(loaded, max_rows, scratch, ids, prompts, side="validation")
-    ]
+    examples, issues = examples_of_suite(
+        suite, measures.max_probe_rows, scratch, ids, prompts, side="validation"
+    )
+    found = {example["task"] for example in examples}
+    return [loaded for loaded in suite if loaded.name in found], examples, issues

@@ -28,13 +28,13 @@ from tasks.data.records import Needs, Record, layout_of, record_of
 from tasks.data.shapes import BadRow
 from tasks.data.sources import digest_of, parts_of
 from tasks.data.sources_archives import split_pattern
-from tasks.errors import BadData, BadPrompt, BadRecipe
+from tasks.errors import BadData, BadPrompt, BadRecipe, Issue
 from tasks.prompts.document import Document
 from tasks.prompts.library import PromptFile, load_prompts
 from tasks.prompts.render import RenderError, choose_template, render
 from tasks.scoring.harness import Harness, check_installed, digests_of_harness
 from tasks.scoring.metrics import DEFAULT_METRICS, check_metrics
-from tasks.stage import digest_of_file
+from tasks.stage import digest_of_file, logger
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUITES = Path("configs/forgetting")
@@ -57,6 +57,10 @@ them what was forgotten."""
 
 PHRASING_SEED = 0
 """The phrasing of a probe's row is the same in every run, so that runs can be compared."""
+
+
+class NoRows(BadData):
+    """A probe has no rows left to measure on."""
 
 
 class Probe(Section):
@@ -205,6 +209,38 @@ def generation_for_probes(generation: Generation) -> Generation:
     )
 
 
+def examples_of_suite(
+    suite: Sequence[LoadedProbe],
+    max_examples: int | None,
+    scratch: Path,
+    known_ids: Set[str],
+    known_prompts: Set[str],
+    side: Side,
+) -> tuple[list[dict[str, Any]], list[Issue]]:
+    """The examples of every probe, as from `examples_of`; and why some have none."""
+    examples: list[dict[str, Any]] = []
+    issues: list[Issue] = []
+    for loaded in suite:
+        try:
+            examples += examples_of(loaded, max_examples, scratch, known_ids, known_prompts, side)
+        except NoRows as error:
+            issues += error.issues
+    return examples, issues
+
+
+def tell_left_out(issues: Sequence[Issue], examples: Sequence[object]) -> None:
+    """Warn of probes that are left out, having no rows to measure on.
+
+    Raises:
+        NoRows: None is left.
+    """
+    if not examples:
+        raise NoRows.all_of(issues)
+    for issue in issues:
+        message = "%s is left out, for want of %s: %s; %s"
+        logger.warning(message, issue.where, issue.expected, issue.found, issue.mend)
+
+
 def examples_of(
     loaded: LoadedProbe,
     max_examples: int | None,
@@ -224,7 +260,8 @@ def examples_of(
         side: All of them, or the half by which choices are made or the one that judges them.
 
     Raises:
-        BadData: A row is not usable, all of them were trained on, or none is on the side.
+        BadData: A row is not usable.
+        NoRows: All of them were trained on, or none is on the side.
     """
     hashed = {
         hashlib.sha256(record.id.encode()).digest(): (where, record)
@@ -243,11 +280,12 @@ def examples_of(
             raise BadData(where, expected, str(error)) from None
     if not examples:
         mend = "take the probe out of the suite, or its rows out of the training data"
-        raise BadData(f"the probe {loaded.name}", "rows that were not trained on", "none", mend)
+        raise NoRows(f"the probe {loaded.name}", "rows that were not trained on", "none", mend)
     chosen = [example for example in examples if side in ("all", side_of(example["id"]))]
     if not chosen:
         found = f"none of its {len(examples)} on the side {side}"
-        raise BadData(f"the probe {loaded.name}", "rows on both sides", found, "give it more rows")
+        mend = "give it more rows, or raise forgetting.max_examples"
+        raise NoRows(f"the probe {loaded.name}", "rows on both sides", found, mend)
     return chosen
 
 
