@@ -41,7 +41,7 @@ WORDS = ("red", "green", "blue", "yellow", "white", "black")
 
 
 def save_model(folder: Path, kind: str, seed: int = 0) -> Path:
-    """A model folder of random weights; kind "t5", "switch", "gpt2", "llama" or "mamba"."""
+    """A model folder of random weights; kind "t5", "switch", "gpt2", "mamba", "rwkv", "llama"."""
     import torch
     import transformers as tf
 
@@ -78,6 +78,12 @@ def save_model(folder: Path, kind: str, seed: int = 0) -> Path:
             **shared, hidden_size=32, state_size=4, num_hidden_layers=2, initializer_range=0.5
         )
         model = tf.MambaForCausalLM(config)
+    elif kind == "rwkv":
+        sizes = {"hidden_size": 32, "attention_hidden_size": 32, "intermediate_size": 64}
+        config = tf.RwkvConfig(**shared, **sizes, num_hidden_layers=2, context_length=256)
+        model = tf.RwkvForCausalLM(config)
+        for weight in model.parameters():
+            torch.nn.init.normal_(weight, std=0.4)
     else:
         config = tf.LlamaConfig(
             **shared,

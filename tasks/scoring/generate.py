@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from tasks.config import Generation
 from tasks.data.tokenizing import encode_prompt
 from tasks.errors import BadModel
-from tasks.scoring.decode import Choose, Ends, decode, greedy, sampler
+from tasks.scoring.decode import Choose, Ends, decode, greedy, keeps_padding_apart, sampler
 from tasks.training.model import (
     fit,
     load_model,
@@ -62,6 +62,7 @@ class Generator:
         tokenizer: Its tokenizer.
         stop_ids: Tokens that end a completion.
         start_id: Token that an encoder-decoder's completion starts from.
+        pads: Whether prompts of different lengths can share a batch.
         write: What writes the completions in place of `decode` (`tasks.scoring.vllm_engine`).
     """
 
@@ -69,6 +70,7 @@ class Generator:
     tokenizer: Any
     stop_ids: tuple[int, ...]
     start_id: int | None = None
+    pads: bool = True
     write: Write | None = None
 
     @property
@@ -111,7 +113,11 @@ def load_generator(
     model.to(device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
     model.eval()
     return Generator(
-        model, tokenizer, tuple(stop_token_ids(model, tokenizer)), start_token_id(model)
+        model=model,
+        tokenizer=tokenizer,
+        stop_ids=tuple(stop_token_ids(model, tokenizer)),
+        start_id=start_token_id(model),
+        pads=model.config.is_encoder_decoder or keeps_padding_apart(model),
     )
 
 
@@ -184,7 +190,8 @@ def generate(
     )
     lengths = [len(ids) for ids, _ in encoded]
     budget = WRITER_BATCH_TOKENS if generator.write else generation.batch_tokens
-    grouped = batches(lengths, generation.max_new_tokens, budget)
+    alike = not (generator.pads or generator.write)
+    grouped = batches(lengths, generation.max_new_tokens, budget, alike)
     for number, batch in enumerate(grouped):
         if skips(number, batch):
             continue
@@ -200,20 +207,26 @@ def generate(
         }
 
 
-def batches(lengths: Sequence[int], max_new_tokens: int, batch_tokens: int) -> Iterator[list[int]]:
+def batches(
+    lengths: Sequence[int], max_new_tokens: int, batch_tokens: int, alike: bool = False
+) -> Iterator[list[int]]:
     """Group prompts of similar length, the longest first, so that memory runs out at once or never.
 
     Args:
         lengths: Of each prompt, in tokens.
         max_new_tokens: Room that each completion needs.
         batch_tokens: Budget: rows * (longest prompt + room); a batch has at least one row.
+        alike: Whether all prompts of a batch must be of one length.
 
     Yields:
         Positions in `lengths`.
     """
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     while order:
-        rows = max(1, batch_tokens // (lengths[order[0]] + max_new_tokens))
+        longest = lengths[order[0]]
+        rows = max(1, batch_tokens // (longest + max_new_tokens))
+        if alike:
+            rows = min(rows, sum(lengths[index] == longest for index in order))
         yield order[:rows]
         order = order[rows:]
 

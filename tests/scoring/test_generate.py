@@ -42,7 +42,7 @@ def run(generator: Generator, prompts: list[str], generation: Generation) -> lis
     return complete(generator, prompts, generation, max_prompt_tokens=100)
 
 
-@pytest.mark.parametrize("kind", ["t5", "switch", "gpt2", "llama", "mamba"])
+@pytest.mark.parametrize("kind", ["t5", "switch", "gpt2", "llama", "mamba", "rwkv"])
 def test_batching_changes_nothing(kind: str, model_of: Callable[[str], Generator]) -> None:
     generator = model_of(kind)
     together = run(generator, PROMPTS, GREEDY)
@@ -52,6 +52,7 @@ def test_batching_changes_nothing(kind: str, model_of: Callable[[str], Generator
     assert together == alone == backwards == one_batch
     assert len({completion.text for completion in together}) > 4
     assert generator.is_encoder_decoder == (kind in ("t5", "switch"))
+    assert generator.pads == (kind != "rwkv")  # its state heeds no mask
 
 
 def greedy_ids(generator: Generator, prompt: str, num_tokens: int) -> list[int]:
@@ -177,6 +178,12 @@ def test_batches_keep_to_the_budget() -> None:
         len(batch) == 1 or len(batch) * (max(lengths[i] for i in batch) + 10) <= 100
         for batch in made
     )
+
+
+def test_batches_of_one_length() -> None:
+    lengths = [5, 9, 5, 7, 9, 5, 5]
+    made = list(batches(lengths, max_new_tokens=1, batch_tokens=20, alike=True))
+    assert made == [[1, 4], [3], [0, 2, 5], [6]]
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
