@@ -32,7 +32,7 @@ Accelerators = Annotated[
 Approve = Annotated[
     bool, typer.Option("--approve", help="Train also on data that changed more than allowed.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Train also where the data are not new.")]
+Force = Annotated[bool, typer.Option("--force", help="Go on also where the data are not new.")]
 FlowRun = Annotated[str, typer.Argument(metavar="FLOW_RUN", help="Id of the flow run.")]
 Who = Annotated[str, typer.Option("--by", metavar="NAME", help="Who answers, for the record.")]
 No = Annotated[bool, typer.Option("--no", help="Refuse.")]

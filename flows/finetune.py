@@ -2,7 +2,8 @@
 
 finetune("configs/recipes/support_chat.yaml", ["train.epochs=1"])
 -> {"recipe": "support-chat", "model": "support-summarizer", "version": 3, "run_id": "5d41...",
-    "decision": {"promote": true, ...}, "test": {...}, "report": ".../report.html",
+    "aliases": ["challenger", "champion"], "decision": {"promote": true, ...}, "test": {...},
+    "report": ".../report.html",
     "stages": {"ingest": {"state": "ran", "seconds": 0.8, "digest": "51ab..."}, ...}, ...}
 """
 
@@ -19,6 +20,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from flows import stages
 from flows.dvc_record import record_in_dvc
 from flows.forget import forget
+from flows.standing import standing
 from tasks.config import Recipe, load_recipe
 from tasks.home import prepare_environment, workspace_of
 from tasks.lock import workspace_lock
@@ -106,7 +108,7 @@ def _result(version: Artifact, artifacts: Sequence[Artifact]) -> dict[str, Any]:
         }
         for artifact in artifacts
     }
-    return {**registered, "stages": ran}
+    return {**registered, **standing(registered), "stages": ran}
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from tasks import ingest
 from tasks.config import Recipe, load_recipe
 from tasks.data.newest import newest_commit
 from tasks.stage import digest_of_json
-from tasks.tracking.reference import known_versions, sources_of
+from tasks.tracking.reference import is_made_from, known_versions
 from tasks.tracking.registry import CHAMPION, Version
 
 
@@ -24,7 +24,7 @@ class News:
         recipe: With every hub data set pinned to the commit that is the newest now.
         pins: The overrides that pinned them.
         sources: Digest of each task's source.
-        same_as: A version that was made from just these; None where they are new.
+        same_as: A version that was made from these records; None where they are new.
         reference: The champion, else the newest version; None where there is none.
     """
 
@@ -60,7 +60,7 @@ def look(path: Path | str, overrides: Sequence[str] = ()) -> News:
     recipe = load_recipe(path, [*overrides, *pins])
     sources = ingest.files(ingest.select(recipe))
     versions = known_versions(recipe.registry.model)
-    same = [version for version in versions if sources_of(version) == sources]
+    same = [version for version in versions if is_made_from(version, sources)]
     return News(
         recipe=recipe,
         pins=pins,

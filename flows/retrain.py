@@ -26,7 +26,8 @@ from tasks.data.profile import profile, shifts
 from tasks.errors import NeedsApproval
 from tasks.home import prepare_environment, workspace_of
 from tasks.lock import workspace_lock
-from tasks.tracking.reference import profile_of, weights_of
+from tasks.tracking.reference import profile_of, remember_sources, weights_of
+from tasks.tracking.registry import by_version
 
 Outcome = Literal["nothing new", "promoted", "kept", "refused"]
 
@@ -69,7 +70,8 @@ def retrain(
         recipe: Path of the recipe.
         overrides: `dotted.key=value` each, in place of what the recipe says.
         approve: Train also on data that changed more than `retrain.max_shift` allows.
-        force: Train also where the data are those of the champion or of the newest version.
+        force: Go on also where the data are those of the champion or of the newest version; what
+            nothing changed for is reused.
 
     Returns:
         What `retune retrain --json` prints.
@@ -93,6 +95,8 @@ def retrain(
             said = f"{answer.approved_by} did not agree. {answer.comment}".strip()
             return _ended(news, "refused", [*shifted, said])
     result = finetune(recipe, [*(overrides or []), *news.pins, *_start(news)])
+    if result["stages"]["register"]["state"] == "reused":
+        return _known(news, result)
     decision = result["decision"]
     return _ended(news, "promoted" if decision["promote"] else "kept", decision["reasons"], result)
 
@@ -137,6 +141,13 @@ def _start(news: News) -> list[str]:
     folder = workspace_of(news.recipe.name) / ".champion"
     shutil.rmtree(folder, ignore_errors=True)
     return [f"base_model.start_from='{weights_of(news.champion, folder)}'"]
+
+
+def _known(news: News, result: dict[str, Any]) -> State[dict[str, Any]]:
+    """Nothing was trained: another export of the same records, say, or the same data again."""
+    version = by_version(result["model"], str(result["version"]))
+    remember_sources(version, news.sources)
+    return _ended(news, "nothing new", [f"The records are those of version {version.version}."])
 
 
 def _ended(

@@ -56,7 +56,6 @@ def grids(result: Mapping[str, Any]) -> list[Grid]:
 
 
 def _headline(result: Mapping[str, Any]) -> str:
-    promoted = result["decision"]["promote"]
-    aliases = "@challenger, @champion" if promoted else "@challenger"
-    verdict = "promoted" if promoted else "not promoted"
+    aliases = ", ".join(f"@{alias}" for alias in result["aliases"]) or "no alias"
+    verdict = "promoted" if result["decision"]["promote"] else "not promoted"
     return f"{result['model']} version {result['version']} ({aliases}): {verdict}"

@@ -1,7 +1,7 @@
 """What a retraining compares with: the versions there are, their data, and their weights.
 
-sources_of(by_alias("support-summarizer", "champion"))
--> {"source of support_summary": "51ab..."}
+is_made_from(by_alias("support-summarizer", "champion"), {"source of support_summary": "51ab..."})
+-> True
 """
 
 import json
@@ -16,10 +16,12 @@ from tasks.data.profile import Profile, from_json, profile
 from tasks.errors import BadModel
 from tasks.stage import Artifact, read_json, write_json
 from tasks.tracking.connection import is_down, retry_while_down
-from tasks.tracking.registry import CHAMPION, Version, all_versions
+from tasks.tracking.registry import CHAMPION, Version, all_versions, set_tags
 from tasks.tracking.run import fetch_file, log_file
 
 SOURCES_TAG = "retune.source_digests"
+SEEN_TAG = "retune.seen_source_digests"
+"""The newest sources that were found to have the records that a version was made from."""
 SPLIT_TAG = "retune.split_digest"
 
 RESTORE = "restore the artifacts, or set retrain.start_from to base"
@@ -33,10 +35,15 @@ def known_versions(model: str) -> tuple[Version, ...]:
     return (*champions, *newest)
 
 
-def sources_of(version: Version) -> Mapping[str, str] | None:
-    """Digest of each task's source that a version was made from; None where it does not say."""
-    told = version.tags.get(SOURCES_TAG)
-    return dict(json.loads(told)) if told else None
+def is_made_from(version: Version, sources: Mapping[str, str]) -> bool:
+    """Whether a version was made from these sources, or from others with the same records."""
+    return sources in (_sources(version, SOURCES_TAG), _sources(version, SEEN_TAG))
+
+
+def remember_sources(version: Version, sources: Mapping[str, str]) -> None:
+    """Note on a version that these sources have the records that it was made from."""
+    if not is_made_from(version, sources):
+        set_tags(version, {SEEN_TAG: json.dumps(dict(sources), sort_keys=True)})
 
 
 def log_profile(run_id: str, ingested: Path, parts: Artifact, scratch: Path) -> None:
@@ -91,3 +98,8 @@ def weights_of(version: Version, folder: Path) -> Path:
     if not (fetched / "config.json").exists():
         raise BadModel(uri, "a folder in Hugging Face format", "none", RESTORE)
     return fetched
+
+
+def _sources(version: Version, tag: str) -> Mapping[str, str] | None:
+    told = version.tags.get(tag)
+    return dict(json.loads(told)) if told else None

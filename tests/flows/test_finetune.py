@@ -9,6 +9,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 import flows.finetune
+import flows.standing
 from flows.finetune import finetune
 from flows.stage_task import as_task
 from tasks.errors import BadData, BadRecipe, BadWorkspace
@@ -17,6 +18,7 @@ from tasks.lock import workspace_lock
 from tasks.pipeline import PIPELINE, foreseen, pipeline_key
 from tasks.stage import STAGES, Counted
 from tasks.tracking.connection import connect
+from tasks.tracking.registry import Version
 from tasks.tracking.run import read_run
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -77,6 +79,8 @@ def written(tmp_path, monkeypatch, toy_stage):
     )
     for toy in toys:
         monkeypatch.setattr(flows.finetune.stages, toy.name, as_task(toy, timeout_s=60))
+    version = Version("talker", "1", "5d41", 0.0, "models/m-1", ("challenger",), {})
+    monkeypatch.setattr(flows.standing, "by_version", lambda model, number: version)
     monkeypatch.setattr(flows.finetune, "foreseen", partial(foreseen, pipeline=toys))
     monkeypatch.setattr(flows.finetune, "pipeline_key", partial(pipeline_key, pipeline=toys))
     return done

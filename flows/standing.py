@@ -1,0 +1,40 @@
+"""What became of a version since it was judged, which a run that reuses it reports.
+
+standing({"model": "support-summarizer", "version": "2", "decision": {"promote": true, ...}, ...})
+-> {"aliases": ["challenger"], "decision": {"promote": false, "reasons": [...,
+    "ana@gpu-1 at 2027-03-01T08:00:00.123456Z took it out of service."]}}
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.tracking.promotion import WITHDRAWN_TAG, audit
+from tasks.tracking.registry import CHAMPION, Version, by_alias, by_version
+
+
+def standing(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Aliases of a version and the decision on it, as the registry has them now.
+
+    Args:
+        result: What registration left behind.
+    """
+    version = by_version(result["model"], str(result["version"]))
+    decision = result["decision"]
+    is_champion = CHAMPION in version.aliases
+    if is_champion != decision["promote"]:
+        why = _promotion(version) if is_champion else _retreat(version)
+        decision = {"promote": is_champion, "reasons": [*decision["reasons"], why]}
+    return {"aliases": list(version.aliases), "decision": decision}
+
+
+def _promotion(version: Version) -> str:
+    moves = audit(version)
+    by = f" since {moves[-1].when} by {moves[-1].who}" if moves else ""
+    return f"It is the champion{by}."
+
+
+def _retreat(version: Version) -> str:
+    if withdrawn := version.tags.get(WITHDRAWN_TAG):
+        return f"{withdrawn} took it out of service."
+    champion = by_alias(version.model, CHAMPION)
+    return f"The champion is version {champion.version}." if champion else "There is no champion."
