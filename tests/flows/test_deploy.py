@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.deploy import _read
+from flows.deploy import FILE, ROOT, _read
 from tasks.errors import BadInput
 
 BAD = [
@@ -23,3 +23,10 @@ def test_what_is_wrong_is_told(text: str, told: str, tmp_path: Path) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(BadInput, match=told):
         _read(path)
+
+
+def test_what_pauses_for_a_person_has_no_limit() -> None:
+    """Prefect ends a run that is paused longer than it leases a slot for."""
+    entries = {entry["name"]: entry for entry in _read(ROOT / FILE)["deployments"]}
+    assert "concurrency_limit" in entries["finetune"]
+    assert "concurrency_limit" not in entries["promote"]
