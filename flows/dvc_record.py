@@ -4,38 +4,46 @@ After it `dvc status` is clean, as after `dvc repro`; `dvc.lock` has the new dig
 """
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-from tasks.stage import Artifact
 
 logger = logging.getLogger("retune")
 
 
-def record_in_dvc(workspace: Path, artifacts: Sequence[Artifact]) -> None:
-    """Commit the stages of `dvc.yaml` whose outputs lie in a workspace.
+def record_in_dvc(workspace: Path) -> None:
+    """Commit the stages of `dvc.yaml` whose outputs lie in a workspace, where DVC has others.
 
-    Does nothing where the current folder is no DVC repository, where its `dvc.yaml` has no such
-    stage, or where every artifact was reused.
+    Does nothing where the current folder is no DVC repository that can be written to, or where
+    its `dvc.yaml` has no such stage. What DVC refuses is a warning: the model is registered.
 
     Args:
         workspace: Folder of the artifacts.
-        artifacts: What the flow made or reused.
     """
-    if not (Path(".dvc").is_dir() and Path("dvc.yaml").is_file()):
+    if not (os.access(".dvc", os.W_OK) and Path("dvc.yaml").is_file()):
         return
-    if all(artifact.state == "reused" for artifact in artifacts):
-        return
-    from dvc.repo import Repo  # takes seconds, and most runs don't need it
+    from dvc.repo import Repo  # takes seconds
 
     logging.getLogger("dvc").setLevel(logging.ERROR)  # a line for every stage
-    with Repo(".") as repo:
+    with _refusals_told(), Repo(".") as repo:
         made_here = [
             stage.addressing
             for stage in repo.index.stages
             if any(Path(out.fs_path).is_relative_to(workspace) for out in stage.outs)
         ]
+        if not made_here or not repo.status(made_here):
+            return
         for name in made_here:
             repo.commit(name, force=True)
-    if made_here:
         logger.info("dvc: recorded %d stages in dvc.lock", len(made_here))
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    from dvc.exceptions import DvcException
+
+    try:
+        yield
+    except (DvcException, OSError) as error:
+        logger.warning("dvc: dvc.lock is not up to date: %s", error)

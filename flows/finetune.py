@@ -74,7 +74,7 @@ def finetune(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
         made = (records, examples, parts, model, validation, test, forgetting)
         version = stages.register(told, workspace, *made)
     if not overrides:
-        record_in_dvc(workspace, [*made, version])
+        record_in_dvc(workspace)
     result = _result(version, [*made, version])
     _show(result)
     return result
