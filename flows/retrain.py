@@ -7,6 +7,7 @@ retrain("configs/recipes/support_chat.yaml")
 
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,8 +23,9 @@ from flows.finetune import finetune, run_name
 from flows.forget import forget
 from flows.news import News, look
 from flows.notify import notify
+from flows.watch import announce_again
 from tasks.data.profile import profile, shifts
-from tasks.errors import NeedsApproval
+from tasks.errors import BadInput, NeedsApproval
 from tasks.home import prepare_environment, workspace_of
 from tasks.lock import workspace_lock
 from tasks.tracking.reference import profile_of, remember_sources, weights_of
@@ -53,13 +55,20 @@ def _told(flow: Any, flow_run: Any, state: State[Any]) -> None:
     notify(recipe, f"the retraining {state.type.value.lower()}", [state.message or "no message"])
 
 
+def _triggered_again(flow: Any, flow_run: Any, state: State[Any]) -> None:
+    """Have the watcher start another one, where it may have started this one."""
+    if flow_run.deployment_id is not None:
+        with suppress(BadInput):  # there is no event about a recipe that can't be read
+            announce_again(flow_run.parameters["recipe"])
+
+
 @flow(
     name="retrain",
     flow_run_name=run_name,
     persist_result=False,
     result_serializer="json",
-    on_failure=[_told, forget],
-    on_crashed=[_told],
+    on_failure=[_told, _triggered_again, forget],
+    on_crashed=[_told, _triggered_again],
 )
 def retrain(
     recipe: str, overrides: list[str] | None = None, approve: bool = False, force: bool = False

@@ -15,6 +15,7 @@ from prefect.events import emit_event
 
 from flows.forget import forget
 from flows.news import News, look
+from tasks.config import load_recipe
 from tasks.errors import BadInput, Issue
 from tasks.home import prepare_environment, workspace_of
 from tasks.stage import write_json
@@ -33,7 +34,7 @@ def watch(recipes: list[str]) -> dict[str, str]:
         recipes: Paths of recipes.
 
     Returns:
-        Recipe -> what was found: `changed`, `announced` (before, and not trained on yet) or
+        Recipe -> what was found: `changed`, `announced` (before; its retraining did not fail) or
         `nothing new`.
 
     Raises:
@@ -53,6 +54,18 @@ def watch(recipes: list[str]) -> dict[str, str]:
     if issues:
         raise BadInput.all_of(issues)
     return found
+
+
+def announce_again(recipe: str) -> None:
+    """Have the next `watch` emit the event anew: nothing came of the last one.
+
+    Args:
+        recipe: Path of the recipe.
+
+    Raises:
+        BadInput: The recipe can't be used.
+    """
+    (workspace_of(load_recipe(recipe).name) / FILE).unlink(missing_ok=True)
 
 
 def _look(path: str) -> str:
