@@ -81,6 +81,15 @@ def test_a_workspace_that_is_held_is_bad_input(tmp_path, recipe):
     assert not (home / "prefect" / "server.log").exists()  # no server was started for this
 
 
+def test_a_password_in_an_override_is_refused_before_prefect_keeps_it(tmp_path, recipe):
+    home = tmp_path / "home"
+    source = '{repo: "https://bob:planted-7d21@example.org/r", path: x}'
+    done = retune(home, "retrain", str(recipe), "--set", f"tasks.0.source.dvc={source}")
+    assert done.returncode == 2
+    assert "planted-7d21" not in done.stderr
+    assert not (home / "prefect" / "server.log").exists()  # no server was started for this
+
+
 def test_an_unexpected_error_leaves_its_traceback_in_a_file(tmp_path, recipe):
     home = tmp_path / "home"
     home.mkdir()
