@@ -7,6 +7,7 @@ def models() -> None: ...
 
 import contextlib
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ Overrides = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+STDOUT = 1
+"""File descriptor."""
 
 
 @contextlib.contextmanager
@@ -82,7 +86,7 @@ def print_json(document: Any) -> None:
 
 def print_text(text: str) -> None:
     """Print on the real standard output, which `reporting` keeps from libraries."""
-    print(text, file=sys.__stdout__)
+    _write(f"{text}\n")
 
 
 def print_tables(*renderables: Any) -> None:
@@ -90,8 +94,18 @@ def print_tables(*renderables: Any) -> None:
     from rich.console import Console
 
     console = Console(file=sys.__stdout__)
-    for renderable in renderables:
-        console.print(renderable)
+    with console.capture() as captured:
+        for renderable in renderables:
+            console.print(renderable)
+    _write(captured.get())
+
+
+def _write(text: str) -> None:
+    try:
+        print(text, end="", file=sys.__stdout__, flush=True)
+    except BrokenPipeError:
+        # Nobody reads on, as in `retune models | head -2`. Python writes the rest when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
 def _say(message: str) -> None:

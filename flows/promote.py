@@ -97,7 +97,7 @@ def promote(
     result_serializer="json",
     on_failure=[forget],
 )
-def rollback(model: str, to: str | None = None, reason: str = "") -> dict[str, Any]:
+def rollback(model: str, to: str | int | None = None, reason: str = "") -> dict[str, Any]:
     """Make the version champion again that was it before.
 
     Args:
@@ -112,7 +112,8 @@ def rollback(model: str, to: str | None = None, reason: str = "") -> dict[str, A
         BadInput: There is nothing to go back to.
     """
     prepare_environment()
-    return asdict(promotion.rollback(model, to, reason))
+    # `prefect deployment run --param to=1` reads a number.
+    return asdict(promotion.rollback(model, None if to is None else str(to), reason))
 
 
 def _challenger(model: str) -> Version:

@@ -21,7 +21,9 @@ registry: {model: talker}
 """
 
 
-def retune(home: Path, *arguments: str, program: list[str] = RETUNE, **variables: str):
+def retune(
+    home: Path, *arguments: str, program: list[str] = RETUNE, stdout=subprocess.PIPE, **variables
+):
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -30,7 +32,7 @@ def retune(home: Path, *arguments: str, program: list[str] = RETUNE, **variables
     return subprocess.run(
         [*program, *arguments],
         cwd=REPOSITORY, env=environment | variables | {"RETUNE_HOME": str(home)},
-        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
 
@@ -141,3 +143,13 @@ def test_commands_import_only_what_they_need(arguments, unwanted, tmp_path, reci
         arguments = ["plan", str(recipe)]
     done = retune(tmp_path / "home", *arguments, program=program)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("printing", ["print_text", "print_tables"])
+def test_a_reader_that_has_left_is_no_error(printing, tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = f"from flows.command import *; {printing}('text'); print('Went on.', file=sys.stderr)"
+    with os.fdopen(writing, "w") as nobody:
+        done = retune(tmp_path, program=[sys.executable, "-c", code], stdout=nobody)
+    assert (done.returncode, done.stderr) == (0, "Went on.\n")

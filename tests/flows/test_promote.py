@@ -68,7 +68,7 @@ def test_the_champion_is_scored_on_a_test_set_that_it_never_saw(
     assert forced["move"]["override"] == "It must."
     assert forced["decision"] == result["decision"]
     assert promote("summarizer")["state"] == "unchanged"
-    assert rollback("summarizer")["version"] == champion() == "1"
+    assert rollback("summarizer", to=1)["version"] == champion() == "1"  # `--param to=1`
 
 
 def test_a_person_approves(workspace: Path) -> None:
