@@ -89,6 +89,12 @@ class Project:
         return {stage: read_json(workspace / stage / "manifest.json")["digest"] for stage in STAGES}
 
     @property
+    def made(self) -> dict[str, int]:
+        """Stage -> when it was made."""
+        workspace = self.folder / ".retune" / "workspaces" / "support-chat"
+        return {stage: (workspace / stage / "manifest.json").stat().st_mtime_ns for stage in STAGES}
+
+    @property
     def states(self) -> list[str]:
         """What `retune run` does with each stage."""
         document = self.run(*COMMAND, "run", "configs/recipes/support_chat.yaml", "--json")
@@ -111,6 +117,20 @@ def test_dvc_repro_and_the_flow_make_the_same(
     assert "up to date" in by_flow.dvc("status")
     assert "didn't change" in by_flow.dvc("repro")
     assert by_dvc.states == ["reused"] * 8
+
+
+def test_dvc_calls_every_stage_after_a_change_and_those_reuse_what_it_leaves_alone(
+    company: Company, tmp_path: Path
+) -> None:
+    project = Project(tmp_path, company)
+    project.dvc("repro")
+    before = project.made
+    recipe = project.folder / "configs" / "recipes" / "support_chat.yaml"
+    recipe.write_text(RECIPE.replace("split: {seed: 7}\n", "mixture: {cap: 100000}\n"))
+    project.dvc("repro")
+    after = project.made
+    assert "up to date" in project.dvc("status")
+    assert [stage for stage in STAGES if after[stage] != before[stage]] == ["train", "register"]
 
 
 def test_dvc_shows_metrics_and_plots(by_dvc: Project) -> None:
