@@ -9,21 +9,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+OWED = ".dvc-owed"
+"""File in the workspace while `dvc.lock` is behind it."""
+
 logger = logging.getLogger("retune")
 
 
-def record_in_dvc(workspace: Path) -> None:
-    """Commit the stages of `dvc.yaml` whose outputs lie in a workspace, where DVC has others.
+def record_in_dvc(workspace: Path, is_new: bool) -> None:
+    """Commit the stages of `dvc.yaml` whose outputs lie in a workspace, where something is new.
 
     Does nothing where the current folder is no DVC repository that can be written to, or where
-    its `dvc.yaml` has no such stage. What DVC refuses is a warning: the model is registered.
+    its `dvc.yaml` has no such stage. What DVC refuses is a warning, since the model is registered,
+    and made up for by the next call.
 
     Args:
         workspace: Folder of the artifacts.
+        is_new: Whether any of them was made, and not reused.
     """
     if not (os.access(".dvc", os.W_OK) and Path("dvc.yaml").is_file()):
         return
-    from dvc.repo import Repo  # takes seconds
+    owed = workspace / OWED
+    if not is_new and not owed.exists():
+        return
+    owed.touch()
+    from dvc.repo import Repo  # takes seconds, and most runs don't need it
 
     logging.getLogger("dvc").setLevel(logging.ERROR)  # a line for every stage
     with _refusals_told(), Repo(".") as repo:
@@ -32,11 +41,11 @@ def record_in_dvc(workspace: Path) -> None:
             for stage in repo.index.stages
             if any(Path(out.fs_path).is_relative_to(workspace) for out in stage.outs)
         ]
-        if not made_here or not repo.status(made_here):
-            return
         for name in made_here:
             repo.commit(name, force=True)
-        logger.info("dvc: recorded %d stages in dvc.lock", len(made_here))
+        owed.unlink()
+        if made_here:
+            logger.info("dvc: recorded %d stages in dvc.lock", len(made_here))
 
 
 @contextmanager

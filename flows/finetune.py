@@ -74,7 +74,7 @@ def finetune(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
         made = (records, examples, parts, model, validation, test, forgetting)
         version = stages.register(told, workspace, *made)
     if not overrides:
-        record_in_dvc(workspace)
+        record_in_dvc(workspace, any(each.state == "ran" for each in (*made, version)))
     result = _result(version, [*made, version])
     _show(result)
     return result

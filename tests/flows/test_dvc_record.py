@@ -45,13 +45,13 @@ def behind() -> bool:
 
 
 def test_it_is_told_where_it_is_behind(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
-    record_in_dvc(workspace)
+    record_in_dvc(workspace, is_new=True)
     assert caplog.messages == ["dvc: recorded 1 stages in dvc.lock"]
     assert not behind()
-    record_in_dvc(workspace)
+    record_in_dvc(workspace, is_new=False)
     assert len(caplog.messages) == 1
     (workspace / "ingest").write_text("made again")
-    record_in_dvc(workspace)
+    record_in_dvc(workspace, is_new=True)
     assert len(caplog.messages) == 2 and not behind()
 
 
@@ -59,16 +59,16 @@ def test_what_it_refuses_is_a_warning_and_made_up_for_later(
     workspace: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Repo(".") as other, other.lock:
-        record_in_dvc(workspace)
+        record_in_dvc(workspace, is_new=True)
     assert caplog.messages[-1].startswith("dvc: dvc.lock is not up to date: Unable to acquire lock")
     recipe = Path("recipe.yaml")
     text = recipe.read_text()
     recipe.write_text("train: {}\n")
-    record_in_dvc(workspace)
+    record_in_dvc(workspace, is_new=False)
     assert "'split' are missing" in caplog.messages[-1]
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
     recipe.write_text(text)
-    record_in_dvc(workspace)
+    record_in_dvc(workspace, is_new=False)
     assert not behind()
 
 
@@ -76,5 +76,5 @@ def test_a_folder_for_reading_only_stays_as_it_is(
     workspace: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
-    record_in_dvc(workspace)
+    record_in_dvc(workspace, is_new=True)
     assert caplog.messages == [] and not Path("dvc.lock").exists()
