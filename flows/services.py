@@ -149,6 +149,9 @@ def _mlflow(home: Path, wanted: int | None, started: ExitStack) -> Service:
     if database.startswith("http"):  # the user has a server
         address = without_password(database)
         return Service("mlflow", address, f"{address.rstrip('/')}/health", Path(), None)
+    from tasks.tracking.database import prepare_database
+
+    prepare_database(database)
     port = _port("mlflow", wanted, MLFLOW_PORT)
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
     command += ["--workers", "1", "--backend-store-uri", database]

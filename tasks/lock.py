@@ -1,7 +1,7 @@
 """One run at a time in a workspace; the second is told who holds it.
 
-The lock is the kernel's (`flock`), so it goes with its process however that ends. A second kind
-is held while an alias of the registry moves.
+The lock is the kernel's (`flock`), so it goes with its process however that ends. Others, which
+the second waits for, are held while an alias of the registry moves or MLflow's database is made.
 """
 
 import fcntl
@@ -52,7 +52,26 @@ def registry_lock(model: str) -> Iterator[None]:
     Raises:
         BadWorkspace: The state folder can't be written to.
     """
-    path = state_home() / "locks" / f"{quote(model, safe='')}.lock"
+    with _waited_for(state_home() / "locks" / f"{quote(model, safe='')}.lock"):
+        yield
+
+
+@contextmanager
+def database_lock(database: Path) -> Iterator[None]:
+    """Hold a database that is a file, while it is made or brought up to date.
+
+    Raises:
+        BadWorkspace: It has yet to be made, and its folder can't be written to.
+    """
+    if database.exists() and not os.access(database.parent, os.W_OK):
+        yield  # to be read only
+        return
+    with _waited_for(database.with_name(f"{database.name}.lock")):
+        yield
+
+
+@contextmanager
+def _waited_for(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a", encoding="utf-8")

@@ -5,13 +5,9 @@ run = retry_while_down(lambda: connect().get_run("5d41..."))
 
 import logging
 import os
-import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
-from functools import cache
 from typing import TypeVar
-from urllib.parse import quote
 
 import mlflow
 import requests
@@ -20,6 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from tasks.errors import BadInput, RetuneError, behind
 from tasks.home import without_password
+from tasks.tracking.database import prepare_database
 
 T = TypeVar("T")
 
@@ -44,8 +41,8 @@ def connect() -> MlflowClient:
 
     Raises:
         BadInput: The database is a file of another kind, or damaged.
+        BadWorkspace: The database can't be made.
     """
-    check_database(tracking_uri())
     # MLflow's own seven retries block a call for minutes and can't be told from a hang; the
     # callers here wait and try again themselves.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -54,36 +51,13 @@ def connect() -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # It prints a traceback of every failure, besides raising it.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    prepare_database(tracking_uri())
     return MlflowClient(tracking_uri())
 
 
 def tracking_uri() -> str:
     """The server or database that runs and versions go to."""
     return mlflow.get_tracking_uri()
-
-
-@cache
-def check_database(uri: str) -> None:
-    """Fail at once on what MLflow would try to open for 100 s.
-
-    Args:
-        uri: Of the tracking store. Only SQLite is looked at; a file that is locked or not there
-            yet is for MLflow to wait for or to make.
-
-    Raises:
-        BadInput: The file is no SQLite database, or damaged.
-    """
-    scheme, _, path = uri.partition(":///")
-    if scheme != "sqlite":
-        return
-    try:
-        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as database:
-            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        pass
-    except sqlite3.DatabaseError as error:
-        mend = "restore it from a back-up, or move it away: the next run makes a new one"
-        raise BadInput(path, "a database of MLflow", str(error), mend) from None
 
 
 def check_store() -> None:

@@ -1,10 +1,7 @@
 """What is told at once of a database or server that can't be used, and what is waited for."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -12,34 +9,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, UNAUTHENTICATED
 
 from tasks.errors import BadInput
-from tasks.tracking.connection import check_database, check_store, retry_while_down
+from tasks.tracking.connection import check_store, retry_while_down
 from tasks.tracking.registry import all_versions
-
-BROKEN = {
-    "another file": b"no database at all, but a text of some length" * 50,
-    "cut off": b"SQLite format 3\0" + bytes(300),
-}
-
-
-@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_database_is_told_at_once(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "mlflow.db"
-    path.write_bytes(content)
-    with pytest.raises(BadInput, match="a database of MLflow"):
-        check_database(f"sqlite:///{path}")
-
-
-@pytest.mark.parametrize("is_there", [True, False])
-def test_a_database_that_is_locked_or_new_is_left_to_mlflow(is_there: bool, tmp_path: Path) -> None:
-    path = tmp_path / "mlflow.db"
-    if not is_there:
-        check_database(f"sqlite:///{path}")
-        assert not path.exists()
-        return
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("CREATE TABLE runs (id)")
-        database.execute("BEGIN EXCLUSIVE")
-        check_database(f"sqlite:///{path}")
 
 
 @pytest.mark.parametrize("code", [UNAUTHENTICATED, PERMISSION_DENIED])

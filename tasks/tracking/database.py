@@ -1,0 +1,78 @@
+"""MLflow's own database, where no server stands before it: made whole, by one process at a time.
+
+prepare_database("sqlite:////home/ana/.retune/mlflow.db")
+"""
+
+import os
+import sqlite3
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote
+
+from mlflow.tracking import MlflowClient
+from sqlalchemy.engine import URL, make_url
+
+from tasks.errors import BadInput
+from tasks.lock import database_lock
+
+
+@cache
+def prepare_database(uri: str) -> None:
+    """Make the database if there is none, or have MLflow bring an older one up to date.
+
+    MLflow does either in many small steps. Two processes at it at once fail, and what a killed one
+    leaves is neither migrated nor opened ever again.
+
+    Args:
+        uri: Of the tracking store. Only a file of SQLite is looked at.
+
+    Raises:
+        BadInput: The file is no SQLite database, or damaged.
+        BadWorkspace: It can't be made.
+    """
+    if not uri.startswith("sqlite"):
+        return
+    url = make_url(uri)
+    if not url.database or url.database.startswith((":memory:", "file:")):
+        return
+    path = Path(url.database)
+    with database_lock(path):
+        if path.exists():
+            check_database(path)
+            MlflowClient(uri)
+        else:
+            _make(url, path)
+
+
+def check_database(path: Path) -> None:
+    """Fail at once on what MLflow would try to open for 100 s.
+
+    Args:
+        path: The file. One that is locked is for MLflow to wait for.
+
+    Raises:
+        BadInput: It is no SQLite database, or damaged.
+    """
+    try:
+        uri = f"file:{quote(str(path))}?mode=ro"
+        with closing(sqlite3.connect(uri, timeout=0, uri=True)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        pass
+    except sqlite3.DatabaseError as error:
+        mend = "restore it from a back-up, or move it away: the next run makes a new one"
+        raise BadInput(str(path), "a database of MLflow", str(error), mend) from None
+
+
+def _make(url: URL, path: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    partial = path.with_name(f"{path.name}.partial")
+    for left in (partial, partial.with_name(f"{partial.name}-journal")):
+        left.unlink(missing_ok=True)
+    made = url.set(database=str(partial)).render_as_string(hide_password=False)
+    artifacts = (path.absolute().parent / "mlartifacts").as_uri()
+    store = SqlAlchemyStore(made, artifacts)  # type: ignore[no-untyped-call]
+    store.engine.dispose()
+    os.replace(partial, path)
