@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import requests
 from mlflow.entities import Metric
@@ -44,8 +44,8 @@ class Batch:
     """Lines to ship together: of one run, one after the other in the journal.
 
     Attributes:
-        run_id: The run.
-        lines: The metrics of each line.
+        run_id: The run; empty where there are only lines that can't be read.
+        lines: The metrics of each line that can be.
         end: Position in bytes after the last line.
     """
 
@@ -69,6 +69,7 @@ class Journal:
         self._path = workspace / FILE
         self._cursor = workspace / CURSOR
         _cut_torn_line(self._path)
+        self._taken = _read_position(self._cursor)
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._give_up = threading.Event()
@@ -88,8 +89,9 @@ class Journal:
         now_ms = int(time.time() * 1000)
         line = {"run_id": self.run_id, "time_ms": now_ms, "step": step, "metrics": numbers}
         try:
-            with self._lock, self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            with self._lock, self._path.open("a+b") as file:
+                start = b"\n" if _is_torn(file) else b""
+                file.write(start + json.dumps(line).encode() + b"\n")
         except OSError as error:
             logger.warning("metrics of step %d are lost: %s", step, error)
 
@@ -102,6 +104,7 @@ class Journal:
         self._closing.set()
         self._thread.join(timeout_s)
         self._give_up.set()
+        _cut_torn_line(self._path)
         unsent = _size(self._path) - self._position()
         if unsent == 0:
             self._path.unlink(missing_ok=True)
@@ -120,6 +123,7 @@ class Journal:
                 self._closing.wait(PAUSE_S)
             elif _shipped(client, batch):
                 wait_s = PAUSE_S
+                self._taken = batch.end
                 _tick_off(self._cursor, batch.end)
                 self._closing.wait(PAUSE_S)  # gather some more, unless it is time to go
             else:
@@ -128,11 +132,7 @@ class Journal:
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
     def _position(self) -> int:
-        try:
-            position = int(self._cursor.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return 0
-        return position if position <= _size(self._path) else 0
+        return self._taken if self._taken <= _size(self._path) else 0
 
 
 @contextmanager
@@ -172,16 +172,27 @@ def _next_batch(path: Path, position: int) -> Batch | None:
                 chunk += more
     except OSError:
         return None
-    run_id: str | None = None
+    run_id = ""
+    start = position
     lines: list[list[Metric]] = []
     for text in chunk[: chunk.rfind(b"\n") + 1].splitlines(keepends=True):
-        line = json.loads(text)
-        if run_id not in (None, line["run_id"]):
+        line = _read_line(text)
+        if line and run_id not in ("", line["run_id"]):
             break
-        run_id = line["run_id"]
-        lines.append(_metrics_of(line))
+        if line:
+            run_id = line["run_id"]
+            lines.append(_metrics_of(line))
         position += len(text)
-    return Batch(run_id, lines, position) if run_id else None
+    return Batch(run_id, lines, position) if position > start else None
+
+
+def _read_line(text: bytes) -> dict[str, Any] | None:
+    """A line; None where its write failed half-way, on a full disk say."""
+    try:
+        return dict(json.loads(text))
+    except ValueError:
+        logger.error("metrics are lost, %r is no line of a journal", text[:80])
+        return None
 
 
 def _metrics_of(line: Mapping[str, Any]) -> list[Metric]:
@@ -217,12 +228,31 @@ def _log(client: MlflowClient, run_id: str, lines: Sequence[Sequence[Metric]]) -
 
 def _tick_off(cursor: Path, position: int) -> None:
     partial = cursor.with_suffix(".partial")
-    partial.write_text(str(position), encoding="utf-8")
-    os.replace(partial, cursor)
+    try:
+        partial.write_text(str(position), encoding="utf-8")
+        os.replace(partial, cursor)
+    except OSError as error:
+        # The next one is as good, and lines that arrive twice do no harm.
+        logger.warning("which metrics MLflow has can't be put down: %s", error)
+
+
+def _read_position(cursor: Path) -> int:
+    try:
+        return int(cursor.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _is_torn(file: BinaryIO) -> bool:
+    """Whether the last line has no end."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read() != b"\n"
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Remove the part of a line that a dying process left at the end."""
+    """Remove the part of a line that a dying process or a full disk left at the end."""
     if not path.exists():
         return
     with path.open("r+b") as file:

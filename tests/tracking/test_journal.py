@@ -123,3 +123,36 @@ def test_metrics_never_raise(home: Path, tmp_path: Path, caplog: pytest.LogCaptu
     (workspace / FILE).rmdir()
     assert "metrics of step 5 are lost" in caplog.text
     assert journal.close(5) == 0
+
+
+def test_a_torn_line_takes_no_other_with_it(
+    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace = tmp_path / "ws"
+    run_id = open_run(workspace, "chat", "k", {}, {})
+    whole = json.dumps({"run_id": run_id, "time_ms": 1000, "step": 1, "metrics": {"a": 1.0}})
+    torn = whole[:-9]
+    # Of an older version, which wrote on; what a disk has that lost its power; one of today.
+    (workspace / FILE).write_text(f"{torn}{whole}\n" + "\0" * 16 + f"\n{whole}\n")
+    with follow(workspace, run_id, flush_timeout_s=10) as journal:
+        with (workspace / FILE).open("a") as file:
+            file.write(torn)
+        journal.metrics({"a": 2.0}, 2)
+        with (workspace / FILE).open("a") as file:
+            file.write(torn)
+    assert history(run_id, "a") == [(1, 1.0), (2, 2.0)]
+    assert caplog.text.count("is no line of a journal") == 3
+    assert not (workspace / FILE).exists()
+
+
+def test_a_cursor_that_cannot_be_written_keeps_no_metric_back(
+    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace = tmp_path / "ws"
+    run_id = open_run(workspace, "chat", "k", {}, {})
+    (workspace / CURSOR).with_suffix(".partial").mkdir()
+    with follow(workspace, run_id, flush_timeout_s=10) as journal:
+        journal.metrics({"a": 1.0}, 1)
+    assert history(run_id, "a") == [(1, 1.0)]
+    assert "can't be put down" in caplog.text
+    assert not (workspace / FILE).exists()
