@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from mlflow.exceptions import MlflowException
 
 from tasks.config import Generation
 from tasks.errors import BadInput, BadModel
@@ -131,7 +132,12 @@ def _answers(champion: Version, stage: str, asked: Rows, scratch: Path) -> Rows:
             return rows_of(file)
     logger.info("version %s, the champion, is scored on the same records", champion.version)
     file = _score(champion, stage, asked, folder)
-    log_file(champion.run_id, file, later)
+    try:
+        log_file(champion.run_id, file, later)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        logger.warning("the answers of version %s are not kept: %s", champion.version, error)
     return rows_of(file)
 
 

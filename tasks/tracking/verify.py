@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow.exceptions import MlflowException
+
 from tasks.errors import BadModel
 from tasks.home import workspace_of
 from tasks.stage import digest_of_file, digests_of_files, read_json, read_manifest
@@ -66,7 +68,11 @@ def verify(version: Version, scratch: Path) -> Verified:
         if name not in ADDED_BY_MLFLOW | {DIGESTS_FILE}
     }
     differences = list(_differences("", known, found))
-    workspace = workspace_of(_recipe_name(version))
+    recipe = _recipe_name(version)
+    if recipe is None:
+        note = f"its data can't be looked for: MLflow no longer has its run, {version.run_id}"
+        return Verified(len(known), (), (note,), tuple(differences))
+    workspace = workspace_of(recipe)
     checked, notes = [], []
     for name, stage in DIGEST_OF_STAGE.items():
         manifest = read_manifest(workspace / stage)
@@ -103,12 +109,17 @@ def _differences(
             yield Difference(prefix + name, was, now)
 
 
-def _recipe_name(version: Version) -> str:
-    """Recipes name their MLflow experiments."""
+def _recipe_name(version: Version) -> str | None:
+    """Recipes name their MLflow experiments; None where the run is gone."""
 
     def call() -> str:
         client = connect()
         run = client.get_run(version.run_id)
         return str(client.get_experiment(run.info.experiment_id).name)
 
-    return retry_while_down(call)
+    try:
+        return retry_while_down(call)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
