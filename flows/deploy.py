@@ -45,6 +45,8 @@ def place(pool: str) -> dict[str, str]:
     tracking = os.environ["MLFLOW_TRACKING_URI"]
     if without_password(tracking) != tracking:
         mend = "put it into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of the worker"
+        if not tracking.startswith("http"):
+            mend = "put it where the database's driver looks for it, PGPASSWORD of the worker, say"
         raise BadInput("MLFLOW_TRACKING_URI", "a URI without a password", "one with it", mend)
     with get_client(sync_client=True) as client:
         is_container = client.read_work_pool(pool).type in CONTAINERS

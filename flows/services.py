@@ -154,12 +154,15 @@ def _mlflow(home: Path, wanted: int | None, started: ExitStack) -> Service:
     prepare_database(database)
     port = _port("mlflow", wanted, MLFLOW_PORT)
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", database]
+    command += ["--workers", "1"]
     # Clients on this machine write the files themselves, where embedded runs look for them.
     command += ["--no-serve-artifacts", "--default-artifact-root", (home / "mlartifacts").as_uri()]
     address = f"http://{HOST}:{port}"
     # Its own jobs (judges of traces) are nothing that Retune uses, and take seven processes.
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_BACKEND_STORE_URI": database,  # as an argument, all users would see its password
+    }
     return _started("mlflow", address, f"{address}/health", command, environment, started)
 
 

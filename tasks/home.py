@@ -22,6 +22,8 @@ from tasks.running import running
 LAYOUT = 1
 """Version of what lies in a state folder; a greater one has what this version could not read."""
 
+_DATABASE = r"\b((?:postgres(?:ql)?|mysql|mariadb|mssql|oracle)[\w+]*://)"
+
 
 def state_home() -> Path:
     """The folder of all state: `RETUNE_HOME`, or `.retune` in the current folder."""
@@ -41,7 +43,15 @@ def from_here(path: str) -> str:
 
 
 def without_password(text: str) -> str:
-    """A text less the `user:password@` of the URLs in it, fit to be shown and kept."""
+    """A text less the `user:password@` of the URLs in it, fit to be shown and kept.
+
+    A database's URL may also have its password in the query, and SQLAlchemy takes one with
+    slashes and blanks in it.
+    """
+    text = re.sub(_DATABASE + r"[^:/@\s]*:[^@\n]*@", r"\1", text)
+    text = re.sub(
+        r"([?&](?:\w*passw(?:or)?d|pwd|odbc_connect)=)[^&\s]+", r"\1***", text, flags=re.I
+    )
     return re.sub(r"(?<=://)[^/@\s]*@", "", text)
 
 

@@ -75,6 +75,17 @@ def test_a_recipe_takes_no_password(repo: str) -> None:
         ("at https://token@host and http://b:c@d.", "at https://host and http://d."),
         ("sqlite:////home/ana@work/mlflow.db", "sqlite:////home/ana@work/mlflow.db"),
         ("mail ana@example.org", "mail ana@example.org"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
+        (
+            "postgresql+psycopg2://ana:ge/he im@db:5432/mlflow",
+            "postgresql+psycopg2://db:5432/mlflow",
+        ),
+        ("mysql://ana:geheim@db/mlflow?ssl=1", "mysql://db/mlflow?ssl=1"),
+        (
+            "at postgresql://db/mlflow?user=ana&password=geheim&sslmode=require: no answer",
+            "at postgresql://db/mlflow?user=ana&password=***&sslmode=require: no answer",
+        ),
+        ("postgresql://db:5432/mlflow", "postgresql://db:5432/mlflow"),
     ],
 )
 def test_passwords_of_urls_are_not_shown(text: str, shown: str) -> None:

@@ -41,3 +41,17 @@ def test_it_is_watched_and_its_password_is_not_told(
     assert service.address == f"{scheme}://127.0.0.1:{port}/"
     assert service.answers() is answers
     assert SECRET not in repr(service)
+
+
+def test_the_password_of_a_database_is_in_no_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    monkeypatch.setattr("flows.services._started", lambda *given: started.append(given))
+    monkeypatch.setattr("tasks.tracking.database.prepare_database", lambda uri: None)
+    uri = f"postgresql://ana:{SECRET}@127.0.0.1/mlflow"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    _mlflow(tmp_path, None, ExitStack())
+    [(_, _, _, command, environment, _)] = started
+    assert SECRET not in " ".join(command)
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == uri
