@@ -84,9 +84,10 @@ def prepare_environment() -> None:
     once. What the user has set stays.
 
     Raises:
-        BadWorkspace: The state folder can't be made, or is of a newer version.
+        BadWorkspace: The state folder can't be made or named, or is of a newer version.
     """
     home = state_home()
+    _check_name(home)
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -114,6 +115,13 @@ def prepare_environment() -> None:
         defaults["PREFECT_API_URL"] = server
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def _check_name(home: Path) -> None:
+    """Refuse a name that means another one in the URLs of databases and artifacts."""
+    if found := re.search(r"\?|%[0-9A-Fa-f]{2}", str(home)):
+        mend = "have RETUNE_HOME name another folder"
+        raise BadWorkspace(str(home), "a path without ? and %41", f"{found[0]} in it", mend)
 
 
 def _check_layout(home: Path) -> None:

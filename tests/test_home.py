@@ -38,3 +38,13 @@ def test_a_folder_of_a_newer_version_is_refused(state_home: Path) -> None:
         prepare_environment()
     assert raised.value.exit_code == 2
     assert (state_home / "layout").read_text() == f"{LAYOUT + 1}\n"
+
+
+@pytest.mark.parametrize("name", ["feature%2Fx", "what?"])
+def test_a_name_that_urls_cannot_have_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETUNE_HOME", str(tmp_path / name))
+    with pytest.raises(BadWorkspace, match="have RETUNE_HOME name another folder"):
+        prepare_environment()
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ prepare_database("sqlite:////home/ana/.retune/mlflow.db")
 """
 
 import os
+import socket
 import sqlite3
 from contextlib import closing
 from functools import cache
@@ -14,7 +15,11 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.engine import URL, make_url
 
 from tasks.errors import BadInput
+from tasks.home import without_password
 from tasks.lock import database_lock
+
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+TIMEOUT_S = 5.0
 
 
 @cache
@@ -25,15 +30,18 @@ def prepare_database(uri: str) -> None:
     leaves is neither migrated nor opened ever again.
 
     Args:
-        uri: Of the tracking store. Only a file of SQLite is looked at.
+        uri: Of the tracking store. Of other databases than SQLite's, only the server is looked for.
 
     Raises:
-        BadInput: The file is no SQLite database, or damaged.
+        BadInput: The file is no SQLite database, or damaged; or the server is away.
         BadWorkspace: It can't be made.
     """
-    if not uri.startswith("sqlite"):
+    if not uri.startswith(("sqlite", *PORTS)):
         return
     url = make_url(uri)
+    if url.get_backend_name() in PORTS:
+        _reach(url)
+        return
     if not url.database or url.database.startswith((":memory:", "file:")):
         return
     path = Path(url.database)
@@ -63,6 +71,19 @@ def check_database(path: Path) -> None:
     except sqlite3.DatabaseError as error:
         mend = "restore it from a back-up, or move it away: the next run makes a new one"
         raise BadInput(str(path), "a database of MLflow", str(error), mend) from None
+
+
+def _reach(url: URL) -> None:
+    """Fail soon on a server that is away, which MLflow tries to reach for 100 s."""
+    if not url.host:
+        return
+    try:
+        address = url.host, url.port or PORTS[url.get_backend_name()]
+        socket.create_connection(address, TIMEOUT_S).close()
+    except OSError as error:
+        where = without_password(url.render_as_string())
+        mend = "start it, or set MLFLOW_TRACKING_URI to yours"
+        raise BadInput(where, "a database that answers", str(error), mend) from None
 
 
 def _make(url: URL, path: Path) -> None:

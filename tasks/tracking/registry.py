@@ -24,6 +24,9 @@ FILES_TAG = "retune.files_digest"
 HEADLINE_TAG = "retune.headline"
 """The deciding figure: `{"metric": "rougeL", "value": 0.34, "low": 0.32, "high": 0.37, ...}`."""
 
+MOST_DIGITS = 9
+"""Of a version's number: the databases count in 32 bits."""
+
 
 @dataclass(frozen=True)
 class Version:
@@ -109,7 +112,8 @@ def by_version(model: str, version: str) -> Version:
     Raises:
         BadModel: There is none of that number.
     """
-    found = _get(lambda client: client.get_model_version(model, version))
+    is_possible = len(version) <= MOST_DIGITS
+    found = _get(lambda client: client.get_model_version(model, version)) if is_possible else None
     if found is None:
         mend = "`retune models` lists what there is"
         raise BadModel(f"{model}/{version}", "a registered version", "none", mend)
@@ -118,6 +122,8 @@ def by_version(model: str, version: str) -> Version:
 
 def all_versions(model: str | None = None) -> list[Version]:
     """Every version of one registered model or of all, the newest first."""
+    if model and "'" in model:  # which no search can name
+        return []
     filtered = f"name = '{model}'" if model else None
     found = retry_while_down(lambda: list(_pages(connect(), filtered)))
     # A search does not bring the aliases.

@@ -30,6 +30,16 @@ def test_a_server_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "planted" not in str(raised.value)
 
 
+def test_a_database_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI", "postgresql+psycopg2://ana:planted@127.0.0.1:1/mlflow"
+    )
+    with pytest.raises(BadInput, match="a database that answers") as raised:
+        check_store()
+    assert "postgresql+psycopg2://127.0.0.1:1/mlflow" in str(raised.value)
+    assert "planted" not in str(raised.value)
+
+
 @pytest.fixture
 def page() -> Iterator[str]:
     """Address of a server that shows the same page, whatever it is asked."""

@@ -34,6 +34,12 @@ def test_what_cannot_be_there_is_not_there(home: Path, model: str, alias: str) -
     assert registry.by_alias(model, alias) is None
 
 
+def test_what_no_search_or_database_takes_is_not_there(home: Path) -> None:
+    assert registry.all_versions("a'b") == []
+    with pytest.raises(BadModel, match="a registered version"):
+        registry.by_version("summarizer", "9" * 23)
+
+
 def test_a_version_without_its_files_does_not_count(
     run_id: str, made: Made, tmp_path: Path
 ) -> None:
