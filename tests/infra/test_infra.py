@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -146,3 +147,25 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_all_that_the_worker_writes_lies_where_it_may_write() -> None:
+    unit = (INFRA / "systemd" / "retune-worker.service").read_text(encoding="utf-8")
+    assert "ProtectSystem=strict" in unit
+    for name in ("RETUNE_HOME", "PREFECT_HOME", "HF_HOME"):
+        assert re.search(rf"^Environment=.*\b{name}=/var/lib/retune\b", unit, re.MULTILINE), name
+
+
+def test_a_backup_leaves_out_the_logs_of_the_servers_alone(tmp_path: Path) -> None:
+    for name in ("logs/mlflow.log", "workspaces/logs/run.json", "mlartifacts/logs/MLmodel"):
+        (tmp_path / "state" / name).parent.mkdir(parents=True)
+        (tmp_path / "state" / name).touch()
+    text = (INFRA.parent / "docs" / "operations.md").read_text(encoding="utf-8")
+    [backup] = re.findall("^tar --create .*", text, re.MULTILINE)
+    [restore] = re.findall("^mkdir .* && tar --extract .*", text, re.MULTILINE)
+    for command, home in ((backup, "state"), (restore, "restored")):
+        environment = {**os.environ, "RETUNE_HOME": str(tmp_path / home)}
+        subprocess.run(command, shell=True, check=True, cwd=tmp_path, env=environment)
+    assert not (tmp_path / "restored" / "logs").exists()
+    assert (tmp_path / "restored" / "workspaces" / "logs" / "run.json").exists()
+    assert (tmp_path / "restored" / "mlartifacts" / "logs" / "MLmodel").exists()
