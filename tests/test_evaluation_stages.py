@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks import forgetting, holdout, validate
-from tasks.config import BaseModelSection, Forgetting, Generation, Holdout, Recipe
-from tasks.errors import BadData, BadInput, BadRecipe
+from tasks.config import BaseModelSection, Generation, Holdout
+from tasks.errors import BadData, BadInput
 from tasks.scoring.job import TaskPrompts
 from tasks.scoring.probes import examples_of, load_suite, side_of
 from tasks.stage import Artifact, Inputs
@@ -388,37 +388,3 @@ def test_forgetting_without_probes(inputs: Inputs, models: dict[str, Path]) -> N
         "worst": None,
         "probes": {},
     }
-
-
-def recipe(**changes: Any) -> Recipe:
-    content = {
-        "name": "r",
-        "base_model": {"path": "models/x"},
-        "tasks": [{"name": "t", "source": {"path": "x"}, "prompts": "dialogue_summary"}],
-        "registry": {"model": "m"},
-    }
-    return Recipe.model_validate_json(json.dumps(content | changes))
-
-
-def test_metrics_follow_the_kind_of_task() -> None:
-    chosen = ("rougeL", "rouge1", "rouge2", "fabrication", "omission")
-    assert validate.select(recipe()).metrics == {"t": chosen}
-    tasks = [{"name": "t", "source": {"path": "x"}, "prompts": "dates", "metrics": ["chrf"]}]
-    assert holdout.select(recipe(tasks=tasks)).metrics == {"t": ("chrf",)}
-    tasks[0]["metrics"] = ["rogueL"]
-    with pytest.raises(BadRecipe, match="did you mean rougeL"):
-        holdout.select(recipe(tasks=tasks))
-    assert forgetting.select(recipe()).probes == Forgetting().probes
-
-
-def test_importing_the_stages_is_light() -> None:
-    import subprocess
-    import sys
-
-    code = (
-        "import sys, tasks.validate, tasks.holdout, tasks.forgetting;"
-        "print(sorted({'torch', 'transformers', 'scipy', 'evaluate', 'prefect', 'mlflow'}"
-        " & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

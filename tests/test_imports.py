@@ -82,3 +82,13 @@ def loaded_by(module: str) -> set[str]:
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert printed.returncode == 0, printed.stderr
     return set(printed.stdout.split())
+
+
+def test_importing_the_stages_is_light() -> None:
+    code = (
+        "import sys, tasks.validate, tasks.holdout, tasks.forgetting;"
+        "print(sorted({'torch', 'transformers', 'scipy', 'evaluate', 'prefect', 'mlflow'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
