@@ -2,8 +2,7 @@
 
 finetune("configs/recipes/support_chat.yaml", ["train.epochs=1"])
 -> {"recipe": "support-chat", "model": "support-summarizer", "version": 3, "run_id": "5d41...",
-    "aliases": ["challenger", "champion"], "decision": {"promote": true, ...}, "test": {...},
-    "report": ".../report.html",
+    "decision": {"promote": true, ...}, "test": {...}, "report": ".../report.html",
     "stages": {"ingest": {"state": "ran", "seconds": 0.8, "digest": "51ab..."}, ...}, ...}
 """
 
@@ -108,7 +107,7 @@ def _result(version: Artifact, artifacts: Sequence[Artifact]) -> dict[str, Any]:
         }
         for artifact in artifacts
     }
-    return {**registered, **standing(registered), "stages": ran}
+    return {**registered, "decision": standing(registered), "stages": ran}
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """What became of a version since it was judged, which a run that reuses it reports.
 
 standing({"model": "support-summarizer", "version": "2", "decision": {"promote": true, ...}, ...})
--> {"aliases": ["challenger"], "decision": {"promote": false, "reasons": [...,
-    "ana@gpu-1 at 2027-03-01T08:00:00.123456Z took it out of service."]}}
+-> {"promote": false,
+    "reasons": [..., "ana@gpu-1 at 2027-03-01T08:00:00.123456Z took it out of service."]}
 """
 
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ from tasks.tracking.registry import CHAMPION, Version, by_alias, by_version
 
 
 def standing(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Aliases of a version and the decision on it, as the registry has them now.
+    """The decision on a version, as the registry has it now.
 
     Args:
         result: What registration left behind.
     """
     version = by_version(result["model"], str(result["version"]))
-    decision = result["decision"]
+    decision: dict[str, Any] = result["decision"]
     is_champion = CHAMPION in version.aliases
-    if is_champion != decision["promote"]:
-        why = _promotion(version) if is_champion else _retreat(version)
-        decision = {"promote": is_champion, "reasons": [*decision["reasons"], why]}
-    return {"aliases": list(version.aliases), "decision": decision}
+    if is_champion == decision["promote"]:
+        return decision
+    why = _promotion(version) if is_champion else _retreat(version)
+    return {"promote": is_champion, "reasons": [*decision["reasons"], why]}
 
 
 def _promotion(version: Version) -> str:

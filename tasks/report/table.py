@@ -56,6 +56,5 @@ def grids(result: Mapping[str, Any]) -> list[Grid]:
 
 
 def _headline(result: Mapping[str, Any]) -> str:
-    aliases = ", ".join(f"@{alias}" for alias in result["aliases"]) or "no alias"
     verdict = "promoted" if result["decision"]["promote"] else "not promoted"
-    return f"{result['model']} version {result['version']} ({aliases}): {verdict}"
+    return f"{result['model']} version {result['version']}: {verdict}"

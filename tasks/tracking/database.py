@@ -6,6 +6,7 @@ prepare_database("sqlite:////home/ana/.retune/mlflow.db")
 import os
 import socket
 import sqlite3
+import threading
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -21,8 +22,10 @@ from tasks.lock import database_lock
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 TIMEOUT_S = 5.0
 
+_AT_IT = threading.Lock()
+"""The tools that MLflow migrates with work for one thread of a process at a time."""
 
-@cache
+
 def prepare_database(uri: str) -> None:
     """Make the database if there is none, or have MLflow bring an older one up to date.
 
@@ -36,6 +39,12 @@ def prepare_database(uri: str) -> None:
         BadInput: The file is no SQLite database, or damaged; or the server is away.
         BadWorkspace: It can't be made.
     """
+    with _AT_IT:
+        _prepare(uri)
+
+
+@cache
+def _prepare(uri: str) -> None:
     if not uri.startswith(("sqlite", *PORTS)):
         return
     url = make_url(uri)

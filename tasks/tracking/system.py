@@ -11,6 +11,7 @@ from typing import Any
 
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+from tasks.tracking.connection import connect
 from tasks.tracking.journal import Journal
 from tasks.tracking.run import read_run
 
@@ -28,6 +29,7 @@ def system_metrics(journal: Journal, interval_s: float = 10.0) -> Iterator[None]
     """
     known = read_run(journal.workspace)
     started = known.started if known else time.time()
+    connect()  # before the monitor, which would have MLflow make a database, in steps
     create: Any = SystemMetricsMonitor  # it has no types
     monitor = create(journal.run_id)
     ended = threading.Event()

@@ -102,7 +102,7 @@ def test_all_stages_run_in_order_and_are_reused(written, tmp_path):
     assert {values["state"] for values in again["stages"].values()} == {"reused"}
     experiment = connect().get_experiment_by_name(NAME)
     assert len(connect().search_runs([experiment.experiment_id])) == 1
-    assert "talker version 1 (@challenger): not promoted" in shown_in_prefect("result-talk-toy")
+    assert "talker version 1: not promoted" in shown_in_prefect("result-talk-toy")
     assert "| rougeL | 0.400 (0.300-0.500) |" in shown_in_prefect("result-talk-toy")
     figures = [{"metric": "rougeL", "tuned": "0.400 (0.300-0.500)"}]
     assert json.loads(shown_in_prefect("test-talk-toy")) == figures

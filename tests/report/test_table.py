@@ -15,14 +15,14 @@ def test_table() -> None:
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert re.search(r"rougeL\W+0.050 \(0.040-0.060\)\W+0.060 .*\W+0.340 \(0.330-0.350\)", shown)
     assert re.search(r"entities\W+0.810\W+0.600\W+-0.210\W+-0.250 to -0.170", shown)
-    assert "summarizer version 3 (@challenger): not promoted" in shown
+    assert "summarizer version 3: not promoted" in shown
     assert "[bold]" in shown  # a reason is text, not markup
     assert "report: /home/report.html" in shown
 
 
 def test_markdown() -> None:
     lines = table.markdown(result("<img>")).splitlines()
-    assert lines[0] == "# summarizer version 3 (@challenger): not promoted"
+    assert lines[0] == "# summarizer version 3: not promoted"
     assert "- entities fell &lt;img> [bold]" in lines
     assert "| metric | base model | few-shot | tuned |" in lines
     row = "| rougeL | 0.050 (0.040-0.060) | 0.060 (0.050-0.070) | 0.340 (0.330-0.350) |"
