@@ -140,8 +140,8 @@ class Train(Section):
     faster in it; on a CPU that is measured. Weights and optimizer states stay in fp32."""
 
     compile: bool = False
-    """Compile the model's blocks with torch.compile, which takes minutes before steps are faster:
-    for long runs. On a CPU it needs a C++ compiler."""
+    """Compile the model's blocks with torch.compile, which takes about a minute on a CPU before
+    steps are faster: for long runs. It needs a compiler, for C++ on a CPU and for C on a GPU."""
 
     packing: bool | None = None
     """Put several examples into a row of a decoder-only model, if a trial shows that it keeps them

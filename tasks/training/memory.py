@@ -15,12 +15,11 @@ SAYINGS = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a GPU's, torch's or Python's allocator found no room."""
+    if not isinstance(error, Exception):
+        return False
+    said = isinstance(error, RuntimeError) and any(words in str(error) for words in SAYINGS)
     kinds = (torch.cuda.OutOfMemoryError, MemoryError)
-    if isinstance(error, kinds) or (
-        isinstance(error, Exception) and should_reduce_batch_size(error)
-    ):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in SAYINGS)
+    return said or isinstance(error, kinds) or bool(should_reduce_batch_size(error))
 
 
 def free_memory() -> None:
