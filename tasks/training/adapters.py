@@ -107,7 +107,7 @@ def _weighs(layer: torch.nn.Module) -> bool:
 
 
 def _bad_targets(expected: str, found: str) -> BadRecipe:
-    return BadRecipe("train.lora.targets", expected, found, "or `auto`")
+    return BadRecipe("train.lora.targets", expected, found, "name others, or take `auto`")
 
 
 def num_parameters(model: torch.nn.Module) -> tuple[int, int]:
