@@ -106,11 +106,11 @@ def retrain(
         from flows.retrain import retrain as retrain_flow
 
         wait_until_ready()
-        told: Any = retrain_flow(str(recipe), overrides, approve, force)
+        result: Any = retrain_flow(str(recipe), overrides, approve, force)
     if as_json:
-        print_json(told)
+        print_json(result)
     else:
-        print_text("\n".join([f"{told['model']}: {told['outcome']}", *told["reasons"]]))
+        print_text("\n".join([f"{result['model']}: {result['outcome']}", *result["reasons"]]))
 
 
 @app.command()
@@ -126,11 +126,11 @@ def approve(
     """
     from flows.approve import answer
 
-    told = answer(flow_run, not no, who, comment)
+    resumed = answer(flow_run, not no, who, comment)
     if as_json:
-        print_json(told)
+        print_json(resumed)
     else:
-        print_text(f"{told['name']}: {'refused' if no else 'approved'}; the run goes on.")
+        print_text(f"{resumed['name']}: {'refused' if no else 'approved'}; the run goes on.")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -115,9 +115,9 @@ def _say(message: str) -> None:
 def _keep_traceback() -> str:
     """Write the traceback of the error at hand into a file; returns where it is."""
     path = state_home() / "last-error.log"
-    told = without_password(traceback.format_exc())
+    text = without_password(traceback.format_exc())
     try:
-        path.write_text(told, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError:
-        return told  # there is no place to keep it
+        return text  # there is no place to keep it
     return f"The traceback is in {path}"

@@ -18,7 +18,7 @@ from prefect.tasks import exponential_backoff
 
 from flows.accelerators import accelerator
 from flows.finetune import run_name
-from flows.forget import forget
+from flows.forget import NOTHING_KEPT
 from flows.stage_task import BACKOFF_S, JITTER, child_crashed, retry_condition
 from flows.stages import DAY_S
 from tasks.compare import run as steps
@@ -89,9 +89,7 @@ def measure(
 @flow(
     name="compare",
     flow_run_name=run_name,
-    persist_result=False,
-    result_serializer="json",
-    on_failure=[forget],
+    **NOTHING_KEPT,
 )
 def compare(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
     """Adapt the base model of a recipe in every way that there is, and measure all of them.
@@ -109,39 +107,39 @@ def compare(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
     """
     prepare_environment()
     logger.setLevel(logging.INFO)
-    told = load_recipe(recipe, overrides or [])
-    workspace, started = workspace_of(told.name), time.monotonic()
+    loaded = load_recipe(recipe, overrides or [])
+    workspace, started = workspace_of(loaded.name), time.monotonic()
     folder = steps.folder_of(workspace)
     tags = {"prefect.flow_run_id": str(runtime.flow_run.id)}
-    with workspace_lock(workspace), comparison_run(told, folder, tags) as run_id:
-        scored = _scored(told, workspace, folder, run_id)
+    with workspace_lock(workspace), comparison_run(loaded, folder, tags) as run_id:
+        scored = _scored(loaded, workspace, folder, run_id)
         found = document(scored)
         report = folder / "comparison.html"
         seconds = round(time.monotonic() - started, 1)
         found |= {"seconds": seconds, "run_id": run_id, "report": str(report)}
         report.write_text(page(found), encoding="utf-8")
         write_json(folder / "comparison.json", found)
-        record(found, told, folder, report)
-    key = f"comparison-{told.name.replace('_', '-')}"
+        record(found, loaded, folder, report)
+    key = f"comparison-{loaded.name.replace('_', '-')}"
     create_markdown_artifact(markdown(found), key=key, description="The ways side by side")
     return found
 
 
-def _scored(told: Recipe, workspace: Path, folder: Path, run_id: str) -> Scored:
+def _scored(recipe: Recipe, workspace: Path, folder: Path, run_id: str) -> Scored:
     """Train every way, then measure all of them at once."""
-    full = ways.full(told)
-    data = steps.data_of(full.recipe, told, workspace)
-    planned = steps.plan_of(told, data, workspace)
+    full = ways.full(recipe)
+    data = steps.data_of(full.recipe, recipe, workspace)
+    planned = steps.plan_of(recipe, data, workspace)
     for name, reason in planned.left_out.items():
         logger.warning("compare: %s is left out: %s", name, reason)
-    with rooms_for(told.train.launch) as rooms:
+    with rooms_for(recipe.train.launch) as rooms:
         trained = {ways.FULL: train_way(full, data, folder, run_id, rooms)}
-        trained[ways.INTERPOLATED] = interpolate(told, data, folder, run_id)
+        trained[ways.INTERPOLATED] = interpolate(recipe, data, folder, run_id)
         num_steps = steps.budget(trained[ways.FULL])
         within = [(ways.within(way, num_steps), own) for way, own in planned.ways]
         trained |= _train(within, folder, run_id, rooms)
-    measured = measure(told, trained, data, planned.old, folder)
-    return Scored(told, trained, planned.rows, planned.left_out, *measured)
+    measured = measure(recipe, trained, data, planned.old, folder)
+    return Scored(recipe, trained, planned.rows, planned.left_out, *measured)
 
 
 def _train(

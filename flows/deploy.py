@@ -104,10 +104,10 @@ def _read(path: Path) -> dict[str, Any]:
     if not (isinstance(entries, list) and entries):
         raise BadInput(str(path), "a list of deployments", "none")
     for number, entry in enumerate(entries, start=1):
-        told = entry if isinstance(entry, dict) else {}
-        pool = told.get("work_pool")
+        fields = entry if isinstance(entry, dict) else {}
+        pool = fields.get("work_pool")
         if not (isinstance(pool, dict) and "name" in pool):
-            where = f"{path}: {told.get('name', f'deployment {number}')}"
+            where = f"{path}: {fields.get('name', f'deployment {number}')}"
             raise BadInput(where, "a deployment with a work_pool that has a name", "none")
     return dict(content)
 

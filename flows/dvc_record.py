@@ -35,7 +35,7 @@ def record_in_dvc(workspace: Path, is_new: bool) -> None:
     from dvc.repo import Repo  # takes seconds, and most runs don't need it
 
     logging.getLogger("dvc").setLevel(logging.ERROR)  # a line for every stage
-    with _refusals_told(), Repo(".") as repo:
+    with _refusals_logged(), Repo(".") as repo:
         made_here = [
             stage.addressing
             for stage in repo.index.stages
@@ -49,7 +49,7 @@ def record_in_dvc(workspace: Path, is_new: bool) -> None:
 
 
 @contextmanager
-def _refusals_told() -> Iterator[None]:
+def _refusals_logged() -> Iterator[None]:
     from dvc.exceptions import DvcException
 
     try:

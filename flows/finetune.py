@@ -18,7 +18,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows import stages
 from flows.dvc_record import record_in_dvc
-from flows.forget import forget
+from flows.forget import NOTHING_KEPT
 from flows.standing import standing
 from tasks.config import Recipe, load_recipe
 from tasks.home import prepare_environment, workspace_of
@@ -40,9 +40,7 @@ def run_name() -> str:
 @flow(
     name="finetune",
     flow_run_name=run_name,
-    persist_result=False,
-    result_serializer="json",
-    on_failure=[forget],
+    **NOTHING_KEPT,
 )
 def finetune(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
     """Fine-tune, evaluate and register a model as a recipe says; what is still valid is reused.
@@ -60,18 +58,18 @@ def finetune(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
     """
     prepare_environment()
     logger.setLevel(logging.INFO)
-    told = load_recipe(recipe, overrides or [])
-    workspace = workspace_of(told.name)
-    with workspace_lock(workspace), _tracked(told, workspace):
-        records = stages.ingest(told, workspace)
-        examples = stages.template(told, workspace, records)
-        parts = stages.split(told, workspace, examples)
-        model = stages.train(told, workspace, parts)
-        validation = stages.validate(told, workspace, parts, model)
-        test = stages.test(told, workspace, records, examples, parts, model)
-        forgetting = stages.forgetting(told, workspace, examples, parts, model)
+    loaded = load_recipe(recipe, overrides or [])
+    workspace = workspace_of(loaded.name)
+    with workspace_lock(workspace), _tracked(loaded, workspace):
+        records = stages.ingest(loaded, workspace)
+        examples = stages.template(loaded, workspace, records)
+        parts = stages.split(loaded, workspace, examples)
+        model = stages.train(loaded, workspace, parts)
+        validation = stages.validate(loaded, workspace, parts, model)
+        test = stages.test(loaded, workspace, records, examples, parts, model)
+        forgetting = stages.forgetting(loaded, workspace, examples, parts, model)
         made = (records, examples, parts, model, validation, test, forgetting)
-        version = stages.register(told, workspace, *made)
+        version = stages.register(loaded, workspace, *made)
     if not overrides:
         record_in_dvc(workspace, any(each.state == "ran" for each in (*made, version)))
     result = _result(version, [*made, version])

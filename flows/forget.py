@@ -1,9 +1,9 @@
-"""A hook that removes what Prefect keeps of a failed flow: its error, as a file that nobody reads.
+"""The options of every flow with which Prefect keeps neither its result nor its error on disk.
 
-@flow(name="watch", persist_result=False, result_serializer="json", on_failure=[forget])
+@flow(name="watch", **NOTHING_KEPT)
 
-Prefect writes the error whatever `persist_result` says, and pickles it unless it is told another
-serializer. The message stays: in the state, in the log and, from a terminal, in the traceback.
+Prefect stores the error of a failed flow whatever `persist_result` says, and pickles it unless
+another serializer is set; a hook removes that file. The message stays in the state and the log.
 """
 
 from pathlib import Path
@@ -20,3 +20,11 @@ def forget(flow: Any, flow_run: Any, state: State[Any]) -> None:
     kept = state.data.metadata
     if kept.storage_block_id is None:
         Path(str(kept.storage_key)).unlink(missing_ok=True)
+
+
+NOTHING_KEPT: dict[str, Any] = {
+    "persist_result": False,
+    "result_serializer": "json",
+    "on_failure": [forget],
+}
+"""Keyword arguments for `prefect.flow`."""

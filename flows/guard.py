@@ -29,7 +29,7 @@ ORPHANS_GRACE_S = 5.0
 POLL_S = 0.05
 
 
-class _Told(Exception):
+class _Terminated(Exception):
     """This process was asked to end."""
 
 
@@ -44,12 +44,12 @@ def main(command: list[str]) -> int:
     """
     _adopt_orphans()
     for asked in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(asked, _raise_told)
+        signal.signal(asked, _raise_terminated)
     child = None
     try:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         return child.wait()
-    except _Told:
+    except _Terminated:
         return 0
     finally:
         for asked in (signal.SIGTERM, signal.SIGINT):
@@ -69,8 +69,8 @@ def end_guard_with_parent() -> None:
     end_with_parent(signal.SIGTERM)
 
 
-def _raise_told(number: int, frame: FrameType | None) -> None:
-    raise _Told
+def _raise_terminated(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
 
 
 def _adopt_orphans() -> None:

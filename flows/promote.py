@@ -19,7 +19,7 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from flows.accelerators import accelerator
-from flows.forget import forget
+from flows.forget import NOTHING_KEPT
 from flows.stage_task import child_crashed, retry_condition
 from tasks.errors import BadModel
 from tasks.home import prepare_environment, scratch_folder
@@ -55,9 +55,7 @@ class Agreed:
 @flow(
     name="promote",
     flow_run_name="{model}",
-    persist_result=False,
-    result_serializer="json",
-    on_failure=[forget],
+    **NOTHING_KEPT,
 )
 def promote(
     model: str, approve: bool = False, override: str = "", wait_for_approval_s: int = DAY_S
@@ -93,9 +91,7 @@ def promote(
 @flow(
     name="rollback",
     flow_run_name="{model}",
-    persist_result=False,
-    result_serializer="json",
-    on_failure=[forget],
+    **NOTHING_KEPT,
 )
 def rollback(model: str, to: str | int | None = None, reason: str = "") -> dict[str, Any]:
     """Make the version champion again that was it before.
@@ -149,9 +145,9 @@ def _agreed(judged: Judged, given: bool, wait_s: int) -> Agreed:
         return Agreed(True)
     if wait_s == 0:
         return Agreed(None)
-    told = "\n".join(f"- {reason}" for reason in judged.decision.reasons)
+    reasons = "\n".join(f"- {reason}" for reason in judged.decision.reasons)
     title = f"{judged.version.model} version {judged.version.version}"
-    form = Approval.with_initial_data(description=f"# {title}\n\n{judged.approval}.\n\n{told}")
+    form = Approval.with_initial_data(description=f"# {title}\n\n{judged.approval}.\n\n{reasons}")
     try:
         answer = pause_flow_run(wait_for_input=form, timeout=wait_s, poll_interval=POLL_S)
     except FlowPauseTimeout:
@@ -169,8 +165,8 @@ def _settled(judged: Judged, agreed: Agreed, override: str) -> dict[str, Any]:
         decision = awaiting_approval(decision, judged.version.model, judged.approval)
         return _result(judged, decision, "awaiting_approval", None)
     elif agreed.comment:
-        told = f"{agreed.who} approved: {agreed.comment}"
-        decision = replace(decision, reasons=(*decision.reasons, told))
+        approved = f"{agreed.who} approved: {agreed.comment}"
+        decision = replace(decision, reasons=(*decision.reasons, approved))
     if not decision.promote and not override:
         return _result(judged, decision, "refused", None)
     reason = "" if decision.promote else override

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from flows import stages
 from flows.finetune import finetune, run_name
-from flows.forget import forget
+from flows.forget import NOTHING_KEPT, forget
 from flows.news import News, look
 from flows.notify import notify
 from flows.watch import announce_again
@@ -49,13 +49,13 @@ class DataApproval(RunInput):
     comment: str = Field(default="", description="Why, if you like.")
 
 
-def _told(flow: Any, flow_run: Any, state: State[Any]) -> None:
+def _notify_of_failure(flow: Any, flow_run: Any, state: State[Any]) -> None:
     """Notify of a run that failed or crashed."""
     recipe = Path(flow_run.parameters["recipe"]).stem
     notify(recipe, f"the retraining {state.type.value.lower()}", [state.message or "no message"])
 
 
-def _triggered_again(flow: Any, flow_run: Any, state: State[Any]) -> None:
+def _let_watch_announce_again(flow: Any, flow_run: Any, state: State[Any]) -> None:
     """Have the watcher start another one, where it may have started this one."""
     if flow_run.deployment_id is not None:
         with suppress(BadInput):  # there is no event about a recipe that can't be read
@@ -65,10 +65,8 @@ def _triggered_again(flow: Any, flow_run: Any, state: State[Any]) -> None:
 @flow(
     name="retrain",
     flow_run_name=run_name,
-    persist_result=False,
-    result_serializer="json",
-    on_failure=[_told, _triggered_again, forget],
-    on_crashed=[_told, _triggered_again],
+    on_crashed=[_notify_of_failure, _let_watch_announce_again],
+    **NOTHING_KEPT | {"on_failure": [_notify_of_failure, _let_watch_announce_again, forget]},
 )
 def retrain(
     recipe: str, overrides: list[str] | None = None, approve: bool = False, force: bool = False
@@ -91,7 +89,7 @@ def retrain(
         ChildFailed: Training or scoring ended abnormally, its retries included.
     """
     prepare_environment()
-    logging.getLogger("retune").setLevel(logging.INFO)
+    logger.setLevel(logging.INFO)
     news = look(recipe, overrides or [])
     if news.same_as and not force:
         return _ended(
@@ -112,15 +110,15 @@ def retrain(
 
 def _shifts(news: News) -> tuple[str, ...]:
     """Make the examples, which are reused, and compare them with those of the reference."""
-    told, workspace = news.recipe, workspace_of(news.recipe.name)
+    recipe, workspace = news.recipe, workspace_of(news.recipe.name)
     with workspace_lock(workspace):
-        records = stages.ingest(told, workspace)
-        parts = stages.split(told, workspace, stages.template(told, workspace, records))
+        records = stages.ingest(recipe, workspace)
+        parts = stages.split(recipe, workspace, stages.template(recipe, workspace, records))
         known = profile_of(news.reference, workspace / ".reference") if news.reference else None
         shutil.rmtree(workspace / ".reference", ignore_errors=True)
         if known is None:
             return ()
-        return shifts(known, profile(records.path, parts.path), told.retrain.max_shift)
+        return shifts(known, profile(records.path, parts.path), recipe.retrain.max_shift)
 
 
 def _asked(news: News, shifted: tuple[str, ...]) -> DataApproval:
@@ -130,8 +128,8 @@ def _asked(news: News, shifted: tuple[str, ...]) -> DataApproval:
     if not runtime.deployment.id:
         lines = "\n".join(f"  {reason}" for reason in shifted)
         raise NeedsApproval(f"{headline}\n{lines}\nLook at them; `--approve` trains on them.")
-    told = "\n".join(f"- {reason}" for reason in shifted)
-    form = DataApproval.with_initial_data(description=f"# {news.recipe.name}\n\n{told}")
+    reasons = "\n".join(f"- {reason}" for reason in shifted)
+    form = DataApproval.with_initial_data(description=f"# {news.recipe.name}\n\n{reasons}")
     if runtime.flow_run.run_count <= 1:
         notify(news.recipe.name, headline, shifted)
     key = f"data-{news.digest[:16]}"  # an answer is about these data and no others
@@ -162,7 +160,7 @@ def _known(news: News, result: dict[str, Any]) -> State[dict[str, Any]]:
 def _ended(
     news: News, outcome: Outcome, reasons: list[str], result: dict[str, Any] | None = None
 ) -> State[dict[str, Any]]:
-    told = {
+    document = {
         "recipe": news.recipe.name,
         "model": news.recipe.registry.model,
         "outcome": outcome,
@@ -175,4 +173,4 @@ def _ended(
         logger.info("%s: nothing new. %s", news.recipe.name, reasons[0])
     else:
         notify(news.recipe.name, headline, reasons)
-    return Completed(name=STATE_NAMES[outcome], message=headline, data=told)
+    return Completed(name=STATE_NAMES[outcome], message=headline, data=document)

@@ -13,7 +13,7 @@ from typing import Any
 from prefect import flow
 from prefect.events import emit_event
 
-from flows.forget import forget
+from flows.forget import NOTHING_KEPT
 from flows.news import News, look
 from tasks.config import load_recipe
 from tasks.errors import BadInput, Issue
@@ -26,7 +26,7 @@ FILE = "announced.json"
 logger = logging.getLogger("retune")
 
 
-@flow(name="watch", persist_result=False, result_serializer="json", on_failure=[forget])
+@flow(name="watch", **NOTHING_KEPT)
 def watch(recipes: list[str]) -> dict[str, str]:
     """Emit the event `retune.data.changed` for every recipe whose data are new.
 
@@ -41,7 +41,7 @@ def watch(recipes: list[str]) -> dict[str, str]:
         BadInput: A recipe or a source can't be used; the others have been looked at.
     """
     prepare_environment()
-    logging.getLogger("retune").setLevel(logging.INFO)
+    logger.setLevel(logging.INFO)
     found: dict[str, str] = {}
     issues: list[Issue] = []
     for recipe in recipes:
