@@ -152,9 +152,9 @@ class BadWorkspace(BadInput):
                 return cls.not_writable(link.filename or where, link)
             if getattr(link, "sqlite_errorcode", None) in _NO_ROOM_SQLITE:
                 return cls.not_writable(where, OSError(errno.ENOSPC, str(link)))
-            told = re.search(r"\(os error (\d+)\)", str(link))  # safetensors, which is Rust
-            if told and int(told[1]) in _NO_ROOM:
-                return cls.not_writable(where, OSError(int(told[1]), os.strerror(int(told[1]))))
+            match = re.search(r"\(os error (\d+)\)", str(link))  # safetensors, which is Rust
+            if match and int(match[1]) in _NO_ROOM:
+                return cls.not_writable(where, OSError(int(match[1]), os.strerror(int(match[1]))))
         return cls.on_a_full_disk(where)
 
     @classmethod

@@ -186,8 +186,8 @@ def tell_what_did_not_fit(result: Mapping[str, Any], limit: int) -> None:
         result: The content of `metrics.json`.
         limit: Of a prompt's length, in tokens.
     """
-    for way, told in result["generation"].items():
-        shots = told["shots"]
+    for way, entry in result["generation"].items():
+        shots = entry["shots"]
         missing = sum(
             rows for number, rows in shots["fitted"].items() if int(number) < shots["asked"]
         )
@@ -197,10 +197,10 @@ def tell_what_did_not_fit(result: Mapping[str, Any], limit: int) -> None:
                 "them fit into train.max_prompt_tokens = %d (on average %.1f)",
                 *(way, missing, shots["asked"], limit, shots["fitted_mean"]),
             )
-        if told["truncated_prompts"]:
+        if entry["truncated_prompts"]:
             logger.warning(
                 "test: %s: %d prompts lost their end, being longer than the limit",
-                *(way, told["truncated_prompts"]),
+                *(way, entry["truncated_prompts"]),
             )
 
 

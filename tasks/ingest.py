@@ -121,7 +121,7 @@ def write(section: IngestSection, inputs: Inputs, output: Output) -> Counted:
                 shutil.copy(rejects_path, kept_rejects)
                 raise intake.too_many_rejected(kept_rejects)
             summary[task.name] = intake.summary(output.path / f"{task.name}.parquet")
-            logger.info("ingest: %s: %s", task.name, intake.told(summary[task.name]["rows"]))
+            logger.info("ingest: %s: %s", task.name, intake.in_words(summary[task.name]["rows"]))
     write_json(output.path / "summary.json", summary)
     if revisions := _revisions(section):
         write_json(output.path / REVISIONS, revisions)
@@ -175,7 +175,7 @@ class _Intake:
             "reasons": reasons,
         }
 
-    def told(self, num_rows: int) -> str:
+    def in_words(self, num_rows: int) -> str:
         """What was counted, for the log."""
         text = f"{num_rows:,} records of {self.num_read:,} rows in {self.num_files} file(s)"
         text += f", {self.num_rejected:,} rejected, {self.num_duplicates:,} duplicates"

@@ -34,7 +34,7 @@ from tasks.pipeline import PIPELINE, Foreseen, foreseen
 from tasks.stage import Artifact, Inputs, logger, read_json
 from tasks.training.cost import estimated, launch_of, measured, num_parameters, speed_of
 from tasks.training.epoch_work import TaskMix, Work, work_of_epoch
-from tasks.training.forecast import Change, Forecast, forecast, told
+from tasks.training.forecast import Change, Forecast, forecast, parts_in_words
 from tasks.training.launching import training_of
 from tasks.training.search import further_trainings
 from tasks.training.trial import measured_speed
@@ -215,7 +215,7 @@ def _memory(recipe: Recipe, work: Work | None, trained: Path | None) -> Memory:
     each = f" in each of {processes} processes" if processes > 1 else ""
     return Memory(
         total=found.memory_bytes,
-        known_from=f"forecast of the largest micro-batch{each}: {told(found)}",
+        known_from=f"forecast of the largest micro-batch{each}: {parts_in_words(found)}",
         parts=found.parts,
         available=found.available,
         fits=found.fits,

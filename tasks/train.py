@@ -96,7 +96,7 @@ def _sweep(sweep: Sweep, training: Training, inputs: Inputs, output: Output) -> 
     trained = TRAINING.run(training, inputs)
     base, folder = base_way(training.base_model), trained.path.absolute()
     found = run_sweep(sweep, base, folder / "model", inputs["split"], output.scratch)
-    for line in _sweep_told(found):
+    for line in _sweep_lines(found):
         logger.info("train: %s", line)
     _adopt(folder, found["alpha"], training, output)
     write_json(output.path / "interpolation.json", found)
@@ -143,7 +143,7 @@ def _interpolate(trained: Path, alpha: float, training: Training, output: Output
     launch("tasks.training.interpolate", scratch / "interpolate.json", events, lambda event: None)
 
 
-def _sweep_told(found: Mapping[str, Any]) -> list[str]:
+def _sweep_lines(found: Mapping[str, Any]) -> list[str]:
     """Each candidate, the chosen one marked."""
     return [
         f"alpha {tried['alpha']:g}: validation {found['metric']} {tried['validation']:.3f}, "

@@ -119,14 +119,14 @@ def few_shot(evidence: Evidence) -> Judged:
         return "undecided", "Worked examples do not fit into `train.max_prompt_tokens`."
     best = max(evidence.shots, key=lambda way: evidence.shots[way][0].value)
     gain, behind = evidence.shots[best]
-    told = (
+    sentence = (
         f"Of the prompts with worked examples, {best} gains most over the bare one, {gain}; full "
         f"fine-tuning gains {behind} more."
     )
     if gain.high < evidence.least or behind.low > evidence.least:
-        return "confirmed", told
+        return "confirmed", sentence
     rescued = gain.low > evidence.least and behind.high < evidence.least
-    return ("refuted" if rescued else "undecided"), told
+    return ("refuted" if rescued else "undecided"), sentence
 
 
 def examples(evidence: Evidence) -> Judged:
@@ -143,12 +143,12 @@ def examples(evidence: Evidence) -> Judged:
         return "undecided", f"{gained}; there are no more to see whether these suffice."
     point, num_all = ends[-1], evidence.curve[-1].examples
     assert point.to_all
-    told = f"{gained}; going on from {point.examples:,} to {num_all:,} adds {point.to_all}."
+    sentence = f"{gained}; going on from {point.examples:,} to {num_all:,} adds {point.to_all}."
     if point.gain.low > evidence.least and point.to_all.high < evidence.least:
-        return "confirmed", told
+        return "confirmed", sentence
     # Up to 1,000, what is still rising may yet become flat.
     rises = num_all > ENOUGH[1] and point.to_all.low > evidence.least
-    return ("refuted" if rises else "undecided"), told
+    return ("refuted" if rises else "undecided"), sentence
 
 
 def full_forgets(evidence: Evidence) -> Judged:
@@ -161,24 +161,26 @@ def multi_task_keeps(evidence: Evidence) -> Judged:
     contrary: dict[Verdict, Verdict] = {
         "confirmed": "refuted", "refuted": "confirmed", "undecided": "undecided",
     }  # fmt: skip
-    verdict, told = _forgets(evidence, "multi_task")
-    return contrary[verdict], told
+    verdict, sentence = _forgets(evidence, "multi_task")
+    return contrary[verdict], sentence
 
 
 def peft(evidence: Evidence) -> Judged:
     """Whether adapters keep more, on the whole."""
     if evidence.peft is None:
         return "undecided", _missing(evidence, "lora")
-    told = f"In the mean over all probes, lora keeps {evidence.peft} against full fine-tuning."
-    return _sign(evidence.peft), told
+    sentence = f"In the mean over all probes, lora keeps {evidence.peft} against full fine-tuning."
+    return _sign(evidence.peft), sentence
 
 
 def phrasings(evidence: Evidence) -> Judged:
     """Whether a model trained on several phrasings is better in new ones."""
     if evidence.phrasings is None:
         return "undecided", _missing(evidence, "one_phrasing")
-    told = f"In phrasings new to both, many phrasings gain {evidence.phrasings} over a single one."
-    return _sign(evidence.phrasings), told
+    sentence = (
+        f"In phrasings new to both, many phrasings gain {evidence.phrasings} over a single one."
+    )
+    return _sign(evidence.phrasings), sentence
 
 
 def _sign(difference: Interval) -> Verdict:
@@ -197,16 +199,18 @@ def _forgets(evidence: Evidence, way: str) -> Judged:
     lost = [probe for probe in probes if probe.verdict == "forgotten"]
     worst = min(lost or probes, key=lambda probe: probe.change.value)
     if lost:
-        told = f"{len(lost)} of {len(probes)} probes fell past the budget, {worst.probe} furthest"
-        return "confirmed", f"{way}: {told}: {worst.change}."
-    told = f"{way}: no probe fell past the budget for sure; {worst.probe} fell furthest"
+        sentence = (
+            f"{len(lost)} of {len(probes)} probes fell past the budget, {worst.probe} furthest"
+        )
+        return "confirmed", f"{way}: {sentence}: {worst.change}."
+    sentence = f"{way}: no probe fell past the budget for sure; {worst.probe} fell furthest"
     if all(probe.verdict == "kept" for probe in probes):
-        return "refuted", f"{told}: {worst.change}; all are within it."
+        return "refuted", f"{sentence}: {worst.change}; all are within it."
     unsure = [probe for probe in probes if probe.verdict == "uncertain"]
     rows = max(probe.needed_n or 0 for probe in unsure)
     more = f"{len(unsure)} of {len(probes)} may have"
     more += f", and need up to {rows:,} rows each to tell" if rows else ""
-    return "undecided", f"{told}: {worst.change}; {more}."
+    return "undecided", f"{sentence}: {worst.change}; {more}."
 
 
 def _missing(evidence: Evidence, way: str) -> str:

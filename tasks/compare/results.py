@@ -60,8 +60,8 @@ def document(scored: Scored) -> Json:
         least=test["min_effect"],
         shots={
             way: (_gap(test, way, BASE), _gap(test, FULL, way))
-            for way, told in test["generation"].items()
-            if told["shots"]["fitted_mean"] >= 1
+            for way, entry in test["generation"].items()
+            if entry["shots"]["fitted_mean"] >= 1
         },
         curve=_curve(scored, test),
         probes=_changes(scored),
@@ -142,12 +142,12 @@ def _changes(scored: Scored) -> dict[str, list[Change]]:
         way: [
             Change(
                 probe,
-                _interval(told),
-                verdict(told, max_drop),
-                told["needed_n"],
-                scores["tasks"][probe]["ways"][BASE][told["metric"]]["value"] > max_drop,
+                _interval(entry),
+                verdict(entry, max_drop),
+                entry["needed_n"],
+                scores["tasks"][probe]["ways"][BASE][entry["metric"]]["value"] > max_drop,
             )
-            for probe, told in scores["differences"][f"{way}-{BASE}"]["tasks"].items()
+            for probe, entry in scores["differences"][f"{way}-{BASE}"]["tasks"].items()
         ]
         for way in TABLE
         if f"{way}-{BASE}" in scores["differences"]
@@ -166,8 +166,8 @@ def _gap(scores: Json, one: str, other: str) -> Interval:
     return _interval(scores["differences"][f"{one}-{other}"]["macro"])
 
 
-def _interval(told: Mapping[str, float]) -> Interval:
-    return Interval(told["value"], told["low"], told["high"])
+def _interval(entry: Mapping[str, float]) -> Interval:
+    return Interval(entry["value"], entry["low"], entry["high"])
 
 
 def _gain(gain: Interval) -> Json:

@@ -91,8 +91,8 @@ def shifts(old: Profile, new: Profile, bounds: MaxShift) -> tuple[str, ...]:
         if task not in new:
             found.append(f"{task} is gone")
         elif task in old:
-            told = _task_shifts(old[task], new[task], bounds)
-            found += [f"{task}: {reason}" for reason in told]
+            reasons = _task_shifts(old[task], new[task], bounds)
+            found += [f"{task}: {reason}" for reason in reasons]
     return tuple(found)
 
 

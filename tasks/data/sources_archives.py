@@ -90,7 +90,7 @@ def read_members(archive: Path, pattern: str) -> Iterator[tuple[str, Iterator[by
     names: list[str] = []
     is_found = False
     entries = _zip_entries if archive.name.lower().endswith(".zip") else _tar_entries
-    for entry in _told(archive, entries(archive)):
+    for entry in _with_archive_errors(archive, entries(archive)):
         name = str(PurePosixPath(entry.name))
         _check_name(archive, name)
         if len(names) < _SHOWN_NAMES:
@@ -98,7 +98,7 @@ def read_members(archive: Path, pattern: str) -> Iterator[tuple[str, Iterator[by
         if _is_chosen(name, pattern):
             is_found = True
             _check_entry(f"{archive}!{name}", entry)
-            yield name, _told(archive, _chunks(entry))
+            yield name, _with_archive_errors(archive, _chunks(entry))
     if not is_found:
         where = f"{archive}!{pattern}" if pattern else str(archive)
         mend = f"it has, for example, {', '.join(names)}" if names else "put the data into it"
@@ -171,7 +171,7 @@ def _chunks(entry: _Entry) -> Iterator[bytes]:
             yield chunk
 
 
-def _told(archive: Path, items: Iterator[T]) -> Iterator[T]:
+def _with_archive_errors(archive: Path, items: Iterator[T]) -> Iterator[T]:
     """The items; what is wrong with the archive is told as such."""
     try:
         yield from items

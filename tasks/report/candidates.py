@@ -69,7 +69,7 @@ def remarks(found: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     broken = f"the forgetting budget of {found['max_drop']:g} on validation data"
     if not found["within_budget"]:
-        told = f"None of {len(candidates)} candidates kept {broken}"
-        return (f"{told}: {found['chosen']}, which forgot least, went on.",)
-    told = f"The trained model broke {broken}: of {len(candidates)} candidates, "
-    return (f"{told}{found['chosen']} went on, which kept it.",)
+        summary = f"None of {len(candidates)} candidates kept {broken}"
+        return (f"{summary}: {found['chosen']}, which forgot least, went on.",)
+    summary = f"The trained model broke {broken}: of {len(candidates)} candidates, "
+    return (f"{summary}{found['chosen']} went on, which kept it.",)

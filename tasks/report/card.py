@@ -98,10 +98,10 @@ def license_in(folder: Path) -> str | None:
     path = folder / "README.md"
     head = HEAD.match(path.read_text(encoding="utf-8")) if path.is_file() else None
     try:
-        told = yaml.safe_load(head[1]) if head else None
+        fields = yaml.safe_load(head[1]) if head else None
     except yaml.YAMLError:
         return None
-    found = told.get("license") if isinstance(told, dict) else None
+    found = fields.get("license") if isinstance(fields, dict) else None
     return found if isinstance(found, str) else None
 
 
@@ -165,10 +165,10 @@ def _limits(facts: CardFacts) -> list[str]:
                 "are not in the source."
             )
     limits += [
-        f"{task}: in phrasings that it was not trained on, {told['metric']} was "
-        f"{told['heldout']['value']:.3f}; in those that it was, {told['seen']['value']:.3f}."
-        for task, told in facts.metrics["phrasings"].items()
-        if "heldout" in told
+        f"{task}: in phrasings that it was not trained on, {entry['metric']} was "
+        f"{entry['heldout']['value']:.3f}; in those that it was, {entry['seen']['value']:.3f}."
+        for task, entry in facts.metrics["phrasings"].items()
+        if "heldout" in entry
     ]
     limits += [
         f"{data.task}: {data.overlaps:,} of {data.tested:,} test records stand, nearly the same, "

@@ -40,11 +40,11 @@ def line_chart(curves: Sequence[Curve], title: str, unit: str = "step") -> Marku
         values=ticks(min(0.0, *(value for _, value in points)), max(v for _, v in points)),
     )
     named = [(curve.name, line) for curve, line in zip(curves, lines, strict=True) if line]
-    told = "; ".join(f"{name}: {_told(line, unit)}" for name, line in named)
+    description = "; ".join(f"{name}: {_description(line, unit)}" for name, line in named)
     head = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" role="img"><title>{}</title><desc>{}</desc>')
     drawn = [_line(number, frame, line) for number, line in enumerate(lines)]
     return (
-        head.format(WIDTH, HEIGHT, title, told)
+        head.format(WIDTH, HEIGHT, title, description)
         + _grid(frame, unit)
         + Markup("").join(drawn)
         + Markup("</svg>")
@@ -113,7 +113,7 @@ class _Frame:
         return round(x, 1), round(y, 1)
 
 
-def _told(line: Sequence[tuple[float, float]], unit: str) -> str:
+def _description(line: Sequence[tuple[float, float]], unit: str) -> str:
     (first, start), (last, end) = line[0], line[-1]
     return f"{start:.3g} at {unit} {first:g}, {end:.3g} at {unit} {last:g}"
 

@@ -42,7 +42,7 @@ def page(document: Json) -> str:
         environment()
         .get_template(PAGE)
         .render(
-            told=document,
+            document=document,
             style=style,
             policy=policy(style),
             grids=[grid for grid in grids(document) if grid.title != CLAIMS],

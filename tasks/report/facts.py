@@ -117,5 +117,5 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 def _made(name: str, folder: Path) -> MadeStage:
     manifest = read_manifest(folder)
     assert manifest is not None, folder  # the stage has just been run or found valid
-    told = {field: manifest[field] for field in ("version", "rows", "seconds", "digest")}
-    return MadeStage(name, **told)
+    fields = {field: manifest[field] for field in ("version", "rows", "seconds", "digest")}
+    return MadeStage(name, **fields)

@@ -180,13 +180,13 @@ def _labels(frame: _Frame, numbered: Sequence[tuple[int, FrontierPoint]]) -> Mar
     for number, point in numbered:
         x, y = frame.x(point.gain), frame.y(point.forgetting)
         near = (at for at in places if max(abs(at[0] - x), abs(at[1] - y)) < APART)
-        told = f"{number}{' (kept)' if point.chosen else ''}"
-        places.setdefault(next(near, (x, y)), []).append(told)
+        label = f"{number}{' (kept)' if point.chosen else ''}"
+        places.setdefault(next(near, (x, y)), []).append(label)
     return Markup("").join(
-        _text(x + 8, y - 7, "start", ", ".join(told))
+        _text(x + 8, y - 7, "start", ", ".join(labels))
         if x < WIDTH / 2
-        else _text(x - 8, y - 7, "end", ", ".join(told))
-        for (x, y), told in places.items()
+        else _text(x - 8, y - 7, "end", ", ".join(labels))
+        for (x, y), labels in places.items()
     )
 
 

@@ -73,14 +73,14 @@ class Change:
         value: Positive is better.
         low: Lower end of the interval.
         high: Upper end.
-        told: What follows from it, in words.
+        verdict: What follows from it, in words.
     """
 
     name: str
     value: float
     low: float
     high: float
-    told: str
+    verdict: str
 
 
 def blocks(metrics: Entry, champion: ChampionEvidence | None) -> list[Block]:
@@ -198,13 +198,13 @@ def _ends(interval: Interval) -> tuple[float, float, float]:
 
 
 def _gain(name: str, entry: Entry, effect: float, p_name: str) -> Change:
-    told, p, needed = _sided(entry["low"], entry["high"]), entry[p_name], entry["needed_n"]
-    told += ", p < 0.001" if p < 0.001 else f", p {p:.3f}"
-    if told.startswith(UNDECIDED) and needed:
+    verdict, p, needed = _sided(entry["low"], entry["high"]), entry[p_name], entry["needed_n"]
+    verdict += ", p < 0.001" if p < 0.001 else f", p {p:.3f}"
+    if verdict.startswith(UNDECIDED) and needed:
         more = f"about {needed:,} records would show {effect:g}"
         enough = f"a difference of {effect:g} would have shown"
-        told += f"; {more if needed > entry['n'] else enough}"
-    return Change(name, entry["value"], entry["low"], entry["high"], told)
+        verdict += f"; {more if needed > entry['n'] else enough}"
+    return Change(name, entry["value"], entry["low"], entry["high"], verdict)
 
 
 def _sided(low: float, high: float) -> str:

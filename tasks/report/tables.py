@@ -56,9 +56,9 @@ def lengths(data: Sequence[TaskData]) -> Grid:
     """How long the texts of each task are."""
     columns = ["task", "median", "95% have at most", "longest"]
     counts = [
-        (f"{of.task}, {column}", told.median, told.most, told.longest)
+        (f"{of.task}, {column}", found.median, found.most, found.longest)
         for of in data
-        for column, told in of.lengths.items()
+        for column, found in of.lengths.items()
     ]
     return _counted("Lengths in characters", columns, counts)
 
@@ -74,11 +74,11 @@ def requests(generation: Mapping[str, Mapping[str, Any]]) -> Grid:
         *("examples fitted", "prompts cut", "answers cut"),
     ]
     rows = []
-    for way, told in generation.items():
-        cost, shots = told["relative_cost"], told["shots"]
+    for way, entry in generation.items():
+        cost, shots = entry["relative_cost"], entry["shots"]
         fitted = f"{shots['fitted_mean']:.1f} of {shots['asked']}" if shots["asked"] else "-"
-        tokens = [f"{told['tokens_per_request']:,.0f}", "-" if cost is None else f"{cost:.2f}"]
-        cut = [_plain(told[name]) for name in ("truncated_prompts", "hit_length_limit")]
+        tokens = [f"{entry['tokens_per_request']:,.0f}", "-" if cost is None else f"{cost:.2f}"]
+        cut = [_plain(entry[name]) for name in ("truncated_prompts", "hit_length_limit")]
         rows.append([way_name(way), *tokens, fitted, *cut])
     return Grid("A request", columns, rows)
 

@@ -58,7 +58,7 @@ def answers_of(
     return Answers(
         texts=written,
         nats=_nats(job, generator, examples, prompts, processes),
-        generation=_told(way, prompts, list(completions.values())),
+        generation=_generation_facts(way, prompts, list(completions.values())),
     )
 
 
@@ -164,20 +164,20 @@ def _prompts(
 def _reporter(job: Job, way: str, known: int, total: int) -> Callable[[int], None]:
     """What tells the launcher how many are done; the rate is that of this attempt."""
     started = time.monotonic()
-    last, told = started, -1
+    last, last_done = started, -1
 
     def reported(done: int) -> None:
-        nonlocal last, told
+        nonlocal last, last_done
         now = time.monotonic()
-        if done != told and (now - last >= REPORT_EVERY_S or done == total):
-            last, told = now, done
+        if done != last_done and (now - last >= REPORT_EVERY_S or done == total):
+            last, last_done = now, done
             rate = round((done - known) / max(now - started, 1e-6), 2)
             report(job.events, "generate", way=way, done=done, total=total, examples_per_s=rate)
 
     return reported
 
 
-def _told(
+def _generation_facts(
     way: Way, prompts: Sequence[ShotPrompt], completions: Sequence[Completion]
 ) -> dict[str, Any]:
     """What there is to know of a way besides its scores; tokens are means per example."""

@@ -35,8 +35,8 @@ def flips(rows: Sequence[Row], metric: str) -> dict[str, Any] | None:
         row for row in rows if _score(row, "base", metric) < RIGHT <= _score(row, "tuned", metric)
     ]
     return {
-        "right_to_wrong": _told(lost, len(rows), metric),
-        "wrong_to_right": _told(won, len(rows), metric),
+        "right_to_wrong": _summary(lost, len(rows), metric),
+        "wrong_to_right": _summary(won, len(rows), metric),
     }
 
 
@@ -45,7 +45,7 @@ def _score(row: Row, way: str, metric: str) -> float:
     return score
 
 
-def _told(rows: Sequence[Row], num_rows: int, metric: str) -> dict[str, Any]:
+def _summary(rows: Sequence[Row], num_rows: int, metric: str) -> dict[str, Any]:
     def change(row: Row) -> tuple[float, str]:
         return -abs(_score(row, "tuned", metric) - _score(row, "base", metric)), row["id"]
 

@@ -143,15 +143,15 @@ def changes(
         }
         estimated = estimates(scored, resamples, seed)
         change = difference(estimated["tuned"], estimated["base"])
-        told = interval(change)
+        ends = interval(change)
         yield (
             task,
             metric,
             {
                 "before": round(estimated["base"].value, 6),
                 "after": round(estimated["tuned"].value, 6),
-                "delta": told["value"],
-                **{key: told[key] for key in ("low", "high", "n")},
+                "delta": ends["value"],
+                **{key: ends[key] for key in ("low", "high", "n")},
                 "p": p_value(change),
                 "detectable": detectable(change),
                 "needed_n": needed_examples(change, min_effect) if min_effect else None,

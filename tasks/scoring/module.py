@@ -34,11 +34,11 @@ class RegisteredMetric(evaluate.Metric):  # type: ignore[misc]
         }
         if metric.reads == "sources":
             features["sources"] = text
-        told = "the nats of the first reference" if nats else "one text each"
+        predictions = "the nats of the first reference" if nats else "one text each"
         return evaluate.MetricInfo(
             description=metric.statistics.__doc__ or "",
             citation="",
-            inputs_description=f"predictions: {told}; references: a list of texts each",
+            inputs_description=f"predictions: {predictions}; references: a list of texts each",
             features=datasets.Features(features),
         )
 

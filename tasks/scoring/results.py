@@ -247,9 +247,9 @@ def _best_in_context(
 
 def _generation(job: Job, answers: Mapping[str, Answers]) -> dict[str, dict[str, Any]]:
     """What there is to know of each way; its cost is its tokens by those of the last way."""
-    told = {way: dict(answers[way].generation) for way in job.ways}
-    tokens = {way: entry["tokens_per_request"] for way, entry in told.items()}
+    entries = {way: dict(answers[way].generation) for way in job.ways}
+    tokens = {way: entry["tokens_per_request"] for way, entry in entries.items()}
     last = list(tokens.values())[-1]
-    for way, entry in told.items():
+    for way, entry in entries.items():
         entry["relative_cost"] = round(tokens[way] / last, 3) if last else None
-    return told
+    return entries

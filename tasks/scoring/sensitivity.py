@@ -50,7 +50,7 @@ def sensitivity(
     keyed |= {("kind", kind): (rows, aggregate) for kind, rows in kinds.items()}
     known = estimates(keyed, num_resamples, seed)
     values = [known["template", name].value for name in templates]
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "metric": metric,
         "templates": {
             name: {"heldout": heldout, **interval(known["template", name])}
@@ -60,6 +60,6 @@ def sensitivity(
         SEEN: interval(known["kind", SEEN]),
     }
     if HELDOUT in kinds:
-        told[HELDOUT] = interval(known["kind", HELDOUT])
-        told["difference"] = interval(difference(known["kind", SEEN], known["kind", HELDOUT]))
-    return told
+        result[HELDOUT] = interval(known["kind", HELDOUT])
+        result["difference"] = interval(difference(known["kind", SEEN], known["kind", HELDOUT]))
+    return result

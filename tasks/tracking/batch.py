@@ -94,8 +94,8 @@ def _answered(chunk: Sequence[Row], answer: Answer) -> Iterator[Row]:
     except BadInput as error:
         if len(chunk) == 1:
             issue = error.issues[0]
-            told = f"expected {issue.expected}, found {issue.found}"
-            yield {**_without_ours(chunk[0]), "error": told}
+            reason = f"expected {issue.expected}, found {issue.found}"
+            yield {**_without_ours(chunk[0]), "error": reason}
             return
         for row in chunk:  # which of them it was
             yield from _answered([row], answer)

@@ -168,8 +168,8 @@ def _tell_worse_tasks(tasks: Mapping[str, Interval]) -> list[Verdict]:
     worse = {name: gain for name, gain in tasks.items() if gain.high < 0.0}
     if len(tasks) < 2 or not worse:
         return []
-    told = (f"{name} ({figure(gain.value)}, {span(gain)})" for name, gain in worse.items())
-    return [(True, f"Of the {len(tasks)} tasks, got worse: {', '.join(told)}.")]
+    listed = (f"{name} ({figure(gain.value)}, {span(gain)})" for name, gain in worse.items())
+    return [(True, f"Of the {len(tasks)} tasks, got worse: {', '.join(listed)}.")]
 
 
 def _judge_few_shot(evidence: Evidence) -> list[Verdict]:

@@ -143,10 +143,10 @@ def _answers(champion: Version, stage: str, asked: Rows, scratch: Path) -> Rows:
 
 def _score(champion: Version, stage: str, asked: Rows, folder: Path) -> Path:
     package = download(champion, folder / "package")
-    told = package / "artifacts" / "retune" / "generation.json"
-    if not told.is_file():
+    settings_file = package / "artifacts" / "retune" / "generation.json"
+    if not settings_file.is_file():
         raise BadModel(f"version {champion.version}", "a version that Retune made", "another one")
-    settings = read_json(told)
+    settings = read_json(settings_file)
     generation = Generation(
         **{name: settings[name] for name in Generation.model_fields if name in settings}
     )

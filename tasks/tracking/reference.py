@@ -101,5 +101,5 @@ def weights_of(version: Version, folder: Path) -> Path:
 
 
 def _sources(version: Version, tag: str) -> Mapping[str, str] | None:
-    told = version.tags.get(tag)
-    return dict(json.loads(told)) if told else None
+    text = version.tags.get(tag)
+    return dict(json.loads(text)) if text else None

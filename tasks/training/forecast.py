@@ -218,12 +218,14 @@ def check_fits(
         processes = train.launch.num_per_node
         each = f" for each of {processes} processes" if processes > 1 else ""
         raise BadInput(
-            "train", f"at most the {found.available / MIB:,.0f} MiB of memory that are there{each}",
-            f"a need of about {found.memory_bytes / MIB:,.0f} MiB: {told(found)}", mend(found),
-        )  # fmt: skip
+            "train",
+            f"at most the {found.available / MIB:,.0f} MiB of memory that are there{each}",
+            f"a need of about {found.memory_bytes / MIB:,.0f} MiB: {parts_in_words(found)}",
+            mend(found),
+        )
 
 
-def told(found: Forecast) -> str:
+def parts_in_words(found: Forecast) -> str:
     """The parts of the memory, in words."""
     parts = (f"{name} {size / MIB:,.0f}" for name, size in found.parts.items() if size)
     return f"{', '.join(parts)} MiB"

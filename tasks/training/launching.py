@@ -278,23 +278,23 @@ def _listening(
             elif event["event"] == "epoch":
                 values = {name: event[name] for name in EPOCH_VALUES}
                 journal.metrics({f"train/epoch_{n}": v for n, v in values.items()}, event["step"])
-                logger.info("%s: %s", name, _told(event))
+                logger.info("%s: %s", name, _values_in_words(event))
             elif event["event"] == "warning":
                 logger.warning("%s: %s", name, event["text"])
             elif event["event"] in ("start", "resumed"):
-                logger.info("%s: %s %s", name, event["event"], _told(event))
-                for line in _mixture_told(event.get("mixture", {})):
+                logger.info("%s: %s %s", name, event["event"], _values_in_words(event))
+                for line in _mixture_lines(event.get("mixture", {})):
                     logger.info("%s: %s", name, line)
 
         yield listen
 
 
-def _told(event: Event) -> str:
+def _values_in_words(event: Event) -> str:
     hidden = ("event", "time", "mixture")
     return ", ".join(f"{name} {value}" for name, value in event.items() if name not in hidden)
 
 
-def _mixture_told(mixture: Mapping[str, Any]) -> list[str]:
+def _mixture_lines(mixture: Mapping[str, Any]) -> list[str]:
     """What each of several tasks brings to an epoch."""
     return [
         f"{name}{' (replay)' if task['replay'] else ''}: {task['draws']:,} draws an epoch of "

@@ -109,8 +109,8 @@ def compile_blocks(model: PreTrainedModel, device: torch.device) -> None:
         BadInput: There is no compiler for what torch writes: in C++ for a CPU, in C for a GPU.
     """
     language, variable, *names = CPU_COMPILERS if device.type == "cpu" else GPU_COMPILERS
-    told = os.environ.get(variable)
-    if not any(map(shutil.which, [told] if told else names)):
+    named = os.environ.get(variable)
+    if not any(map(shutil.which, [named] if named else names)):
         mend = f"install one, name it in the variable {variable}, or take train.compile out"
         raise BadInput("train.compile", f"a {language} compiler", "none", mend)
     torch._dynamo.config.recompile_limit = MOST_VARIANTS

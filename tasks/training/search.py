@@ -103,8 +103,8 @@ def _chosen(
     if is_kept:
         logger.info("train: %s is chosen, of %d candidates", name, len(tried))
     else:
-        told = "train: no candidate is within the budget of %g: %s is chosen, which forgot least"
-        logger.warning(told, max_drop, name)
+        message = "train: no candidate is within the budget of %g: %s is chosen, which forgot least"
+        logger.warning(message, max_drop, name)
     found = {
         "metric": bench.measures.metric,
         "max_drop": max_drop,
