@@ -11,7 +11,7 @@ import os
 from http import HTTPStatus
 from pathlib import Path
 
-from tasks.errors import BadInput
+from tasks.errors import BadInput, first_line
 
 
 def is_configured() -> bool:
@@ -35,7 +35,7 @@ def check_server() -> None:
     with get_client(sync_client=True) as client:
         where = str(client.api_url)
         if error := client.api_healthcheck():
-            raise _no_server(where, str(error).partition("\n")[0])
+            raise _no_server(where, first_line(error))
         try:
             client.hello()
         except PrefectHTTPStatusError as error:

@@ -66,6 +66,11 @@ def behind(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__  # libraries wrap without `from`
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message: libraries add pages to it."""
+    return str(error).strip().partition("\n")[0]
+
+
 class RetuneError(Exception):
     """Anything Retune raises on purpose."""
 

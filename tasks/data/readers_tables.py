@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from tasks.data.batches import batches
 from tasks.data.readers_rows import Rows, check_names
-from tasks.errors import BadData, RetuneError
+from tasks.errors import BadData, RetuneError, first_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -64,7 +64,7 @@ def read_dataset(name: str, dataset: "Dataset") -> Rows:
     try:
         yield from _numbered(name, dataset.with_format("arrow").iter(batch_size=_ROWS_AT_ONCE))
     except _DAMAGED as error:
-        raise BadData(name, "an intact data set", _first_line(error), _SAVE_AGAIN) from None
+        raise BadData(name, "an intact data set", _reason(error), _SAVE_AGAIN) from None
 
 
 def load_saved(path: Path) -> "dict[str, Dataset]":
@@ -78,9 +78,9 @@ def load_saved(path: Path) -> "dict[str, Dataset]":
     try:
         loaded = datasets.load_from_disk(str(path))
     except (OSError, ValueError) as error:
-        raise BadData(str(path), _SAVED, _first_line(error), _SAVE_AGAIN) from None
+        raise BadData(str(path), _SAVED, _reason(error), _SAVE_AGAIN) from None
     except (KeyError, TypeError, AttributeError) as error:  # its JSON is not what was written
-        found = f"one that is damaged ({_first_line(error)})"
+        found = f"one that is damaged ({_reason(error)})"
         raise BadData(str(path), _SAVED, found, _SAVE_AGAIN) from None
     return loaded if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
 
@@ -98,10 +98,10 @@ def load_hub(name: str, subset: str | None, revision: str) -> "dict[str, Dataset
     try:
         return dict(datasets.load_dataset(name, subset, revision=revision))
     except ConnectionError as error:
-        raise RetuneError(f"{where}: the hub cannot be reached ({_first_line(error)})") from None
+        raise RetuneError(f"{where}: the hub cannot be reached ({_reason(error)})") from None
     except (FileNotFoundError, ValueError, RuntimeError) as error:
         mend = "check source.hub, source.revision and source.subset"
-        raise BadData(where, "a data set to load", _first_line(error), mend) from None
+        raise BadData(where, "a data set to load", _reason(error), mend) from None
 
 
 def _file_batches(mapped: pa.NativeFile) -> Iterator[pa.RecordBatch]:
@@ -133,7 +133,7 @@ def _values(where: str, field: pa.Field, column: Any) -> list[Any]:
         values: list[Any] = _as_written(column).to_pylist()
     except (OverflowError, ValueError, KeyError) as error:
         expected = "dates of the years 1 to 9999, times and time zones that Python knows"
-        found = f"others in the column '{field.name}' of {field.type} ({_first_line(error)})"
+        found = f"others in the column '{field.name}' of {field.type} ({_reason(error)})"
         mend = "mend them (infinity to null, for example), or write the file without that column"
         raise BadData(where, expected, found, mend) from None
     return values
@@ -147,8 +147,8 @@ def _as_written(column: Any) -> Any:
 
 def _unreadable(path: Path, expected: str, error: Exception) -> BadData:
     mend = "write the file again, or set source.format to what it is"
-    return BadData(str(path), expected, _first_line(error), mend)
+    return BadData(str(path), expected, _reason(error), mend)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200]
+def _reason(error: Exception) -> str:
+    return first_line(error)[:200]

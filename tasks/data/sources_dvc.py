@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.config.section import at_home
 from tasks.config.task import DvcFile
 from tasks.data.sources_archives import split_pattern
-from tasks.errors import BadData
+from tasks.errors import BadData, first_line
 from tasks.stage import digest_of_file, digest_of_folder
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _look_up(file: DvcFile) -> "tuple[DVCFileSystem, dict[str, Any]]":
         file_system = DVCFileSystem(url=at_home(file.repo), rev=file.rev)
         return file_system, file_system.info(file.path)
     except (DvcException, CloneError, FileNotFoundError, NotADirectoryError) as error:
-        found = str(error).partition("\n")[0] or type(error).__name__
+        found = first_line(error) or type(error).__name__
         mend = "check source.dvc: repo, path and rev"
         raise BadData(_where(file), "a file that DVC tracks", found, mend) from None
 

@@ -14,7 +14,7 @@ import requests
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from tasks.errors import BadInput, RetuneError, behind
+from tasks.errors import BadInput, RetuneError, behind, first_line
 from tasks.home import without_password
 from tasks.tracking.database import prepare_database
 
@@ -79,7 +79,7 @@ def check_store() -> None:
 def _unusable(error: Exception) -> BadInput:
     """What is told of a server that is away, refuses this user, or is no MLflow server."""
     where = without_password(tracking_uri())
-    found = without_password(str(error).partition("\n")[0])
+    found = without_password(first_line(error))
     if is_refusal(error):
         mend = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         return BadInput(where, "a user whom MLflow's server lets do this", found, mend)
@@ -98,6 +98,11 @@ def is_strange(error: BaseException) -> bool:
     # Such refusals are of a subclass, and what the client itself objects to begins otherwise.
     is_plain = type(error) is MlflowException and error.message.startswith("API request to")
     return is_plain and not is_down(error)
+
+
+def is_missing(error: MlflowException) -> bool:
+    """Whether an error says that MLflow does not have, or no longer has, what was asked for."""
+    return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST")
 
 
 def is_down(error: BaseException) -> bool:

@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, set_seed
 
 from tasks.config import Train
-from tasks.errors import BadInput
+from tasks.errors import BadInput, first_line
 from tasks.launch import report
 from tasks.processes import Processes
 from tasks.training.adapters import save_trained
@@ -247,7 +247,7 @@ class Trainer:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                found = str(error).strip().partition("\n")[0]
+                found = first_line(error)
             # Not before here: the error held on to the tensors.
             largest = max(map(len, batches))
             self.progress.parts, told = halved(self.progress.parts, largest, self._where, found)

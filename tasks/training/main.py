@@ -11,6 +11,7 @@ from typing import Any
 from transformers import PreTrainedModel, set_seed
 
 from tasks.data.mixing import Rehearsal, draws_per_epoch
+from tasks.errors import first_line
 from tasks.launch import report, work
 from tasks.processes import Processes
 from tasks.stage import write_json
@@ -47,7 +48,7 @@ def train(job: TrainJob) -> None:
         _train_together(job, Processes.join())
     except Exception as error:
         if is_out_of_memory(error):
-            raise no_room("train", str(error).strip().partition("\n")[0]) from None
+            raise no_room("train", first_line(error)) from None
         raise
 
 

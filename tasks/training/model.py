@@ -20,7 +20,7 @@ from transformers.utils import logging
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from tasks.data.tokenizing import default_template, stop_token_id, undated
-from tasks.errors import BadModel
+from tasks.errors import BadModel, first_line
 
 TOKEN_SETTINGS = ("bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id")
 """What is kept of generation_config.json. Beams, penalties, lengths and sampling are not: they
@@ -62,10 +62,10 @@ def load_tokenizer(
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, **trusted(trust_remote_code))
     except ImportError as error:
-        raise BadModel(str(folder), "a tokenizer", _first_line(error), "install that") from None
+        raise BadModel(str(folder), "a tokenizer", first_line(error), "install that") from None
     except (OSError, ValueError, KeyError) as error:
         mend = "save the tokenizer into the folder again (tokenizer.save_pretrained)"
-        raise BadModel(str(folder), "a tokenizer", _first_line(error), mend) from None
+        raise BadModel(str(folder), "a tokenizer", first_line(error), mend) from None
     if tokenizer.eos_token_id is None:
         raise BadModel(
             str(folder), "an end-of-text token (eos_token)", "none", "set it in the tokenizer"
@@ -154,11 +154,7 @@ def _auto_class(config: Any, folder: Path) -> Any:
 
 def _unusable(folder: Path, error: Exception) -> BadModel:
     mend = "check that the folder is whole and that transformers knows its model_type"
-    return BadModel(str(folder), "a model", _first_line(error), mend)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    return BadModel(str(folder), "a model", first_line(error), mend)
 
 
 def _ready(model: PreTrainedModel) -> PreTrainedModel:
@@ -277,7 +273,7 @@ def _check_chat(tokenizer: Any, folder: Path) -> None:
     try:
         text = tokenizer.apply_chat_template(turns, tokenize=False)
     except (TemplateError, ValueError, TypeError) as error:
-        found = _first_line(error)
+        found = first_line(error)
     else:
         if "Hello" in text and "Yes" in text:
             return
