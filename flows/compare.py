@@ -17,6 +17,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.tasks import exponential_backoff
 
 from flows.accelerators import accelerator
+from flows.artifact_key import artifact_key
 from flows.finetune import run_name
 from flows.forget import NOTHING_KEPT
 from flows.stage_task import BACKOFF_S, JITTER, child_crashed, retry_condition
@@ -120,7 +121,7 @@ def compare(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
         report.write_text(page(found), encoding="utf-8")
         write_json(folder / "comparison.json", found)
         record(found, loaded, folder, report)
-    key = f"comparison-{loaded.name.replace('_', '-')}"
+    key = artifact_key("comparison", loaded.name)
     create_markdown_artifact(markdown(found), key=key, description="The ways side by side")
     return found
 

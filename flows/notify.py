@@ -15,6 +15,8 @@ import requests
 from prefect.artifacts import create_markdown_artifact
 from prefect.blocks.core import Block
 
+from flows.artifact_key import artifact_key
+
 VARIABLE = "RETUNE_NOTIFY"
 TIMEOUT_S = 10.0
 
@@ -31,8 +33,8 @@ def notify(recipe: str, headline: str, reasons: Sequence[str] = ()) -> None:
     """
     logger.info("%s: %s", recipe, headline)
     text = "\n".join([f"**{recipe}**: {headline}", "", *(f"- {reason}" for reason in reasons)])
-    key = re.sub(r"[^a-z0-9]+", "-", recipe.lower())
-    create_markdown_artifact(text, key=f"retrain-{key}", description="How a retraining went")
+    key = artifact_key("retrain", recipe)
+    create_markdown_artifact(text, key=key, description="How a retraining went")
     target = os.environ.get(VARIABLE)
     if not target:
         return

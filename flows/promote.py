@@ -7,7 +7,6 @@ promote("support-summarizer")
 """
 
 import logging
-import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from flows.accelerators import accelerator
+from flows.artifact_key import artifact_key
 from flows.forget import NOTHING_KEPT
 from flows.stage_task import child_crashed, retry_condition
 from tasks.errors import BadModel
@@ -189,15 +189,14 @@ def _result(judged: Judged, decision: Decision, state: State, move: Move | None)
 
 
 def _unchanged(version: Version) -> dict[str, Any]:
-    moves = promotion.audit(version)
-    since = f" since {moves[-1].when} by {moves[-1].who}" if moves else ""
+    since = promotion.since(version)
     decision = Decision(True, (f"Version {version.version} is the champion already{since}.",))
     return _result(Judged(version, version, decision, ""), decision, "unchanged", None)
 
 
 def _show(result: dict[str, Any]) -> None:
     """Put the result where Prefect's pages show it."""
-    name = re.sub(r"[^a-z0-9]+", "-", str(result["model"]).lower())
+    key = artifact_key("promotion", result["model"])
     lines = [f"# {result['model']} version {result['version']}: {result['state']}", ""]
     lines += [f"- {reason}" for reason in result["decision"]["reasons"]]
-    create_markdown_artifact("\n".join(lines), key=f"promotion-{name}", description="A promotion")
+    create_markdown_artifact("\n".join(lines), key=key, description="A promotion")

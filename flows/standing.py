@@ -8,7 +8,7 @@ standing({"model": "support-summarizer", "version": "2", "decision": {"promote":
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.tracking.promotion import WITHDRAWN_TAG, audit
+from tasks.tracking.promotion import WITHDRAWN_TAG, since
 from tasks.tracking.registry import CHAMPION, Version, by_alias, by_version
 
 
@@ -23,14 +23,8 @@ def standing(result: Mapping[str, Any]) -> dict[str, Any]:
     is_champion = CHAMPION in version.aliases
     if is_champion == decision["promote"]:
         return decision
-    why = _promotion(version) if is_champion else _retreat(version)
+    why = f"It is the champion{since(version)}." if is_champion else _retreat(version)
     return {"promote": is_champion, "reasons": [*decision["reasons"], why]}
-
-
-def _promotion(version: Version) -> str:
-    moves = audit(version)
-    by = f" since {moves[-1].when} by {moves[-1].who}" if moves else ""
-    return f"It is the champion{by}."
 
 
 def _retreat(version: Version) -> str:

@@ -174,6 +174,12 @@ def audit(version: Version) -> list[Move]:
     return [Move(**{**move, "reasons": tuple(move["reasons"])}) for move in moves]
 
 
+def since(champion: Version) -> str:
+    """Since when, and by whom, a version is champion: " since 2027-... by ana"; "" if not known."""
+    moves = audit(champion)
+    return f" since {moves[-1].when} by {moves[-1].who}" if moves else ""
+
+
 def whoami() -> str:
     """User and machine of this process."""
     try:
@@ -202,13 +208,14 @@ def _write_down(move: Move, replaced: list[str]) -> None:
 
 
 def _overtaken(version: Version, champion: Version | None, expected: Version | None) -> Overtaken:
-    found = f"version {champion.version}" if champion else "no champion"
-    moves = audit(champion) if champion else []
-    by = f", champion since {moves[-1].when} by {moves[-1].who}" if moves else ""
+    found = "no champion"
+    if champion:
+        found = f"version {champion.version}"
+        found += f", champion{known}" if (known := since(champion)) else ""
     return Overtaken(
         f"{version.model}/{version.version}",
         f"the champion that it was judged against: version {_number(expected) or 'none'}",
-        found + by,
+        found,
         "run the command again: it is judged against the new champion",
     )
 

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from tasks.errors import BadModel
-from tasks.tracking.connection import connect, is_down, retry_while_down
+from tasks.tracking.connection import connect, is_down, is_missing, retry_while_down
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -148,7 +148,7 @@ def model_tag(model: str, name: str) -> str | None:
     try:
         found = retry_while_down(lambda: connect().get_registered_model(model))
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if is_missing(error):
             return None
         raise
     value: str | None = found.tags.get(name)
@@ -201,7 +201,7 @@ def _get(fetch: Callable[[MlflowClient], ModelVersion]) -> Version | None:
         entry = retry_while_down(lambda: fetch(connect()))
     except MlflowException as error:
         # The second for an alias that no version has, and for names that MLflow does not allow.
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if is_missing(error) or error.error_code == "INVALID_PARAMETER_VALUE":
             return None
         raise
     return Version(

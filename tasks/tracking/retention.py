@@ -17,7 +17,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from tasks.errors import BadWorkspace
 from tasks.home import scratch_home, state_home
 from tasks.lock import registry_lock, workspace_lock
-from tasks.tracking.connection import connect, retry_while_down
+from tasks.tracking.connection import connect, is_missing, retry_while_down
 from tasks.tracking.promotion import predecessor, settled_champion
 from tasks.tracking.registry import CHAMPION, KEY_TAG, Version, all_versions
 
@@ -111,7 +111,7 @@ def _delete_version(version: Version) -> None:
     try:
         retry_while_down(lambda: client.delete_logged_model(model_id))
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # somebody was quicker
+        if not is_missing(error):  # somebody was quicker
             raise
 
 

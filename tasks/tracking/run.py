@@ -27,7 +27,7 @@ from mlflow.tracking import MlflowClient
 from tasks.config import Recipe
 from tasks.errors import BadWorkspace, RetuneError
 from tasks.home import state_home
-from tasks.tracking.connection import connect, retry_while_down
+from tasks.tracking.connection import connect, is_missing, retry_while_down
 
 FILE = "run.json"
 TOKEN_TAG = "retune.token"
@@ -213,7 +213,7 @@ def fetch_file(run_id: str, name: str, folder: Path) -> Path | None:
         try:
             names = [file.path for file in client.list_artifacts(run_id, parent)]
         except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            if is_missing(error):
                 return None
             raise
         return Path(client.download_artifacts(run_id, name, str(place))) if name in names else None
@@ -257,7 +257,7 @@ def _still_there(client: MlflowClient, known: RunFile) -> bool:
     try:
         return bool(client.get_run(known.run_id).info.lifecycle_stage == "active")
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if is_missing(error):
             return False
         raise
 

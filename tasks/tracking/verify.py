@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from tasks.errors import BadModel
 from tasks.home import workspace_of
 from tasks.stage import digest_of_file, digests_of_files, read_json, read_manifest
-from tasks.tracking.connection import connect, retry_while_down
+from tasks.tracking.connection import connect, is_missing, retry_while_down
 from tasks.tracking.files import DIGESTS_FILE, download
 from tasks.tracking.lineage import DIGEST_OF_STAGE
 from tasks.tracking.registry import FILES_TAG, Version
@@ -120,6 +120,6 @@ def _recipe_name(version: Version) -> str | None:
     try:
         return retry_while_down(call)
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if is_missing(error):
             return None
         raise
