@@ -5,14 +5,12 @@ python -m tasks.config.document
 
 import json
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tasks.config.recipe import Recipe
-from tasks.config.section import Section
+from tasks.config.section import Section, section_in
 
 ROOT = Path(__file__).parents[2]
 SCHEMA_FILE = ROOT / "configs" / "recipes" / "recipe.schema.json"
@@ -43,13 +41,13 @@ def documentation() -> str:
     """The page that documents every field, as Markdown."""
     sections = [_section("The recipe", Recipe)]
     for name, field in Recipe.model_fields.items():
-        section = _section_of(field.annotation)
+        section = section_in(field.annotation)
         if section:
             sections.append(_section(f"`{name}`", section))
             sections.extend(
                 _section(f"`{name}`: `{inner_name}`", inner)
                 for inner_name, inner_field in section.model_fields.items()
-                if (inner := _section_of(inner_field.annotation))
+                if (inner := section_in(inner_field.annotation))
             )
     return "\n".join([HEAD, *sections])
 
@@ -69,13 +67,6 @@ def _default(field: FieldInfo) -> str:
     if isinstance(field.default, Section):
         return ""
     return f"`{json.dumps(field.default)}`"
-
-
-def _section_of(annotation: Any) -> type[Section] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    inner = (_section_of(part) for part in get_args(annotation) if part is not NoneType)
-    return next((section for section in inner if section), None)
 
 
 def main() -> None:

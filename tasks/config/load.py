@@ -7,7 +7,7 @@ import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -16,7 +16,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from tasks.config.recipe import Recipe
-from tasks.config.section import Section
+from tasks.config.section import Section, section_in
 from tasks.errors import BadRecipe, Issue
 
 Location = tuple[int | str, ...]
@@ -193,12 +193,5 @@ def _section_at(location: Location) -> type[Section] | None:
         if isinstance(part, int) or section is None:
             continue
         field = section.model_fields.get(part)
-        section = _section_in(field.annotation) if field else None
+        section = section_in(field.annotation) if field else None
     return section
-
-
-def _section_in(annotation: Any) -> type[Section] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    found = (_section_in(argument) for argument in get_args(annotation))
-    return next((section for section in found if section), None)

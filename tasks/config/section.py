@@ -1,7 +1,7 @@
 """What every section of a recipe has in common: strict, frozen, documented under each field."""
 
 import os.path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -48,3 +48,11 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
     )
+
+
+def section_in(annotation: Any) -> type[Section] | None:
+    """The section class in a type annotation, such as `tuple[TaskSection, ...] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    found = map(section_in, get_args(annotation))
+    return next((section for section in found if section), None)
