@@ -6,7 +6,6 @@ finetune("configs/recipes/support_chat.yaml", ["train.epochs=1"])
     "stages": {"ingest": {"state": "ran", "seconds": 0.8, "digest": "51ab..."}, ...}, ...}
 """
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from prefect import flow, runtime
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows import stages
+from flows.artifact_key import artifact_key
 from flows.dvc_record import record_in_dvc
 from flows.forget import NOTHING_KEPT
 from flows.standing import standing
@@ -26,7 +26,7 @@ from tasks.lock import workspace_lock
 from tasks.pipeline import foreseen, pipeline_key
 from tasks.report.grids import test_grid
 from tasks.report.table import markdown
-from tasks.stage import Artifact
+from tasks.stage import Artifact, read_json
 from tasks.tracking.run import read_run, tracked
 
 logger = logging.getLogger("retune")
@@ -96,7 +96,7 @@ def _is_left_open(recipe: Recipe, workspace: Path) -> bool:
 
 
 def _result(version: Artifact, artifacts: Sequence[Artifact]) -> dict[str, Any]:
-    registered: dict[str, Any] = json.loads((version.path / "result.json").read_text("utf-8"))
+    registered = read_json(version.path / "result.json")
     ran = {
         artifact.stage: {
             "state": artifact.state,
@@ -110,10 +110,12 @@ def _result(version: Artifact, artifacts: Sequence[Artifact]) -> dict[str, Any]:
 
 def _show(result: dict[str, Any]) -> None:
     """Put the result where Prefect's pages show it."""
-    name = str(result["recipe"]).replace("_", "-")
-    create_markdown_artifact(markdown(result), key=f"result-{name}", description="Result of a run")
+    recipe = result["recipe"]
+    key = artifact_key("result", recipe)
+    create_markdown_artifact(markdown(result), key=key, description="Result of a run")
     figures = test_grid(result["test"])
     rows = [dict(zip(figures.columns, row, strict=True)) for row in figures.rows]
-    create_table_artifact(rows, key=f"test-{name}", description=figures.title)
+    create_table_artifact(rows, key=artifact_key("test", recipe), description=figures.title)
     rows = [{"stage": stage, **values} for stage, values in result["stages"].items()]
-    create_table_artifact(rows, key=f"stages-{name}", description="Stages of a run")
+    key = artifact_key("stages", recipe)
+    create_table_artifact(rows, key=key, description="Stages of a run")

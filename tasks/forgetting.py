@@ -9,13 +9,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import pyarrow.parquet as pq
-
 from tasks.config import Forgetting, Generation, Recipe, Section
 from tasks.config.base_model import KeyedBaseModel
 from tasks.data.base_model import folder_of
 from tasks.errors import Issue
-from tasks.report.facts import read_rows
 from tasks.scoring.flips import flips
 from tasks.scoring.harness import HarnessJob, changes, score_with_harness
 from tasks.scoring.job import Job, Way, base_way, score, tuned_way, write_no_result
@@ -30,7 +27,7 @@ from tasks.scoring.probes import (
     tell_left_out,
     write_examples,
 )
-from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, write_json
+from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, read_rows, write_json
 from tasks.stage_main import main
 
 VERSION = "3"
@@ -131,10 +128,8 @@ def rows_to_score(
         NoRows: None is left.
     """
     suite = load_suite(str(section.probes))
-    trained = pq.read_table(inputs["split"] / "train.parquet", columns=["id", "prompt"])
-    known_ids, known_prompts = (set(column.to_pylist()) for column in trained.columns)
     examples, issues = examples_of_suite(
-        suite, section.max_examples, output.scratch, known_ids, known_prompts, section.side
+        suite, section.max_examples, output.scratch, inputs["split"], section.side
     )
     leakage, kept = _without_overlaps(section, examples, inputs)
     of_probes = {example["task"] for example in kept}

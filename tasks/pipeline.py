@@ -42,21 +42,18 @@ class Foreseen:
     artifact: Artifact | None
 
 
-def foreseen(
-    recipe: Recipe, workspace: Path, pipeline: tuple[Stage[Any], ...] = PIPELINE
-) -> tuple[Foreseen, ...]:
+def foreseen(recipe: Recipe, workspace: Path) -> tuple[Foreseen, ...]:
     """What `run` would do with each stage now.
 
     Args:
         recipe: The recipe.
         workspace: Its folder; need not exist.
-        pipeline: The stages, in order.
 
     Raises:
         BadInput: A file that a stage reads can't be used.
     """
     outlook: dict[str, Foreseen] = {}
-    for stage in pipeline:
+    for stage in PIPELINE:
         reason = _reason_to_run(stage, stage.select(recipe), workspace, outlook)
         manifest = read_manifest(workspace / stage.name)
         outlook[stage.name] = Foreseen(
@@ -68,10 +65,10 @@ def foreseen(
     return tuple(outlook.values())
 
 
-def pipeline_key(recipe: Recipe, pipeline: tuple[Stage[Any], ...] = PIPELINE) -> str:
+def pipeline_key(recipe: Recipe) -> str:
     """A digest of all that goes into a run: recipe, stage versions and the files they read."""
     parts = {}
-    for stage in pipeline:
+    for stage in PIPELINE:
         section = stage.select(recipe)
         parts[stage.name] = [stage.version, section.model_dump(mode="json"), stage.files(section)]
     return digest_of_json([recipe.model_dump(mode="json"), parts])

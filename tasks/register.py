@@ -24,7 +24,7 @@ from tasks.home import without_password
 from tasks.report.candidates import CANDIDATES, adopted, read_candidates, remarks
 from tasks.report.card import CardFacts, card, license_in
 from tasks.report.data_facts import data_facts
-from tasks.report.facts import read_facts, read_rows
+from tasks.report.facts import read_facts
 from tasks.report.html import render
 from tasks.report.usage import shape_of
 from tasks.stage import (
@@ -36,6 +36,7 @@ from tasks.stage import (
     digest_of_json,
     read_json,
     read_manifest,
+    read_rows,
     write_json,
 )
 from tasks.stage_main import main
@@ -70,14 +71,13 @@ class RegisterSection(Section):
     def _without_places(self, recipe: Recipe) -> dict[str, Any]:
         """Leave out of the stage's key where data and model lie: their digests are in it."""
         tasks: Any = {"tasks": {"__all__": {"source": PLACES}}}
-        old = {"old_tasks": tasks["tasks"]}
         places = {
             **tasks,
             "base_model": ORIGIN | untrusting(recipe.base_model),
             "train": {"replay": tasks},
-            "forgetting": old,
+            "forgetting": {"old_tasks": tasks["tasks"]},
+            "retrain": True,  # when to make the next version says nothing of this one
         }
-        places["retrain"] = True  # when to make the next one says nothing of this one
         return recipe.model_dump(mode="json", exclude=places)
 
 

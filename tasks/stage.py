@@ -18,16 +18,13 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from tasks.config import Recipe, Section
 from tasks.errors import BadInput, BadWorkspace
-
-STAGES = ("ingest", "template", "split", "train", "validate", "test", "forgetting", "register")
-"""Every stage, in the order in which they run."""
 
 MANIFEST = "manifest.json"
 
@@ -111,7 +108,7 @@ class Stage(Generic[S]):
     """A step of the pipeline.
 
     Attributes:
-        name: One of `STAGES`.
+        name: That of its folder in the workspace.
         version: Changes when the same input would give another output.
         needs: Stages whose artifacts it reads.
         select: Picks the part of a recipe that matters to it, resolved: its section.
@@ -246,6 +243,12 @@ def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file that a stage wrote."""
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON-lines file, one after the other."""
+    with path.open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
 
 
 def digest_of_json(content: Any) -> str:

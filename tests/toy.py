@@ -11,10 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
-    + [("references", pa.list_(pa.string()))]
-)
+from tasks.pipeline import PIPELINE
+from tasks.scoring.probes import SCHEMA
+
+STAGES = tuple(stage.name for stage in PIPELINE)
+"""Every stage, in the order in which they run."""
+
 ECHO = """\
 name: echo
 version: 1

@@ -18,11 +18,11 @@ from tasks.data.readers_plain import (
     read_passages,
     read_tagged_lines,
 )
-from tasks.data.readers_rows import Row, Rows, Unreadable
+from tasks.data.readers_rows import Row, Rows, Unreadable, with_columns
 from tasks.data.readers_tables import read_arrow, read_parquet
 from tasks.errors import BadData
 
-__all__ = ["Row", "Rows", "Unreadable", "format_of", "named_format", "read_rows"]
+__all__ = ["Row", "Rows", "Unreadable", "format_of", "named_format", "read_rows", "with_columns"]
 
 FORMATS = {
     ".jsonl": "jsonl",

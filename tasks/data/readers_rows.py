@@ -8,6 +8,7 @@ The place is the line on which the row starts, from 1; in binary tables the numb
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from tasks.errors import BadData
@@ -28,6 +29,18 @@ class Unreadable:
 
 Row = tuple[int, dict[str, Any] | Unreadable]
 Rows = Iterator[Row]
+
+_HEAD_ROWS = 100
+
+
+def with_columns(rows: Rows) -> tuple[list[str], Rows]:
+    """The columns of the first rows, and all of the rows.
+
+    Rows of JSON may lack a key: a column counts as missing where none of the first rows has it.
+    """
+    head = list(islice(rows, _HEAD_ROWS))
+    columns = dict.fromkeys(name for _, row in head if isinstance(row, dict) for name in row)
+    return list(columns), chain(head, rows)
 
 
 def check_names(where: str, names: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from tasks.home import from_here
 from tasks.report.charts import line_chart
 from tasks.report.curves import Curve
-from tasks.report.frontier import FrontierPoint, frontier_rows, frontier_svg
+from tasks.report.frontier import FrontierPoint, frontier_rows, frontier_svg, with_interval
 from tasks.report.grids import Grid, as_markdown
 from tasks.report.pages import asset, environment, policy
 
@@ -116,7 +116,7 @@ def _cost(way: Json) -> list[str]:
 
 
 def _interval(figure: Json, name: str) -> str:
-    return f"{figure[name]:+.3f} ({figure['low']:+.3f} to {figure['high']:+.3f})"
+    return with_interval(figure[name], figure["low"], figure["high"])
 
 
 def _points(document: Json) -> list[FrontierPoint]:

@@ -4,10 +4,11 @@ Curve("validation", [(69, 2.61), (137, 2.31)])
 """
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tasks.stage import read_rows
 
 NUM_POINTS = 400
 """A curve with more steps than this is thinned out."""
@@ -30,9 +31,8 @@ def loss_curves(trained: Path) -> list[Curve]:
     Args:
         trained: Folder of the train stage.
     """
-    with (trained / "steps.jsonl").open(encoding="utf-8") as lines:
-        steps = [json.loads(line) for line in lines]
-    training = Curve("training", thinned([(row["step"], row["loss"]) for row in steps]))
+    steps = [(row["step"], row["loss"]) for row in read_rows(trained / "steps.jsonl")]
+    training = Curve("training", thinned(steps))
     validation = Curve("validation", _of_epochs(trained, "validation_loss"))
     return [curve for curve in (training, validation) if curve.points]
 

@@ -4,8 +4,7 @@ Facts(result={"recipe": "support-chat", "decision": {...}, ...}, metrics={...}, 
       stages=[MadeStage("ingest", "3", 1100, 0.8, "51ab...")], lineage={"retune.data_digest": ...})
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from tasks.report.curves import Curve, accuracy_curves, loss_curves
 from tasks.report.data_facts import TaskData, data_facts
 from tasks.report.examples import Example, choose_examples
 from tasks.report.frontier import FrontierPoint
-from tasks.stage import read_json, read_manifest
+from tasks.stage import read_json, read_manifest, read_rows
 from tasks.tracking.decision import ChampionEvidence
 
 
@@ -105,13 +104,6 @@ def read_facts(
         stages=[_made(name, folder) for name, folder in folders.items()],
         lineage=lineage,
     )
-
-
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a JSON-lines file."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
 
 
 def _made(name: str, folder: Path) -> MadeStage:

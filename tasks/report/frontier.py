@@ -63,8 +63,8 @@ def frontier_rows(points: Sequence[FrontierPoint]) -> list[dict[str, str | bool]
         {
             "number": str(number),
             "name": point.name,
-            "gain": _with_interval(point.gain, point.gain_low, point.gain_high),
-            "forgetting": _with_interval(
+            "gain": with_interval(point.gain, point.gain_low, point.gain_high),
+            "forgetting": with_interval(
                 point.forgetting, point.forgetting_low, point.forgetting_high
             ),
             "on_frontier": point in best,
@@ -121,7 +121,8 @@ def _beats(one: FrontierPoint, other: FrontierPoint) -> bool:
     return no_worse and (one.gain > other.gain or one.forgetting < other.forgetting)
 
 
-def _with_interval(value: float, low: float, high: float) -> str:
+def with_interval(value: float, low: float, high: float) -> str:
+    """A difference and its 95% interval, with signs."""
     return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
 
 

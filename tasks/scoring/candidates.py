@@ -219,10 +219,8 @@ def _probe_examples(
     if measures.probes is None:
         return [], [], []
     suite = load_suite(measures.probes)
-    trained = pq.read_table(split / "train.parquet", columns=["id", "prompt"])
-    ids, prompts = (set(column.to_pylist()) for column in trained.columns)
     examples, issues = examples_of_suite(
-        suite, measures.max_probe_rows, scratch, ids, prompts, side="validation"
+        suite, measures.max_probe_rows, scratch, split, side="validation"
     )
     found = {example["task"] for example in examples}
     return [loaded for loaded in suite if loaded.name in found], examples, issues

@@ -12,7 +12,6 @@ and shown like all others:
 """
 
 import importlib.util
-import json
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from itertools import groupby
@@ -26,8 +25,9 @@ from tasks.config import Section
 from tasks.errors import BadRecipe
 from tasks.launch import Event, launch
 from tasks.progress import Bar
+from tasks.scoring.answers import mean
 from tasks.scoring.job import Way
-from tasks.stage import digest_of_folder, write_json
+from tasks.stage import digest_of_folder, read_rows, write_json
 
 PACKAGE = "lm_eval"
 
@@ -106,8 +106,7 @@ def score_with_harness(job: HarnessJob, scratch: Path) -> list[dict[str, Any]]:
                 bar.update(event["done"], event["total"], f"{event['way']}  lm-evaluation-harness")
 
         launch("tasks.scoring.harness_main", path, job.events, listen)
-    with job.output.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+    return list(read_rows(job.output))
 
 
 def changes(
@@ -138,7 +137,7 @@ def changes(
         scores = [row["scores"] for row in group]
         metric = next(iter(scores[0]["base"]))
         scored = {
-            way: (np.array([[score[way][metric], 1.0] for score in scores]), _mean)
+            way: (np.array([[score[way][metric], 1.0] for score in scores]), mean)
             for way in ("base", "tuned")
         }
         estimated = estimates(scored, resamples, seed)
@@ -157,7 +156,3 @@ def changes(
                 "needed_n": needed_examples(change, min_effect) if min_effect else None,
             },
         )
-
-
-def _mean(sums: Any) -> Any:
-    return sums[..., 0] / sums[..., 1]

@@ -13,7 +13,6 @@ import glob
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +22,7 @@ from pydantic import Field
 
 from tasks.config import Generation, Section, Source
 from tasks.config.section import Name, at_home
-from tasks.data.readers import Unreadable
+from tasks.data.readers import Unreadable, with_columns
 from tasks.data.records import Needs, Record, layout_of, record_of
 from tasks.data.shapes import BadRow
 from tasks.data.sources import digest_of, parts_of
@@ -38,8 +37,6 @@ from tasks.stage import digest_of_file, logger
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUITES = Path("configs/forgetting")
-
-PEEK_ROWS = 100
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
@@ -210,19 +207,27 @@ def generation_for_probes(generation: Generation) -> Generation:
 
 
 def examples_of_suite(
-    suite: Sequence[LoadedProbe],
-    max_examples: int | None,
-    scratch: Path,
-    known_ids: Set[str],
-    known_prompts: Set[str],
-    side: Side,
+    suite: Sequence[LoadedProbe], max_examples: int | None, scratch: Path, split: Path, side: Side
 ) -> tuple[list[dict[str, Any]], list[Issue]]:
-    """The examples of every probe, as from `examples_of`; and why some have none."""
+    """The examples of every probe, less those trained on; and why some probes have none.
+
+    Args:
+        suite: The probes.
+        max_examples: A lower limit than each probe's own, if any.
+        scratch: Folder for rows that have to be fetched first.
+        split: Artifact of the stage split.
+        side: As for `examples_of`.
+
+    Raises:
+        BadData: A row is not usable.
+    """
+    trained = pq.read_table(split / "train.parquet", columns=["id", "prompt"])
+    ids, prompts = (set(column.to_pylist()) for column in trained.columns)
     examples: list[dict[str, Any]] = []
     issues: list[Issue] = []
     for loaded in suite:
         try:
-            examples += examples_of(loaded, max_examples, scratch, known_ids, known_prompts, side)
+            examples += examples_of(loaded, max_examples, scratch, ids, prompts, side)
         except NoRows as error:
             issues += error.issues
     return examples, issues
@@ -296,7 +301,7 @@ def side_of(record: str) -> Literal["validation", "test"]:
 
 
 def write_examples(path: Path, examples: Sequence[Mapping[str, Any]]) -> Path:
-    """Write examples of probes as the scoring process reads them."""
+    """Write examples as the scoring process reads them."""
     pq.write_table(pa.Table.from_pylist(list(examples), schema=SCHEMA), path)
     return path
 
@@ -347,11 +352,9 @@ def _records(loaded: LoadedProbe, scratch: Path) -> Iterator[tuple[str, Record]]
     prompts = loaded.prompts
     needs = Needs(fields=tuple(sorted(prompts.slots)), target=prompts.target)
     for part in parts_of(loaded.source, scratch):
-        rows = part.rows()
-        head = list(islice(rows, PEEK_ROWS))
-        columns = dict.fromkeys(key for _, row in head if isinstance(row, dict) for key in row)
-        layout = layout_of(list(columns), needs, loaded.source, part.name)
-        for line, row in chain(head, rows):
+        columns, rows = with_columns(part.rows())
+        layout = layout_of(columns, needs, loaded.source, part.name)
+        for line, row in rows:
             where = f"{part.name}:{line}"
             if isinstance(row, Unreadable):
                 raise BadData(where, "a row that can be read", row.reason)

@@ -7,11 +7,9 @@ So it can be judged again later, on another machine, against another champion:
     test/9f0c.../predictions.jsonl  forgetting/9f0c.../predictions.jsonl
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -51,12 +49,6 @@ class Case:
 def folder_of(stage: str, key: str) -> str:
     """Where a run keeps the answers of a version; it may have made several."""
     return f"{stage}/{key[:16]}"
-
-
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    """The rows of a `predictions.jsonl`."""
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
 
 
 def log_case(case: Case, run_id: str, scratch: Path) -> None:

@@ -10,17 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from mlflow.exceptions import MlflowException
 
 from tasks.config import Generation
 from tasks.errors import BadInput, BadModel
 from tasks.scoring.job import Job, Way, score
-from tasks.scoring.probes import generation_for_probes
-from tasks.stage import digest_of_json, read_json
-from tasks.tracking.case import ANSWERS, Case, fetch_case, folder_of, rows_of
+from tasks.scoring.probes import generation_for_probes, write_examples
+from tasks.stage import digest_of_json, read_json, read_rows
+from tasks.tracking.case import ANSWERS, Case, fetch_case, folder_of
 from tasks.tracking.champion import Scored, compare, compare_fabrication, compare_probes
+from tasks.tracking.connection import is_missing
 from tasks.tracking.decision import ChampionEvidence, Decision, Evidence, decide
 from tasks.tracking.files import download
 from tasks.tracking.promotion import WITHDRAWN_TAG, rival
@@ -29,11 +28,6 @@ from tasks.tracking.run import fetch_file, log_file
 
 RESAMPLES = 1000
 """Of the intervals of the champion alone, which nothing rests on."""
-
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
-    + [("references", pa.list_(pa.string()))]
-)
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -98,7 +92,7 @@ def completed(case: Case, champion: Version | None, scratch: Path) -> Evidence:
 
 
 def _against(case: Case, champion: Version, scratch: Path) -> ChampionEvidence:
-    asked = {stage: rows_of(path) for stage, path in case.answers.items()}
+    asked = {stage: list(read_rows(path)) for stage, path in case.answers.items()}
     challenger = {stage: Scored.read(rows) for stage, rows in asked.items()}
     try:
         answered = {
@@ -128,17 +122,17 @@ def _answers(champion: Version, stage: str, asked: Rows, scratch: Path) -> Rows:
     folder = scratch / f"champion-{champion.version}"
     for kept in (own, later):
         file = fetch_file(champion.run_id, f"{kept}/{ANSWERS}", folder)
-        if file is not None and Scored.read(rows_of(file)).covers(wanted):
-            return rows_of(file)
+        if file is not None and Scored.read(read_rows(file)).covers(wanted):
+            return list(read_rows(file))
     logger.info("version %s, the champion, is scored on the same records", champion.version)
     file = _score(champion, stage, asked, folder)
     try:
         log_file(champion.run_id, file, later)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if not is_missing(error):
             raise
         logger.warning("the answers of version %s are not kept: %s", champion.version, error)
-    return rows_of(file)
+    return list(read_rows(file))
 
 
 def _score(champion: Version, stage: str, asked: Rows, folder: Path) -> Path:
@@ -152,8 +146,7 @@ def _score(champion: Version, stage: str, asked: Rows, folder: Path) -> Path:
     )
     output = folder / stage
     output.mkdir(parents=True, exist_ok=True)
-    examples = output / "examples.parquet"
-    pq.write_table(pa.Table.from_pylist(list(map(_example, asked)), schema=SCHEMA), examples)
+    examples = write_examples(output / "examples.parquet", list(map(_example, asked)))
     job = Job(
         examples=examples.absolute(),
         metrics={row["task"]: tuple(row["scores"]["tuned"]) for row in asked},

@@ -27,7 +27,16 @@ from tasks.gpus import has_gpu, name_of_room
 from tasks.launch import Event, launch
 from tasks.progress import Bar
 from tasks.room import available_memory_bytes
-from tasks.stage import Counted, Inputs, Output, digest_of_folder, logger, read_json, write_json
+from tasks.stage import (
+    Counted,
+    Inputs,
+    Output,
+    digest_of_folder,
+    logger,
+    read_json,
+    read_rows,
+    write_json,
+)
 from tasks.training.cost import PROCESS_BYTES, launch_of, rough_memory_bytes
 from tasks.training.epoch_work import longest_of
 from tasks.training.forecast import check_fits
@@ -100,7 +109,7 @@ def train(training: Training, inputs: Inputs, output: Output, run_id: str | None
         attempt = partial(launch, "tasks.training", scratch / "job.json", events, listen, processes)
         _within_memory(attempt, scratch)
     os.replace(scratch / "steps.jsonl", output.path / "steps.jsonl")
-    summary = json.loads((output.path / "summary.json").read_text(encoding="utf-8"))
+    summary = read_json(output.path / "summary.json")
     return Counted(summary["examples"], {name: summary[name] for name in ("steps", "tokens")})
 
 
@@ -228,10 +237,9 @@ def log_curves(trained: Path, workspace: Path, run_id: str | None) -> None:
 
     with (
         follow(workspace, run_id) as journal,
-        (trained / "steps.jsonl").open(encoding="utf-8") as steps,
         (trained / "epochs.csv").open(encoding="utf-8", newline="") as epochs,
     ):
-        for row in map(json.loads, steps):
+        for row in read_rows(trained / "steps.jsonl"):
             values = {f"train/{name}": row[name] for name in STEP_VALUES}
             journal.metrics(values, row["step"])
         for row in csv.DictReader(epochs):

@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 import requests
 
-from tasks.stage import STAGES
 from tests.chaos.world import MODEL, World
 from tests.integration.conftest import REPOSITORY, Ended, environment
 from tests.servers import PROGRAMS, PostgreSQL, Service, mlflow_server, prefect_server
+from tests.toy import STAGES
 
 COMPUTING = STAGES[3:7]
 PATIENCE_S = 600.0

@@ -20,7 +20,7 @@ from unittest.mock import patch
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from tasks.stage import STAGES, digests_of_files, read_json
+from tasks.stage import digests_of_files, read_json
 from tasks.tracking.lineage import DIGEST_OF_STAGE
 from tasks.tracking.registry import KEY_TAG, has_files
 from tests.conftest import make_tiny_tokenizer, save_tiny_t5
@@ -36,6 +36,7 @@ from tests.integration.conftest import (
     write_rows,
 )
 from tests.servers import Service
+from tests.toy import STAGES
 
 MODEL = "clerk-chats"
 RECIPE = """\

@@ -15,11 +15,12 @@ from flows.stage_task import as_task
 from tasks.errors import BadData, BadRecipe, BadWorkspace
 from tasks.home import workspace_of
 from tasks.lock import workspace_lock
-from tasks.pipeline import PIPELINE, foreseen, pipeline_key
-from tasks.stage import STAGES, Counted
+from tasks.pipeline import PIPELINE
+from tasks.stage import Counted
 from tasks.tracking.connection import connect
 from tasks.tracking.registry import Version
 from tasks.tracking.run import read_run
+from tests.toy import STAGES
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -81,8 +82,7 @@ def written(tmp_path, monkeypatch, toy_stage):
         monkeypatch.setattr(flows.finetune.stages, toy.name, as_task(toy, timeout_s=60))
     version = Version("talker", "1", "5d41", 0.0, "models/m-1", ("challenger",), {})
     monkeypatch.setattr(flows.standing, "by_version", lambda model, number: version)
-    monkeypatch.setattr(flows.finetune, "foreseen", partial(foreseen, pipeline=toys))
-    monkeypatch.setattr(flows.finetune, "pipeline_key", partial(pipeline_key, pipeline=toys))
+    monkeypatch.setattr("tasks.pipeline.PIPELINE", toys)
     return done
 
 

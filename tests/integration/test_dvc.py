@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tasks.stage import STAGES, digests_of_files, read_json
+from tasks.stage import digests_of_files, read_json
 from tests.integration.conftest import COMMAND, REPOSITORY, Company, environment
+from tests.toy import STAGES
 
 pytestmark = [
     pytest.mark.slow,

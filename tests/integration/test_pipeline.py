@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tasks.stage import STAGES
 from tasks.tracking.run import RunFile, read_run
 from tests.integration.conftest import (
     EPOCHS,
@@ -27,6 +26,7 @@ from tests.integration.conftest import (
     retune,
     write_rows,
 )
+from tests.toy import STAGES
 
 pytestmark = [
     pytest.mark.slow,
