@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from tasks.config import Generation, Holdout, Recipe, Section
 from tasks.config.base_model import KeyedBaseModel
 from tasks.data.base_model import folder_of
+from tasks.prompts.of_task import TaskPrompts
 from tasks.scoring.job import (
     DEFAULT_MIN_EFFECT,
     Job,
-    TaskPrompts,
     Way,
     base_ways,
     metrics_of_tasks,
@@ -195,13 +195,13 @@ def tell_what_did_not_fit(result: Mapping[str, Any], limit: int) -> None:
             logger.warning(
                 "test: %s: %d rows had fewer than %d examples in their prompts, for not all of "
                 "them fit into train.max_prompt_tokens = %d (on average %.1f)",
-                *(way, missing, shots["asked"], limit, shots["fitted_mean"]),
-            )
+                way, missing, shots["asked"], limit, shots["fitted_mean"],
+            )  # fmt: skip
         if entry["truncated_prompts"]:
             logger.warning(
                 "test: %s: %d prompts lost their end, being longer than the limit",
-                *(way, entry["truncated_prompts"]),
-            )
+                way, entry["truncated_prompts"],
+            )  # fmt: skip
 
 
 STAGE = Stage(

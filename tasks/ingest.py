@@ -15,7 +15,6 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,15 +25,15 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from tasks.config import Recipe, Section, Source, TaskSection
 from tasks.config.task import PLACES
-from tasks.data.readers import Unreadable
+from tasks.data.readers import Unreadable, with_columns
 from tasks.data.record_files import COLUMNS, RecordFile, choose
 from tasks.data.records import Layout, Needs, layout_of, record_of
 from tasks.data.shapes import BadRow
 from tasks.data.sources import Part, digest_of, parts_of
 from tasks.data.sources_dvc import commit
 from tasks.errors import BadData, BadPrompt, BadRecipe, Issue
-from tasks.prompts.library import PromptFile, load_prompts
-from tasks.prompts.promptsource import load_promptsource
+from tasks.prompts.library import PromptFile
+from tasks.prompts.of_task import prompts_of
 from tasks.stage import Counted, Inputs, Output, Stage, write_json
 from tasks.stage_main import main
 
@@ -42,7 +41,6 @@ VERSION = "2"
 REJECTS = "rejects.jsonl"
 REVISIONS = "dvc.json"
 
-_PEEK_ROWS = 100
 _MAX_REASONS = 20
 _SHOWN_REJECTS = 3
 _PROGRESS_ROWS = 2_000
@@ -197,12 +195,9 @@ class _Intake:
         return ", ".join(f"{count:,} x {reason}" for reason, count in self.reasons.most_common(3))
 
     def _read_part(self, part: Part, records: RecordFile, show: Callable[[], object]) -> None:
-        rows = part.rows()
-        # Rows of JSON may lack a key; a column is missing where none of the first has it.
-        head = list(islice(rows, _PEEK_ROWS))
-        columns = list(dict.fromkeys(c for _, row in head if isinstance(row, dict) for c in row))
+        columns, rows = with_columns(part.rows())
         layout: Layout | None = None
-        for line, row in chain(head, rows):
+        for line, row in rows:
             self.num_read += 1
             if self.num_read % _PROGRESS_ROWS == 0:
                 show()
@@ -237,10 +232,7 @@ def _revisions(section: IngestSection) -> dict[str, dict[str, str | None]]:
 
 
 def _resolved(task: TaskSection) -> IngestTask:
-    if task.promptsource is not None:
-        prompts = load_promptsource(task.promptsource)
-    else:
-        prompts = load_prompts(str(task.prompts))
+    prompts = prompts_of(task.prompts, task.promptsource)
     _check_fields(task, prompts)
     return IngestTask(
         name=task.name,

@@ -19,11 +19,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.config import Recipe, Section, TaskSection
+from tasks.config import Recipe, Section
 from tasks.data.batches import batches
 from tasks.errors import BadPrompt
-from tasks.prompts.library import PromptFile, load_prompts
-from tasks.prompts.promptsource import load_promptsource
+from tasks.prompts.library import PromptFile
+from tasks.prompts.of_task import TaskPrompts
 from tasks.prompts.render import RenderError, choose_template, render
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
@@ -36,20 +36,11 @@ SCHEMA = pa.schema(
 )
 
 
-class TaskPrompts(Section):
-    """The prompt file of one task."""
+class TemplateTask(TaskPrompts):
+    """What rendering one task depends on."""
 
     name: str
     """Name of the task."""
-
-    prompts: str | None
-    """Prompt file, or None where a promptsource file is used."""
-
-    promptsource: str | None
-    """Promptsource file."""
-
-    digest: str
-    """sha256 of the prompt file's content."""
 
     max_rejected: float
     """Largest share of the records that may not fit their template."""
@@ -71,7 +62,7 @@ class Tally:
 class TemplateSection(Section):
     """What rendering depends on."""
 
-    tasks: tuple[TaskPrompts, ...]
+    tasks: tuple[TemplateTask, ...]
     """The tasks, in the recipe's order."""
 
     seed: int
@@ -81,27 +72,10 @@ class TemplateSection(Section):
     """Those of the tasks whose templates the registered model does not carry."""
 
 
-def prompts_of(task: TaskSection | TaskPrompts) -> PromptFile:
-    """The prompt file that a task names.
-
-    Raises:
-        BadPrompt: It is not usable.
-    """
-    if task.promptsource is not None:
-        return load_promptsource(task.promptsource)
-    return load_prompts(str(task.prompts))
-
-
 def select(recipe: Recipe) -> TemplateSection:
     """The part of the recipe that rendering depends on."""
     tasks = tuple(
-        TaskPrompts(
-            name=task.name,
-            prompts=task.prompts,
-            promptsource=task.promptsource,
-            digest=prompts_of(task).digest,
-            max_rejected=task.max_rejected,
-        )
+        TemplateTask(**dict(TaskPrompts.of(task)), name=task.name, max_rejected=task.max_rejected)
         for task in recipe.trained_tasks
     )
     rehearsed = tuple(task.name for task in recipe.trained_tasks[len(recipe.tasks) :])
@@ -121,7 +95,7 @@ def write(section: TemplateSection, inputs: Inputs, output: Output) -> Counted:
         (output.path / "rejects.jsonl").open("w", encoding="utf-8") as rejects,
     ):
         for task in section.tasks:
-            prompts, tally = prompts_of(task), Tally()
+            prompts, tally = task.load(), Tally()
             for batch in _examples(inputs["ingest"], task.name, prompts, section.seed, tally):
                 writer.write_table(batch)
             _check(task, prompts, tally)
@@ -169,7 +143,7 @@ def _examples(
         yield pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def _check(task: TaskPrompts, prompts: PromptFile, tally: Tally) -> None:
+def _check(task: TemplateTask, prompts: PromptFile, tally: Tally) -> None:
     """Fail where too many records were left out, and say how many in any case."""
     num_rejected, num_records = len(tally.rejects), len(tally.rejects) + tally.used.total()
     if not num_rejected:
@@ -205,14 +179,6 @@ def _keep_prompts(folder: Path, task: str, prompts: PromptFile) -> None:
         ],
     }
     write_json(folder / f"{task}.json", content)
-
-
-def kept_prompts(folder: Path) -> dict[str, dict[str, Any]]:
-    """Task -> the prompt file that `template` wrote down in its folder."""
-    return {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((folder / "prompts").glob("*.json"))
-    }
 
 
 STAGE = Stage("template", VERSION, needs=("ingest",), select=select, write=write)

@@ -13,7 +13,7 @@ import pytest
 from tasks import forgetting, holdout, validate
 from tasks.config import BaseModelSection, Generation, Holdout
 from tasks.errors import BadData, BadInput
-from tasks.scoring.job import TaskPrompts
+from tasks.prompts.of_task import TaskPrompts
 from tasks.scoring.probes import examples_of, load_suite, side_of
 from tasks.stage import Artifact, Inputs
 from tests.toy import ECHO, SCHEMA, WORDS, examples, save_model, write_examples, write_suite

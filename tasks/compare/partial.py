@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from tasks.compare.ways import Way
 from tasks.config import Section
-from tasks.scoring.job import TaskPrompts, prompts_of_tasks
+from tasks.prompts.of_task import TaskPrompts
+from tasks.scoring.job import prompts_of_tasks
 from tasks.scoring.phrasings import in_one_phrasing, some
 from tasks.stage import Counted, Inputs, Output, Stage
 

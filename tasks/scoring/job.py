@@ -5,21 +5,19 @@
  "compare": [["tuned", "base"]], "max_prompt_tokens": 512, ...}
 """
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from tasks.config import BaseModelSection, Generation, Holdout, Recipe, Section
+from tasks.config import BaseModelSection, Generation, Holdout, Recipe
 from tasks.config.train import Launch
 from tasks.data.base_model import folder_of
 from tasks.gpus import visible_gpus
 from tasks.launch import Event, launch
 from tasks.progress import Bar
-from tasks.prompts.library import PromptFile, load_prompts
-from tasks.prompts.promptsource import load_promptsource
+from tasks.prompts.of_task import TaskPrompts, prompts_of
 from tasks.room import available_memory_bytes, num_cores
 from tasks.scoring.metrics import DEFAULT_METRICS, check_metrics
 from tasks.stage import Output, read_json, write_json
@@ -146,8 +144,7 @@ def score(job: Job, scratch: Path, name: str) -> dict[str, Any]:
 
         processes = Launch(processes_per_node=processes_of(job))
         launch("tasks.scoring", path, job.events, listen, processes)
-    result: dict[str, Any] = json.loads((job.output / "metrics.json").read_text(encoding="utf-8"))
-    return result
+    return read_json(job.output / "metrics.json")
 
 
 def processes_of(job: Job) -> int:
@@ -208,41 +205,13 @@ def base_ways(section: BaseModelSection, test: Holdout) -> dict[str, Way]:
     return {way: base_way(section, number) for name in names for way, number in shots[name].items()}
 
 
-class TaskPrompts(Section):
-    """The prompt file of one task."""
-
-    prompts: str | None
-    """Prompt file, or None where a promptsource file is used."""
-
-    promptsource: str | None
-    """Promptsource file."""
-
-    digest: str
-    """sha256 of the prompt file's content, held-out phrasings included."""
-
-    def load(self) -> PromptFile:
-        """Read it."""
-        return _prompts(self.prompts, self.promptsource)
-
-
 def prompts_of_tasks(recipe: Recipe) -> dict[str, TaskPrompts]:
     """The prompt file of each task of a recipe.
 
     Raises:
         BadPrompt: One is not usable.
     """
-    return {
-        task.name: TaskPrompts(
-            prompts=task.prompts,
-            promptsource=task.promptsource,
-            digest=_prompts(task.prompts, task.promptsource).digest,
-        )
-        for task in recipe.tasks
-    }
-
-
-def _prompts(prompts: str | None, promptsource: str | None) -> PromptFile:
-    return load_promptsource(promptsource) if promptsource else load_prompts(str(prompts))
+    return {task.name: TaskPrompts.of(task) for task in recipe.tasks}
 
 
 def metrics_of_tasks(recipe: Recipe) -> dict[str, tuple[str, ...]]:
@@ -258,6 +227,6 @@ def metrics_of_tasks(recipe: Recipe) -> dict[str, tuple[str, ...]]:
             check_metrics(task.metrics, f"{recipe.name}: tasks.{task.name}.metrics")
             chosen[task.name] = task.metrics
         else:
-            prompts = _prompts(task.prompts, task.promptsource)
+            prompts = prompts_of(task.prompts, task.promptsource)
             chosen[task.name] = DEFAULT_METRICS[prompts.task]
     return chosen
