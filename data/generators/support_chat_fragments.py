@@ -58,11 +58,8 @@ class Setting:
     names: list[str]
 
 
-def load_book(folder: Path = FRAGMENTS) -> Book:
-    """Read the fragment files.
-
-    Args:
-        folder: Holds `shared.yaml` and one YAML file per business.
+def load_book() -> Book:
+    """Read the fragment files: `shared.yaml` and one YAML file per business.
 
     Returns:
         The book; its cases are in the order of the file names.
@@ -70,7 +67,7 @@ def load_book(folder: Path = FRAGMENTS) -> Book:
     # BaseLoader keeps every scalar a string: an outcome may be called "yes" or "off".
     read = {
         path.stem: yaml.load(path.read_text("ascii"), Loader=yaml.BaseLoader)
-        for path in folder.glob("*.yaml")
+        for path in FRAGMENTS.glob("*.yaml")
     }
     shared = read.pop("shared")
     cases = [

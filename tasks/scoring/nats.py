@@ -13,9 +13,9 @@ from tasks.config import Generation
 from tasks.data.tokenizing import encode_completions
 from tasks.errors import BadData
 from tasks.scoring.generate import Generator, batches, prompt_limit
+from tasks.training.batching import IGNORED
 from tasks.training.model import num_positions
 
-IGNORED = -100
 MAX_LOGITS = 2**27
 """Of one batch: half a GiB in fp32."""
 

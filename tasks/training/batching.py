@@ -20,6 +20,9 @@ from tasks.training.packing import pack
 Rows = npt.NDArray[np.int64]
 """Numbers of examples, shape (examples,)."""
 
+Lengths = npt.NDArray[np.int64]
+"""Tokens of each example, shape (examples,)."""
+
 IGNORED = -100
 """Label of a position that carries no loss (torch.nn.functional.cross_entropy)."""
 
@@ -111,7 +114,7 @@ def plan_steps(
     ]
 
 
-def _by_sum(rows: Rows, lengths: npt.NDArray[np.int64], budget: int) -> list[Rows]:
+def _by_sum(rows: Rows, lengths: Lengths, budget: int) -> list[Rows]:
     """Cut rows, in their order, into pieces of at most `budget` tokens, at least one row each."""
     pieces, first, total = [], 0, 0
     for position, row in enumerate(rows):
@@ -122,9 +125,7 @@ def _by_sum(rows: Rows, lengths: npt.NDArray[np.int64], budget: int) -> list[Row
     return [*pieces, rows[first:]]
 
 
-def batch_rows(
-    rows: npt.NDArray[np.int64], examples: Examples, budget: int, seed: int
-) -> list[npt.NDArray[np.int64]]:
+def batch_rows(rows: Rows, examples: Examples, budget: int, seed: int) -> list[Rows]:
     """Group rows into batches.
 
     Args:
@@ -139,7 +140,7 @@ def batch_rows(
     prompts, completions = examples.prompts.lengths, examples.completions.lengths
     mean_length = float((prompts[rows] + completions[rows]).mean())
     pool_size = max(1, int(POOL_BATCHES * budget / mean_length))
-    batches: list[npt.NDArray[np.int64]] = []
+    batches: list[Rows] = []
     for start in range(0, len(rows), pool_size):
         pool = rows[start : start + pool_size]
         pool = pool[_alike(prompts[pool], completions[pool], budget)]
@@ -148,9 +149,7 @@ def batch_rows(
     return [batches[number] for number in order]
 
 
-def _alike(
-    prompts: npt.NDArray[np.int64], completions: npt.NDArray[np.int64], budget: int
-) -> npt.NDArray[np.intp]:
+def _alike(prompts: Lengths, completions: Lengths, budget: int) -> npt.NDArray[np.intp]:
     """An order in which neighbours are alike in both lengths.
 
     By prompt, within bands of completions: the more bands, the less is padded for the sake of
@@ -167,11 +166,8 @@ def _alike(
 
 
 def _within_budget(
-    pool: npt.NDArray[np.int64],
-    prompts: npt.NDArray[np.int64],
-    completions: npt.NDArray[np.int64],
-    budget: int,
-) -> Iterator[npt.NDArray[np.int64]]:
+    pool: Rows, prompts: Lengths, completions: Lengths, budget: int
+) -> Iterator[Rows]:
     first = longest_prompt = longest_completion = 0
     for position, row in enumerate(pool):
         longest_prompt = max(longest_prompt, int(prompts[row]))

@@ -46,7 +46,7 @@ ARRAYS = {
     "tasks": "<i2",
 }
 
-Batch = tuple[list[str], list[str], list[list[int]], list[list[int]]]
+Encoded = tuple[list[str], list[str], list[list[int]], list[list[int]]]
 """Record ids, tasks, and the token ids of prompts and completions."""
 
 
@@ -140,11 +140,11 @@ def _within_limits(
     is_encoder_decoder: bool,
     limits: Train,
     counts: dict[str, int],
-) -> Batch:
+) -> Encoded:
     columns = rows.to_pydict()
     prompts = encode_prompts(columns["prompt"], tokenizer, is_encoder_decoder)
     completions = encode_completions(columns["completion"], tokenizer, is_encoder_decoder)
-    kept: Batch = ([], [], [], [])
+    kept: Encoded = ([], [], [], [])
     rows_of = zip(columns["id"], columns["task"], prompts, completions, strict=True)
     for number, (record, task, prompt, completion) in enumerate(rows_of):
         fits_completion = len(completion) <= limits.max_completion_tokens
@@ -164,7 +164,7 @@ def _within_limits(
     return kept
 
 
-def _append(files: Mapping[str, BinaryIO], kept: Batch, numbers: dict[str, int]) -> None:
+def _append(files: Mapping[str, BinaryIO], kept: Encoded, numbers: dict[str, int]) -> None:
     ids, tasks, prompts, completions = kept
     arrays: dict[str, Iterator[Any]] = {
         "prompts": chain.from_iterable(prompts),

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -26,9 +25,9 @@ from transformers import PreTrainedModel
 from tasks.errors import BadRecipe
 from tasks.processes import Processes
 from tasks.training.adapters import load_trained_state, trained_state
+from tasks.training.batching import Rows
 from tasks.training.model import blocks_of
 
-Rows = npt.NDArray[np.int64]
 State = dict[str, Any]
 Accelerate = Literal["ddp", "fsdp"]
 

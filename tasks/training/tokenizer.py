@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from tasks.prompts.denoising import MAX_SENTINELS
+
 PAD, END = "<pad>", "</s>"
-NUM_SENTINELS = 32
 NOT_TEXT = ("id", "split", "references")
 
 
@@ -27,7 +28,7 @@ def train_tokenizer(texts: Iterator[str], vocabulary_size: int) -> PreTrainedTok
         texts: The texts.
         vocabulary_size: Tokens in all, special ones included.
     """
-    sentinels = [f"<extra_id_{number}>" for number in range(NUM_SENTINELS)]
+    sentinels = [f"<extra_id_{number}>" for number in range(MAX_SENTINELS)]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.training.tokenizer import NUM_SENTINELS, texts_of
+from tasks.prompts.denoising import MAX_SENTINELS
+from tasks.training.tokenizer import texts_of
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ def test_every_text_comes_back(text: str, tiny_tokenizer: Any) -> None:
 
 def test_digits_stand_apart_and_sentinels_are_one_token(tiny_tokenizer: Any) -> None:
     assert tiny_tokenizer.tokenize("2024") == ["2", "0", "2", "4"]
-    last = f"<extra_id_{NUM_SENTINELS - 1}>"
+    last = f"<extra_id_{MAX_SENTINELS - 1}>"
     assert tiny_tokenizer.tokenize(f"a{last}b") == ["a", last, "b"]
 
 
