@@ -16,7 +16,16 @@ from tasks.errors import BadData, BadInput
 from tasks.prompts.of_task import TaskPrompts
 from tasks.scoring.probes import examples_of, load_suite, side_of
 from tasks.stage import Artifact, Inputs
-from tests.toy import ECHO, SCHEMA, WORDS, examples, save_model, write_examples, write_suite
+from tests.toy import (
+    ECHO,
+    SCHEMA,
+    WORDS,
+    examples,
+    save_model,
+    write_examples,
+    write_rows,
+    write_suite,
+)
 
 pytestmark = pytest.mark.usefixtures("forked_children")
 
@@ -283,7 +292,7 @@ def test_a_probe_without_rows_is_left_out(
 ) -> None:
     rows = [{"text": f"{word} sky over the wide sea", "said": word} for word in WORDS]
     leaked = suite.parents[2] / "data" / "leaked.jsonl"
-    leaked.write_text("\n".join(map(json.dumps, rows)))
+    write_rows(leaked, rows)
     named = "echo_again, source: {path: data/echo"
     suite.write_text(suite.read_text().replace(named, "leaked, source: {path: data/leaked"))
     path = inputs["template"] / "examples.parquet"

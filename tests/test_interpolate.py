@@ -15,7 +15,7 @@ from tasks.scoring.job import Way
 from tasks.scoring.probes import examples_of, load_suite, side_of
 from tasks.stage import Artifact, Inputs
 from tests.test_replay import _without_mlflow
-from tests.toy import ECHO, WORDS, examples, save_model, write_examples
+from tests.toy import ECHO, WORDS, examples, save_model, write_examples, write_rows
 
 pytestmark = pytest.mark.usefixtures("forked_children")
 
@@ -35,7 +35,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def suite(tmp_path: Path) -> str:
     (tmp_path / "echo.yaml").write_text(ECHO)
     rows = [{"text": f"{word} {n}", "said": word} for n in range(8) for word in WORDS]
-    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    write_rows(tmp_path / "rows.jsonl", rows)
     path = tmp_path / "tiny.yaml"
     path.write_text(SUITE.replace("FOLDER", str(tmp_path)))
     return str(path)

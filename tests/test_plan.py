@@ -23,7 +23,7 @@ from tasks.pipeline import PIPELINE
 from tasks.plan import as_json, plan
 from tasks.stage import Artifact, Inputs, digest_of_folder, write_json
 from tasks.training.forecast import Change, Forecast, forecast
-from tests.toy import ECHO
+from tests.toy import ECHO, write_rows
 
 ROOT = Path(__file__).parents[1]
 KNOWN: dict[Any, Forecast | str] = {}
@@ -50,10 +50,6 @@ def rows(task: str, count: int) -> list[dict[str, str]]:
     ]
 
 
-def write_jsonl(path: Path, content: list[dict[str, str]]) -> None:
-    path.write_text("\n".join(map(json.dumps, content)), encoding="utf-8")
-
-
 @pytest.fixture(params=["t5", "llama"])
 def recipe_file(
     request: pytest.FixtureRequest,
@@ -64,8 +60,8 @@ def recipe_file(
 ) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "echo.yaml").write_text(ECHO)
-    write_jsonl(tmp_path / "long.jsonl", rows("long", 900))
-    write_jsonl(tmp_path / "short.jsonl", rows("short", 200))
+    write_rows(tmp_path / "long.jsonl", rows("long", 900))
+    write_rows(tmp_path / "short.jsonl", rows("short", 200))
     text = RECIPE.replace("BASE", str(tiny_models[request.param]))
     path = tmp_path / "toy.yaml"
     path.write_text(text.replace("FOLDER", str(tmp_path)))
@@ -202,7 +198,7 @@ def test_nothing_is_left_behind(
 
 @only_t5
 def test_bad_rows_are_found(recipe: Recipe, tmp_path: Path) -> None:
-    write_jsonl(tmp_path / "long.jsonl", [*rows("long", 50), *[{"text": "a", "said": ""}] * 20])
+    write_rows(tmp_path / "long.jsonl", [*rows("long", 50), *[{"text": "a", "said": ""}] * 20])
     with pytest.raises(BadData) as caught:
         plan(recipe)
     assert "20 of 70 rows unusable" in str(caught.value)

@@ -26,7 +26,7 @@ from tasks.stage import Artifact, Counted, Inputs, write_json
 from tasks.training import candidates, search
 from tasks.training.launching import training_of
 from tasks.training.remedies import objection, remedied
-from tests.toy import ECHO
+from tests.toy import ECHO, write_rows
 
 RECIPE = """\
 name: toy
@@ -52,10 +52,6 @@ ROOT = Path(__file__).parents[1]
 ANSWER = "black"
 NUMBERS = [n * n for n in range(120)]
 COLOURS = ("red", "green", "blue", "yellow")
-
-
-def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
-    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
 
 
 @pytest.fixture

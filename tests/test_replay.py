@@ -16,7 +16,7 @@ from tasks.home import workspace_of
 from tasks.pipeline import PIPELINE
 from tasks.plan import plan
 from tasks.stage import Artifact, Inputs
-from tests.toy import ECHO, WORDS
+from tests.toy import ECHO, WORDS, write_rows
 
 RECIPE = """\
 name: toy
@@ -38,10 +38,6 @@ SUITE = """\
 name: tiny
 probes: [{name: probe, source: {path: old.jsonl}, prompts: FOLDER/echo.yaml, max_examples: 3}]
 """
-
-
-def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
-    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
 
 
 def said(name: str, count: int) -> list[dict[str, str]]:

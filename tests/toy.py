@@ -129,13 +129,19 @@ def write_examples(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     return path
 
 
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """A JSON-lines file."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
 def write_suite(folder: Path) -> Path:
     """A repository with a probe suite of its own; returns the suite's file."""
     prompts, path = folder / "echo.yaml", folder / "configs" / "forgetting" / "tiny.yaml"
     prompts.write_text(ECHO)
     rows = [{"text": f"{word} sky", "said": f"{word} sky"} for word in WORDS]
     (folder / "data").mkdir()
-    (folder / "data" / "echo.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    write_rows(folder / "data" / "echo.jsonl", rows)
     path.parent.mkdir(parents=True)
     path.write_text(SUITE.replace("PROMPTS", str(prompts)))
     return path

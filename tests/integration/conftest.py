@@ -14,6 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.toy import write_rows
+
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from flows.cli import main; main()"]
 PATIENCE_S = 600.0
@@ -187,11 +189,6 @@ def write_recipe(folder: Path, name: str, tasks: str) -> Path:
     path = folder / f"{name}.yaml"
     text = RECIPE.replace("TASKS", tasks).replace("NAME", name).replace("EPOCHS", str(EPOCHS))
     path.write_text(text.replace("FOLDER", str(folder)))
-    return path
-
-
-def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 
