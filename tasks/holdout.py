@@ -162,13 +162,13 @@ def rows_to_score(section: TestSection, inputs: Inputs, output: Output) -> Path:
 
 def _phrasings(section: TestSection, inputs: Inputs, examples: Path, scratch: Path) -> Path | None:
     """Some test records in several phrasings; None where no task has several."""
-    test = pq.read_table(examples, columns=["id", "task"])
+    test = pq.read_table(examples, columns=["id", "task"]).to_pylist()
     rows = []
     number = section.test.phrased_examples
     if section.test.max_examples is not None:
         number = min(number, section.test.max_examples)
     for task, own in section.prompts.items():
-        ids = [row["id"] for row in test.to_pylist() if row["task"] == task]
+        ids = [row["id"] for row in test if row["task"] == task]
         asked = some(ids, number)
         records = inputs["ingest"] / f"{task}.parquet"
         rows += phrased(task, own.load(), section.test.phrasings, records, asked)

@@ -9,7 +9,6 @@ dvc.json                 {"support_summary": {"repo": "../registry", "path": "ch
 """
 
 import json
-import logging
 import re
 import shutil
 import sys
@@ -34,7 +33,7 @@ from tasks.data.sources_dvc import commit
 from tasks.errors import BadData, BadPrompt, BadRecipe, Issue
 from tasks.prompts.library import PromptFile
 from tasks.prompts.of_task import prompts_of
-from tasks.stage import Counted, Inputs, Output, Stage, write_json
+from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
 VERSION = "2"
@@ -45,8 +44,6 @@ _MAX_REASONS = 20
 _SHOWN_REJECTS = 3
 _PROGRESS_ROWS = 2_000
 _MAY_BE_EMPTY = {"instruction": ("input",)}
-
-logger = logging.getLogger("retune")
 
 
 class IngestTask(Section):

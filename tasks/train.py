@@ -178,10 +178,26 @@ def _check_method(train: Train) -> None:
         raise BadRecipe("train.method: qlora", expected, " and ".join(lacking), mend)
 
 
-TRAINING = Stage("training", VERSION, ("split",), training_of, _train, files_of, VOLATILE)
+TRAINING = Stage(
+    "training",
+    VERSION,
+    needs=("split",),
+    select=training_of,
+    write=_train,
+    files=files_of,
+    volatile=VOLATILE,
+)
 """What `train` does before it sweeps, with a key and a folder of its own."""
 
-STAGE = Stage("train", VERSION, ("split",), select, write, files, VOLATILE | {"candidates.json"})
+STAGE = Stage(
+    "train",
+    VERSION,
+    needs=("split",),
+    select=select,
+    write=write,
+    files=files,
+    volatile=VOLATILE | {"candidates.json"},
+)
 run = STAGE.run
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ __all__ = [
     "BaseModelSection",
     "Forgetting",
     "Generation",
+    "Holdout",
     "Mixture",
     "Recipe",
     "Registry",
@@ -23,7 +24,6 @@ __all__ = [
     "Source",
     "Split",
     "TaskSection",
-    "Holdout",
     "Train",
     "load_recipe",
 ]

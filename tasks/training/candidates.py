@@ -1,4 +1,4 @@
-"""A candidate: a model that was trained, or lies between trained ones, and what it came to.
+"""A candidate of the search: a model, trained or interpolated, and what was measured of it.
 
 Candidate("replay", folder=".../replay", alpha=1.0, settings={"method": "full", ...},
           measured=Measured(gain=0.28, drop=0.02, ...), seconds=93.1, trainable_parameters=3738816)
@@ -96,7 +96,7 @@ def trained(bench: Bench, name: str, training: Training) -> Candidate:
             seconds=read_json(folder / "speed.json")["seconds"],
             trainable_parameters=summary["trainable_parameters"],
         )
-        _tell(candidate, run_id, bench.measures.metric)
+        _log_figures(candidate, run_id, bench.measures.metric)
     return candidate
 
 
@@ -119,7 +119,7 @@ def interpolated(bench: Bench, tuned: Candidate) -> list[Candidate]:
     ]
     for candidate in candidates:
         with child_run(bench.inputs.workspace, candidate.name) as run_id:
-            _tell(candidate, run_id, bench.measures.metric)
+            _log_figures(candidate, run_id, bench.measures.metric)
     return candidates
 
 
@@ -127,7 +127,15 @@ def _training(bench: Bench, name: str, training: Training, run_id: str | None) -
     def write(section: Training, _: Inputs, output: Output) -> Counted:
         return train(section, bench.inputs, output, run_id)
 
-    stage = Stage(name, VERSION, ("split",), training_of, write, files_of, VOLATILE)
+    stage = Stage(
+        name,
+        VERSION,
+        needs=("split",),
+        select=training_of,
+        write=write,
+        files=files_of,
+        volatile=VOLATILE,
+    )
     return stage.run(training, Inputs(bench.folder, bench.inputs.artifacts))
 
 
@@ -142,7 +150,7 @@ def _measured(bench: Bench, name: str, ways: Mapping[str, Way]) -> dict[str, Mea
     return {way: Measured(**measured) for way, measured in read_json(path).items()}
 
 
-def _tell(candidate: Candidate, run_id: str | None, metric: str) -> None:
+def _log_figures(candidate: Candidate, run_id: str | None, metric: str) -> None:
     """Put a candidate's figures into the log, and into its MLflow run."""
     from tasks.tracking.children import log_child
 
