@@ -1,10 +1,10 @@
-"""The accelerators of a site: so many stages compute with a model at once as it has.
+"""Limits how many stages use an accelerator at the same time, across all workers of a site.
 
     with accelerator():        # waits until one is free
         stage.run(section, inputs)
 
-The slot is leased: one that a killed run held is free again some seconds after `LEASE_S`. A limit
-on a tag of Prefect's would be held for ever.
+A slot is leased: one held by a killed run is released a few seconds after `LEASE_S`. A slot of
+Prefect's tag-based limits would stay taken forever.
 """
 
 from collections.abc import Iterator
@@ -22,16 +22,16 @@ LEASE_S = 60.0
 
 @contextmanager
 def accelerator() -> Iterator[None]:
-    """Hold one of the accelerators for a block; where the server has no limit, nothing waits."""
+    """Hold one accelerator for a block; does not wait where the server has no limit."""
     with get_client(sync_client=True) as client:
         names = [LIMIT] if num_accelerators(client) is not None else []
-    # A server that is away for a while must not end a training: the lease may then expire.
+    # An outage of the server must not end a training; the lease may expire instead.
     with concurrency(names, lease_duration=LEASE_S, raise_on_lease_renewal_failure=False):
         yield
 
 
 def num_accelerators(client: SyncPrefectClient) -> int | None:
-    """How many may be in use at once; None where there is no limit."""
+    """How many accelerators may be in use at once; None without a limit."""
     try:
         return client.read_global_concurrency_limit_by_name(LIMIT).limit
     except ObjectNotFound:

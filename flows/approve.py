@@ -1,4 +1,4 @@
-"""The answer to a flow run that waits for a person, given from a terminal.
+"""Answers, from a terminal, a flow run that waits for a person's approval.
 
 answer("5d41c1b0-...", True, "Ana", "checked the export")
 """
@@ -27,7 +27,7 @@ def answer(flow_run: str, approve: bool, who: str, comment: str) -> dict[str, An
         `id` and `name` of the flow run.
 
     Raises:
-        BadInput: Nobody answers, there is no server, no such run, or it waits for nothing.
+        BadInput: `who` is empty, there is no server, no such run, or it does not wait for approval.
     """
     if not who.strip():
         raise BadInput("--by", "the name of who answers", "none")

@@ -1,4 +1,4 @@
-"""What every `retune` command shares: from errors to exit codes, and what goes to which stream.
+"""What all `retune` commands share: exit codes for errors, and what goes to which stream.
 
 @app.command()
 @reporting()
@@ -39,7 +39,7 @@ def reporting(goes_on: bool = False) -> Iterator[None]:
     """Prepare the process for a command, and turn what it raises into message and exit code.
 
     Args:
-        goes_on: Whether the same command takes up an interrupted one.
+        goes_on: Whether running the command again resumes an interrupted run.
     """
     from flows.logs import to_terminal
 
@@ -60,13 +60,13 @@ def reporting(goes_on: bool = False) -> Iterator[None]:
         if no_room := BadWorkspace.behind(error, state_home()):
             _say(str(no_room))
             raise typer.Exit(no_room.exit_code) from None
-        # The last resort: a traceback is no message.
+        # The last resort: one line for the user; the traceback goes to a file.
         _say(f"{type(error).__name__}: {error}\n{_keep_traceback()}")
         raise typer.Exit(1) from None
 
 
 def check_free(recipe: Path, overrides: list[str]) -> None:
-    """Fail on what can be known at once, before a server is started for it.
+    """Fail early on what can be checked before a server is started.
 
     Raises:
         BadInput: The recipe can't be used, or another run holds its workspace.

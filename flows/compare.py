@@ -1,4 +1,4 @@
-"""The flow that sets the ways to adapt a model side by side, on the same data and budget.
+"""The flow that compares the ways to adapt a model, on the same data and budget.
 
 compare("configs/recipes/support_chat.yaml")
 -> {"recipe": "support-chat", "ways": {"few_shot": {"gain": -0.01, ...}, "lora": {...}, ...},
@@ -41,7 +41,7 @@ logger = logging.getLogger("retune")
 
 
 def _as_task(name: str) -> Callable[[Callable[P, T]], Task[P, T]]:
-    """A step as a Prefect task: what computes with the model, tried again where it crashed."""
+    """Wrap a step as a Prefect task, which is retried where its child process crashed."""
 
     def decorate(do: Callable[P, T]) -> Task[P, T]:
         as_prefect_task = task(

@@ -1,4 +1,4 @@
-"""The Prefect server that the user has set up: can it be used?
+"""Checks the Prefect server that the user has configured.
 
 check_server()
 -> BadInput: http://127.0.0.1:4200/api

@@ -1,6 +1,6 @@
 """`retune deploy`: work pool, concurrency limit and deployments, as `prefect.yaml` has them.
 
-    deploy(Path("prefect.yaml"), pool=None, kind="process", accelerators=1)
+    deploy(pool=None, kind=Kind.process, accelerators=1)
 
 `place` is a build step of that file, so Prefect's own `prefect deploy --all` does the same.
 """
@@ -59,7 +59,7 @@ def place(pool: str) -> dict[str, str]:
 
 
 def deploy(pool: str | None, kind: Kind, accelerators: int | None) -> list[tuple[str, str]]:
-    """Make what is missing and bring the rest up to date.
+    """Create or update work pools, the concurrency limit and all deployments.
 
     Args:
         pool: Work pool of all deployments; None leaves those that `prefect.yaml` names.

@@ -1,7 +1,7 @@
 """The flow: one recipe, from its data to a registered model version.
 
 finetune("configs/recipes/support_chat.yaml", ["train.epochs=1"])
--> {"recipe": "support-chat", "model": "support-summarizer", "version": 3, "run_id": "5d41...",
+-> {"recipe": "support-chat", "model": "support-summarizer", "version": "3", "run_id": "5d41...",
     "decision": {"promote": true, ...}, "test": {...}, "report": ".../report.html",
     "stages": {"ingest": {"state": "ran", "seconds": 0.8, "digest": "51ab..."}, ...}, ...}
 """
@@ -90,7 +90,7 @@ def _tracked(recipe: Recipe, workspace: Path) -> Iterator[None]:
 
 
 def _is_left_open(recipe: Recipe, workspace: Path) -> bool:
-    """Whether a run of just this was killed after its last stage, before MLflow was told."""
+    """Whether a run of the same content was killed after its last stage, before MLflow knew."""
     known = read_run(workspace)
     return known is not None and not known.finished and known.key == pipeline_key(recipe)
 

@@ -1,4 +1,4 @@
-"""Runs a command, and ends it with all that it started when this process or its parent ends.
+"""Runs a command and ends it, with all its descendants, when this process or its parent ends.
 
     python -m flows.guard prefect worker start --pool retune
 

@@ -1,4 +1,4 @@
-"""Servers on this machine's own address: started, waited for, and ended with whoever started them.
+"""Starts servers on this machine's loopback address, waits until they answer, and stops them.
 
 process = start(["prefect", "server", "start"], Path("server.log"), end_with_parent)
 wait_until_ready("Prefect's server", process, "http://127.0.0.1:4200/api/health", log)
@@ -75,7 +75,7 @@ def wait_until_ready(
 
 
 def failed(name: str, process: "subprocess.Popen[bytes]", log: Path) -> RetuneError:
-    """The error for a server that is not there."""
+    """The error for a server that ended or does not answer, with the end of its log."""
     state = "ended" if process.poll() is not None else "does not answer"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     tail = "\n".join(lines[-TAIL_LINES:])
@@ -117,7 +117,7 @@ def free_port(wanted: int = 0) -> int | None:
 
 
 def keep_from_proxy() -> None:
-    """Have a company's `HTTP_PROXY` not asked for this machine's own address."""
+    """Exclude this machine's own address from any `HTTP_PROXY`."""
     for name in ("NO_PROXY", "no_proxy"):
         known = [host for host in os.environ.get(name, "").split(",") if host]
         if HOST not in known:

@@ -1,6 +1,6 @@
-"""Whether there is anything new to train on: the newest data against those of the versions made.
+"""Whether there are new data to train on, compared with those of the registered versions.
 
-news = look(load_recipe("configs/recipes/support_chat.yaml"))
+news = look("configs/recipes/support_chat.yaml")
 news.same_as  ->  Version(model="support-summarizer", version="3", ...), or None: they are new
 """
 

@@ -156,7 +156,7 @@ def _agreed(judged: Judged, given: bool, wait_s: int) -> Agreed:
 
 
 def _settled(judged: Judged, agreed: Agreed, override: str) -> dict[str, Any]:
-    """Move the alias if everything speaks for it, and say what was done."""
+    """Move the alias where decision and approval allow it; returns what was done."""
     decision = judged.decision
     if agreed.promote is False:
         no = f"{agreed.who} did not approve. {agreed.comment}".strip()

@@ -68,8 +68,8 @@ class Service:
     process: "Popen[bytes] | None"
 
     def answers(self) -> bool:
-        """Whether it answers; of the user's own server, which may want a password, by anything."""
-        return answers(self.health) if self.process else _answers_from_afar(self.health)
+        """Whether it answers; the user's own server may refuse, as it may want a password."""
+        return answers(self.health) if self.process else _responds(self.health)
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _wait_for(service: Service) -> None:
         wait_until_ready(service.name, service.process, service.health, service.log)
 
 
-def _answers_from_afar(url: str) -> bool:
+def _responds(url: str) -> bool:
     verify = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
     try:
         status = requests.get(url, timeout=TIMEOUT_S, verify=verify).status_code

@@ -1,4 +1,4 @@
-"""What became of a version since it was judged, which a run that reuses it reports.
+"""Where a version stands now: a run that reuses it reports that, and not how it was once judged.
 
 standing({"model": "support-summarizer", "version": "2", "decision": {"promote": true, ...}, ...})
 -> {"promote": false,

@@ -68,7 +68,7 @@ def _command(url: str) -> list[str]:
 
 
 def _send_what_is_left() -> None:
-    """Have Prefect send its last logs and events: later it would seek the server for a minute."""
+    """Have Prefect send its last logs and events; later it would retry for a minute."""
     if "prefect" in sys.modules:
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogWorker

@@ -1,4 +1,4 @@
-"""The flow that looks for new data and says so: an automation has `retrain` started by it.
+"""The flow that looks for new data and emits an event, on which an automation starts `retrain`.
 
 watch(["configs/recipes/support_chat.yaml"])
 -> event retune.data.changed of the resource retune.recipe.support-chat,
@@ -57,7 +57,7 @@ def watch(recipes: list[str]) -> dict[str, str]:
 
 
 def announce_again(recipe: str) -> None:
-    """Have the next `watch` emit the event anew: nothing came of the last one.
+    """Have the next `watch` emit the event again, since the retraining after the last one failed.
 
     Args:
         recipe: Path of the recipe.

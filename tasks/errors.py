@@ -131,7 +131,7 @@ class BadWorkspace(BadInput):
 
     @classmethod
     def not_writable(cls, where: Path | str, error: OSError) -> "BadWorkspace":
-        """The error for a write that failed for want of room or permission.
+        """The error for a write that failed for lack of space or permission.
 
         Args:
             where: The folder or file.
@@ -144,9 +144,9 @@ class BadWorkspace(BadInput):
 
     @classmethod
     def behind(cls, error: BaseException, where: Path) -> "BadWorkspace | None":
-        """The want of room or permission behind an error; None where it has other reasons.
+        """The lack of space or permission that caused an error; None where the cause is another.
 
-        On a full disk, that is taken for the reason of any error.
+        On a full disk, any error is put down to that.
 
         Args:
             error: Any error; those of libraries hide what the system said in their cause or text.

@@ -266,8 +266,9 @@ def verdict(change: Mapping[str, float], max_drop: float) -> str:
 
     Returns:
         `forgotten`: it fell past the budget, and not by chance; `kept`: its whole 95% interval is
-        within the budget, on rows enough to have met what befalls a share of that size (the rule
-        of three: 3 / rows); `uncertain`: neither, so more rows are needed.
+        within the budget, and there are enough rows to have observed what happens to a share of
+        that size (rule of three: 3 / rows; Hanley and Lippman-Hand, 1983); `uncertain`: neither,
+        so more rows are needed.
     """
     if change["value"] < -max_drop and change["high"] < 0:
         return "forgotten"

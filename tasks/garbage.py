@@ -1,7 +1,7 @@
-"""When Python looks for garbage: seldom, where it imports what is large.
+"""Settings of Python's garbage collector that make large imports faster.
 
-torch, transformers, mlflow and prefect are hundreds of thousands of objects, none of them garbage,
-which Python would look through again and again while they become more, and once more at the end.
+Importing torch, transformers, mlflow and prefect creates hundreds of thousands of objects, none of
+them garbage. By default Python scans them again and again during the import, and once more at exit.
 """
 
 import atexit
@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SELDOM = 100_000
-"""New objects before it looks, instead of the 700 to 2,000 of Python."""
+"""New objects between two collections, instead of the 700 to 2,000 of Python."""
 
 
 def collect_seldom() -> None:
-    """Look seldom in a process that is a command, and not at all at its end."""
+    """Collect seldom in this process, and not at all when it exits."""
     gc.set_threshold(SELDOM)
     atexit.register(gc.freeze)
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Look for none inside; what is there afterwards is never looked through."""
+    """Collect nothing inside the block; what exists at its end is never scanned."""
     gc.disable()
     yield
     gc.freeze()

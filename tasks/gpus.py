@@ -1,4 +1,6 @@
-"""The GPUs that this process may use, told without torch, and rooms for several children at once.
+"""The GPUs that this process may use, found without torch, and how trainings share them.
+
+A room is the share of the GPUs that one training has at a time:
 
 visible_gpus()  ->  ("0", "1", "2", "3")
 
@@ -23,10 +25,10 @@ from tasks.errors import Stopped
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 NO_MORE = "-1"
-"""Among the names in that variable: it and what follows are none."""
+"""In that variable, this name ends the list."""
 
 ONE_GPU = (Path("/dev/kfd"), Path("/dev/dxg"))
-"""There where GPUs have no files of their own: those of AMD, and within WSL."""
+"""Devices that stand for a GPU where GPUs have no numbered files: those of AMD, and within WSL."""
 
 
 @dataclass(frozen=True)

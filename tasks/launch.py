@@ -135,7 +135,7 @@ def _failure(module: str, code: int, log: Path, memory_ran_out: bool) -> ChildFa
 
 
 def environment(num_processes: int) -> dict[str, str]:
-    """The variables of each of some children on this machine, which share its cores."""
+    """The environment of child processes on this machine, which share its cores."""
     defaults = {
         # Threads that wait by spinning are a quarter faster on an idle machine, but less than
         # half as fast when one other program is busy on it.

@@ -41,7 +41,7 @@ def workspace_lock(workspace: Path) -> Iterator[None]:
                 _holder(path),
                 "wait for it, or give this recipe another `name`",
             ) from None
-        _sign(path)
+        _write_holder(path)
         yield
 
 
@@ -82,7 +82,7 @@ def _waited_for(path: Path) -> Iterator[None]:
         yield
 
 
-def _sign(path: Path) -> None:
+def _write_holder(path: Path) -> None:
     holder = {
         "pid": os.getpid(),
         "host": socket.gethostname(),

@@ -1,4 +1,4 @@
-"""What `retune plan` tells before anything runs: stages, rows, steps, memory, time.
+"""What `retune plan` reports before anything runs: stages, rows, steps, memory, time.
 
     {"recipe": "support-chat", "stages": [{"stage": "ingest", "decision": "run", ...}, ...],
      "rows": {"support_summary": 1400}, "splits": {"train": 1061, "validation": 139, "test": 200},

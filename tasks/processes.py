@@ -1,4 +1,4 @@
-"""The processes that torchrun started to work together, and how they agree.
+"""The group of processes that torchrun started, and its collective operations.
 
 Processes(rank=1, size=4).sums([3.0])  ->  [12.0], when each of the four has 3.0
 """
@@ -16,7 +16,8 @@ import torch.distributed as dist
 from tasks.errors import BadInput
 
 LONGEST_WAIT = timedelta(days=1)
-"""Of one for another, which may read or write what is large; torchrun sees that one has ended."""
+"""How long one waits for another, which may read or write large files; torchrun ends the group when
+a process has died."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class Processes:
 
     @classmethod
     def join(cls, backend: Literal["nccl", "gloo"] | None = None) -> "Processes":
-        """Meet the others that torchrun started; alone, where there are none.
+        """Join the group that torchrun started; without torchrun, a group of one.
 
         Args:
-            backend: How they talk; None for that of the device.
+            backend: How the processes communicate; None for the default of the device.
 
         Raises:
             BadInput: There are more of them on this machine than GPUs.

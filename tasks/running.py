@@ -19,7 +19,7 @@ from tasks.errors import BadWorkspace
 
 FILE = "services.json"
 READERS_S = 1.0
-"""Who reads the file holds the lock too, for a moment."""
+"""How long to try for the lock: whoever reads the file holds it too, for a moment."""
 POLL_S = 0.01
 
 

@@ -153,7 +153,7 @@ def _divide(
     leaks = _leaks(texts(), ready) if brought - {"train"} else {}
     joined = _join(own, clusters, [side in JUDGING for side in ready])
     divided = [side for side, given in zip(joined, ready, strict=True) if given not in JUDGING]
-    _tell_shares(task, divided, {"validation": validation, "test": test})
+    _warn_of_shares(task, divided, {"validation": validation, "test": test})
     sides = _without_leaks(task, joined, leaks, section)
     kept = [side or "left out" for side in sides]
     summary = {
@@ -180,8 +180,8 @@ def _join(own: Sequence[str], clusters: Sequence[int], fixed: Sequence[bool]) ->
     return sides
 
 
-def _tell_shares(task: str, sides: Sequence[str], wanted: Mapping[str, float]) -> None:
-    """Warn where near-duplicates have brought much more, or less, to a side than was asked for."""
+def _warn_of_shares(task: str, sides: Sequence[str], wanted: Mapping[str, float]) -> None:
+    """Warn where near-duplicates made the share of a side much larger or smaller than asked."""
     for side, share in wanted.items():
         found = sides.count(side) / max(1, len(sides))
         chance = math.sqrt(share * (1 - share) / max(1, len(sides)))

@@ -116,8 +116,8 @@ class Stage(Generic[S]):
         files: Digests of what it reads besides artifacts: name -> digest.
         volatile: Names of files whose content differs from run to run (timings, version
             numbers); hashed for validity, not part of the digest.
-        is_current: A last question to a finished artifact, such as whether the registry
-            still has the version it speaks of.
+        is_current: A last check of a finished artifact, such as whether the registry still has
+            the version that it describes.
     """
 
     name: str

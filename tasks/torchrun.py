@@ -1,4 +1,4 @@
-"""torchrun, which starts a third sooner where no garbage is looked for in what it imports."""
+"""torchrun without garbage collection during its imports, which makes it start a third sooner."""
 
 from tasks.garbage import uncollected
 

@@ -46,7 +46,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Change:
-    """What became of a probe.
+    """The change of a probe's metric.
 
     Attributes:
         probe: Its name.

@@ -20,7 +20,7 @@ PARENT_TAG, NAME_TAG = "mlflow.parentRunId", "mlflow.runName"
 
 @contextmanager
 def comparison_run(recipe: Recipe, folder: Path, tags: Mapping[str, str]) -> Iterator[str]:
-    """Have the run of a comparison under way in a block; the same recipe and data go on with it.
+    """Keep the MLflow run of a comparison open for a block; the same recipe and data resume it.
 
     Yields:
         Its id.
@@ -31,7 +31,7 @@ def comparison_run(recipe: Recipe, folder: Path, tags: Mapping[str, str]) -> Ite
 
 @contextmanager
 def way_run(name: str, recipe: Recipe, folder: Path, parent: str) -> Iterator[None]:
-    """Have the run of a way under way in a block.
+    """Keep the MLflow run of a way open for a block, as a child of the comparison's.
 
     Args:
         name: Of the way.

@@ -1,6 +1,6 @@
 """The ways to adapt a model that train one, each derived from the recipe that is compared.
 
-ways_of(recipe)[1]  ->  Way("lora", <the recipe with train.method: lora>)
+lora(recipe)  ->  Way("lora", <the recipe with train.method: lora>)
 
 `interpolated` is no way of its own here: it is made of what `full` trains.
 """

@@ -25,7 +25,7 @@ class Lengths:
 
     median: int
     most: int
-    """19 of 20 are no longer."""
+    """The 95th percentile."""
     longest: int
 
 

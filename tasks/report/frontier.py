@@ -3,7 +3,7 @@
     FrontierPoint("lora", gain=0.09, gain_low=0.08, gain_high=0.11,
                   forgetting=0.03, forgetting_low=0.00, forgetting_high=0.06, chosen=True)
 
-To the right is better, lower is better: a candidate is on the frontier if none beats it in both.
+More gain is better, less forgetting is better: the frontier is the Pareto front of the candidates.
 """
 
 import math
@@ -46,7 +46,7 @@ class FrontierPoint:
 
 
 def unbeaten(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
-    """The candidates that none beats, in order of their gain.
+    """The candidates on the Pareto front, in order of their gain.
 
     One beats another with more gain and no more forgetting, or less forgetting and no less gain.
     """

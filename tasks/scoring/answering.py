@@ -1,4 +1,4 @@
-"""Has a model answer the examples in one way, in every process its share, and goes on after a kill.
+"""Has a model answer the examples in one way: each process its share, resumable after a kill.
 
 The completions lie beside the events of the job until the stage is done:
 
@@ -180,7 +180,7 @@ def _reporter(job: Job, way: str, known: int, total: int) -> Callable[[int], Non
 def _generation_facts(
     way: Way, prompts: Sequence[ShotPrompt], completions: Sequence[Completion]
 ) -> dict[str, Any]:
-    """What there is to know of a way besides its scores; tokens are means per example."""
+    """Facts of a way's generation besides its scores; tokens are means per example."""
     tokens = sum(done.num_prompt_tokens + done.num_tokens for done in completions)
     fitted = [len(prompt.shots) for prompt in prompts]
     return {

@@ -1,9 +1,10 @@
-"""Answers requests that come in at the same time together: one batch instead of a queue.
+"""Answers requests that arrive at the same time in one batch, instead of one after the other.
 
 answer = Combined(generate); answer("greedy, 96 tokens", ["Summarize: ...", "Is this ..."])
 
-Whoever gets the model answers all that wait with the same settings (flat combining: Hendler et al.,
-SPAA 2010, doi.org/10.1145/1810479.1810540); the others find their answers done.
+The thread that gets the model answers all waiting requests with the same settings, and the other
+threads find their answers ready (flat combining: Hendler et al., SPAA 2010,
+doi.org/10.1145/1810479.1810540).
 """
 
 import threading

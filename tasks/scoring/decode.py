@@ -2,8 +2,8 @@
 
 [[312, 77, 1], [94, 1]]  ->  [[8, 15, 1], [23, 1]]      (token ids, each up to its stop token)
 
-It differs from `transformers`' own loop in what it leaves out and in three ways that pay: rows
-that have ended leave the batch, encoders read in portions that fit a processor's cache, and a row
+It is simpler than `transformers`' own loop, and differs in three ways that pay: rows that have
+ended leave the batch, encoders read in portions that fit a processor's cache, and a row
 that is sampled has random numbers of its own, so its completion does not depend on its neighbours.
 """
 
@@ -151,9 +151,9 @@ def decode(
 
 @torch.inference_mode()
 def keeps_padding_apart(model: PreTrainedModel) -> bool:
-    """Whether what fills a decoder's batch up has no say in the answers, found out by trying.
+    """Whether a decoder's answers are independent of padding, found out by a trial.
 
-    A state that runs through the row and heeds no mask (RWKV) takes the padding for a prompt.
+    A recurrent model that ignores the attention mask (RWKV) reads padding as part of the prompt.
 
     Args:
         model: Decoder-only, in evaluation mode, on its device.

@@ -1,4 +1,4 @@
-"""How far to go from base to tuned model: the best on validation that forgets no more than it may.
+"""Chooses weights between base and tuned model: the best on validation within the budget.
 
 {"alpha": 0.6, "metric": "rougeL", "max_drop": 0.05, "candidates": [
   {"alpha": 0.6, "validation": 0.31, "gain": 0.26, ..., "worst": "dates", "drop": 0.02, ...,

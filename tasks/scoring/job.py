@@ -1,4 +1,4 @@
-"""What the scoring process is told, how it is started, and what it hands back.
+"""The scoring process: its job file, how it is started, and what it returns.
 
 {"examples": ".../split/test.parquet", "metrics": {"summary": ["rougeL", "rouge1"]},
  "ways": {"base": {"model": "models/pocket-flan"}, "tuned": {"model": ".../train/model"}},

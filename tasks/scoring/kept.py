@@ -1,4 +1,4 @@
-"""Completions on disk as they come, so that a run that was killed goes on where it was.
+"""Completions written to disk as they are generated, so that a killed run resumes where it was.
 
 `base-5f0c9a2b17d3e8a4.0.jsonl`, written by rank 0, a batch at a time:
 

@@ -1,4 +1,4 @@
-"""Leakage: rows that are scored and stand, nearly the same, among those that were trained on.
+"""Leakage: scored rows that are near-duplicates of rows that were trained on.
 
 {"threshold": 0.8, "left_out": false, "tasks": {"support_summary": {"rows": 100, "overlapping": 1,
  "share": 0.01, "examples": [{"id": "9f31...", "train_id": "77ab...", "similarity": 0.91}]}}}
@@ -54,7 +54,7 @@ def texts_of(examples: Path, ids: Set[str]) -> Iterator[tuple[str, str]]:
 
 
 def counted(ids: Sequence[str], found: Overlaps) -> dict[str, Any]:
-    """What there is to say of the rows of one task.
+    """The overlaps of one task's rows: their number, share and the most similar ones.
 
     Args:
         ids: Of its rows.

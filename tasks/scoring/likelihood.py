@@ -1,4 +1,4 @@
-"""How likely a model holds a text to be, without generating: perplexity.
+"""Perplexity: how likely a model holds a text to be, without generating.
 
 The statistics of an example are the nats (negative log likelihood) of its expected completion, its
 stop token left out, and the completion's bytes in UTF-8:

@@ -1,4 +1,4 @@
-"""Reads expected completions with a model and sums up how much they surprise it.
+"""Negative log likelihood, in nats, of expected completions under a model.
 
 "The boat left the bay at", "dawn and nobody saw it go."  ->  41.5 (nats)
 """
@@ -55,12 +55,12 @@ def nats_of(
     for number, batch in enumerate(batches(lengths, 0, budget)):
         if takes(number):
             pairs = [(read[index], written[index]) for index in batch]
-            for index, value in zip(batch, _surprise(generator, pairs), strict=True):
+            for index, value in zip(batch, _losses(generator, pairs), strict=True):
                 nats[index] = value
     return nats
 
 
-def _surprise(
+def _losses(
     generator: Generator, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
 ) -> list[float]:
     if generator.is_encoder_decoder:

@@ -33,12 +33,12 @@ Measured = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Answers:
-    """What one way had to say.
+    """The answers of one way.
 
     Attributes:
         texts: Its answer to each example; empty where a task's metrics need none.
         nats: Of each example's expected completion; 0 where no metric needs it.
-        generation: What there is to know of how it came to them.
+        generation: Facts of how they were generated: tokens, cut prompts, shots.
     """
 
     texts: Sequence[str]
@@ -246,7 +246,7 @@ def _best_in_context(
 
 
 def _generation(job: Job, answers: Mapping[str, Answers]) -> dict[str, dict[str, Any]]:
-    """What there is to know of each way; its cost is its tokens by those of the last way."""
+    """Facts of each way's generation; its relative cost is its tokens by those of the last way."""
     entries = {way: dict(answers[way].generation) for way in job.ways}
     tokens = {way: entry["tokens_per_request"] for way, entry in entries.items()}
     last = list(tokens.values())[-1]

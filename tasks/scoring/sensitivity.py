@@ -1,4 +1,4 @@
-"""Prompt sensitivity: how much hangs on the wording, and whether it must have been trained on.
+"""Prompt sensitivity: how much the score depends on the phrasing, and whether it was trained on.
 
 {"metric": "rougeL", "templates": {"gist": {"heldout": false, "value": 0.21, "low": 0.19,
  "high": 0.23, "n": 40}, ...}, "spread": 0.03, "seen": {"value": 0.21, ...},

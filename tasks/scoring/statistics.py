@@ -1,7 +1,7 @@
-"""How sure one can be of a score: bootstrap intervals, and paired ones for differences.
+"""The uncertainty of scores: bootstrap intervals, paired ones for differences.
 
-Examples are resampled, metrics recomputed from their summed statistics, so a metric of the whole
-set (BLEU, macro F1) is treated as honestly as a mean. All ways are scored on the same resampled
+Examples are resampled and metrics recomputed from their summed statistics, so metrics of the whole
+set (BLEU, macro F1) are resampled just as means are. All ways are scored on the same resampled
 examples, which is what pairs them. One result:
 
     {"value": 0.412, "low": 0.388, "high": 0.437, "n": 200}
@@ -34,7 +34,7 @@ class Estimate:
     Attributes:
         value: Of the examples as they are.
         resamples: Of each resample, shape (resamples,).
-        influences: Of each task, how much each example sways the value, shape (examples,).
+        influences: Of each task, the jackknife influence of each example, shape (examples,).
         statistics: Of each task, those of its examples, shape (examples, statistics).
         least_p: Of a difference, the least p that so few examples can show.
     """
@@ -85,11 +85,11 @@ def difference(one: Estimate, other: Estimate) -> Estimate:
     resamples = one.resamples - other.resamples
     # The same sum can round differently in another place of memory; equal ways differ by 0.
     resamples[np.abs(resamples) < NOISE] = 0.0
-    statistics = _less(one.statistics, other.statistics)
+    statistics = _paired_differences(one.statistics, other.statistics)
     return Estimate(
         value=one.value - other.value,
         resamples=resamples,
-        influences=_less(one.influences, other.influences),
+        influences=_paired_differences(one.influences, other.influences),
         statistics=statistics,
         least_p=sign_test(sum(int(np.any(rows != 0, axis=1).sum()) for rows in statistics)),
     )
@@ -176,12 +176,13 @@ def detectable(estimate: Estimate) -> float:
     """The smallest true difference that as many examples are likely to show.
 
     With probability 0.8, the 95% interval of such a difference leaves out 0: 2.8 standard errors
-    (Cohen, 1988, section 1.5), and in any case 3 / examples, for what befalls fewer of them may
-    not be in the sample at all (the rule of three). 1, the whole scale, where they may show none.
+    (Cohen, 1988, section 1.5), and in any case 3 / examples, for what happens to
+    fewer of them may not be in the sample at all (rule of three). 1, the whole scale, where they
+    may show none.
     """
     if sign_test(estimate.num_examples) > 1 - LEVEL:
         return 1.0
-    return round(min(max(_shown(estimate), 3 / estimate.num_examples), 1.0), 6)
+    return round(min(max(_detected(estimate), 3 / estimate.num_examples), 1.0), 6)
 
 
 def needed_examples(estimate: Estimate, effect: float) -> int:
@@ -191,7 +192,7 @@ def needed_examples(estimate: Estimate, effect: float) -> int:
         estimate: A difference, measured on some examples.
         effect: Above 0.
     """
-    scaled = estimate.num_examples * (_shown(estimate) / effect) ** 2
+    scaled = estimate.num_examples * (_detected(estimate) / effect) ** 2
     return math.ceil(max(scaled, 3 / effect))
 
 
@@ -205,11 +206,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _less(one: tuple[FloatArray, ...], other: tuple[FloatArray, ...]) -> tuple[FloatArray, ...]:
+def _paired_differences(
+    one: tuple[FloatArray, ...], other: tuple[FloatArray, ...]
+) -> tuple[FloatArray, ...]:
     return tuple(a - b for a, b in zip(one, other, strict=True))
 
 
-def _shown(estimate: Estimate) -> float:
+def _detected(estimate: Estimate) -> float:
+    """The difference that is decided with probability `POWER`, at so many standard errors."""
     deviations = float(ndtri(1 - (1 - LEVEL) / 2) + ndtri(POWER))
     return deviations * float(estimate.resamples.std())
 

@@ -23,7 +23,7 @@ CHUNK = 250
 
 FABRICATION = "fabrication"
 LOWER_IS_BETTER = frozenset(name for name, metric in METRICS.items() if not metric.higher_is_better)
-"""Metrics that can't stand in for a deciding one, of which more is better."""
+"""Metrics that can't replace a deciding one, of which higher values are better."""
 
 Scores = Mapping[str, float]
 RecordKey = tuple[str, str, str]
@@ -137,7 +137,7 @@ def compare_fabrication(challenger: Scored, champion: Scored) -> Interval | None
 def _own(
     champion: Scored, records: Sequence[RecordKey], metrics: Mapping[str, str]
 ) -> Interval | None:
-    """The champion's own figure, where the mean of its records is what the metric says."""
+    """The champion's own figure; None where the metric is not a mean over records."""
     if any(METRICS[metric].aggregate is not mean for metric in metrics.values()):
         return None
     scores = [

@@ -21,7 +21,7 @@ CHOSEN_TAG = "retune.chosen"
 
 @contextmanager
 def child_run(workspace: Path, name: str) -> Iterator[str | None]:
-    """Have a candidate's run under way in a block, below the run of this workspace.
+    """Keep the MLflow run of a candidate open for a block, as a child of this workspace's run.
 
     Args:
         workspace: The recipe's folder.

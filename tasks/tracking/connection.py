@@ -1,4 +1,4 @@
-"""The connection to MLflow, and patience while its server is down.
+"""The connection to MLflow, with retries while its server is down.
 
 run = retry_while_down(lambda: connect().get_run("5d41..."))
 """
@@ -93,7 +93,7 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, MlflowException) and error.error_code in _REFUSED
 
 
-def is_strange(error: BaseException) -> bool:
+def is_not_from_mlflow(error: BaseException) -> bool:
     """Whether an error says that what answers is no MLflow server: those refuse in JSON."""
     # Such refusals are of a subclass, and what the client itself objects to begins otherwise.
     is_plain = type(error) is MlflowException and error.message.startswith("API request to")
@@ -133,7 +133,7 @@ def retry_while_down(call: Callable[[], T], timeout_s: float = 600.0) -> T:
         try:
             return call()
         except (MlflowException, requests.exceptions.RequestException) as error:
-            if is_refusal(error) or is_strange(error):
+            if is_refusal(error) or is_not_from_mlflow(error):
                 raise _unusable(error) from None
             if not is_down(error):
                 raise

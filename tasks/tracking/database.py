@@ -1,4 +1,4 @@
-"""MLflow's own database, where no server stands before it: made whole, by one process at a time.
+"""MLflow's database, used without a server: created atomically, by one process at a time.
 
 prepare_database("sqlite:////home/ana/.retune/mlflow.db")
 """
@@ -22,7 +22,7 @@ from tasks.lock import database_lock
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 TIMEOUT_S = 5.0
 
-_AT_IT = threading.Lock()
+_MIGRATING = threading.Lock()
 """The tools that MLflow migrates with work for one thread of a process at a time."""
 
 
@@ -39,7 +39,7 @@ def prepare_database(uri: str) -> None:
         BadInput: The file is no SQLite database, or damaged; or the server is away.
         BadWorkspace: It can't be made.
     """
-    with _AT_IT:
+    with _MIGRATING:
         _prepare(uri)
 
 
@@ -49,7 +49,7 @@ def _prepare(uri: str) -> None:
         return
     url = make_url(uri)
     if url.get_backend_name() in PORTS:
-        _reach(url)
+        _check_reachable(url)
         return
     if not url.database or url.database.startswith((":memory:", "file:")):
         return
@@ -82,7 +82,7 @@ def check_database(path: Path) -> None:
         raise BadInput(str(path), "a database of MLflow", str(error), mend) from None
 
 
-def _reach(url: URL) -> None:
+def _check_reachable(url: URL) -> None:
     """Fail soon on a server that is away, which MLflow tries to reach for 100 s."""
     if not url.host:
         return

@@ -31,7 +31,7 @@ class ProbeChange:
     after: float
     delta: Interval
     has_too_few_rows: bool = False
-    """Whether a drop as large as the budget could befall rows that it does not have."""
+    """Whether it has too few rows to have observed a drop as large as the budget."""
 
 
 @dataclass(frozen=True)

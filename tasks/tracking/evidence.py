@@ -1,4 +1,4 @@
-"""From the figures of test and forgetting to what a decision rests on.
+"""Turns the figures of test and forgetting into the evidence for a decision.
 
 evidence_of(metrics, probes, gates)
 -> Evidence(metric="rougeL", gain=Interval(0.29, 0.26, 0.31), ...)

@@ -121,7 +121,7 @@ def open_run(
 def tracked(
     recipe: Recipe, workspace: Path, key: str, tags: Mapping[str, str], finishes: bool = True
 ) -> Iterator[None]:
-    """Have the run of a recipe under way in a block.
+    """Keep the MLflow run of a recipe open for a block.
 
     Args:
         recipe: Its name is that of the experiment, its values are the params.

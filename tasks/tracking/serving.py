@@ -1,4 +1,4 @@
-"""A registered version at work: a reference and a prompt in, a completion out.
+"""Answers prompts by a registered version: a reference and a prompt in, a completion out.
 
 complete(resolve("support-summarizer@challenger"), "Summarize the following conversation. ...")
 """

@@ -77,7 +77,7 @@ def with_adapters(model: PreTrainedModel, train: Train) -> Any:
         target_modules="all-linear" if lora.targets == "auto" else list(lora.targets),
         use_rslora=lora.rslora,
         use_dora=lora.dora,
-        # GPT-2 keeps its weights the other way round.
+        # GPT-2 keeps its weights transposed.
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
     if lora.targets != "auto":
@@ -91,18 +91,20 @@ def with_adapters(model: PreTrainedModel, train: Train) -> Any:
 def _check_targets(model: torch.nn.Module, targets: Sequence[str]) -> None:
     """See that each name is that of layers, and that none of these has another one's weights."""
     named = dict(model.named_modules(remove_duplicate=False))
-    uses = Counter(id(layer._parameters["weight"]) for layer in named.values() if _weighs(layer))
+    uses = Counter(
+        id(layer._parameters["weight"]) for layer in named.values() if _has_weight(layer)
+    )
     for target in targets:
         layers = {name: layer for name, layer in named.items() if f".{name}".endswith(f".{target}")}
         if not layers:
             raise _bad_targets("names of layers that the model has", target)
         for name, layer in layers.items():
-            if _weighs(layer) and uses[id(layer._parameters["weight"])] > 1:
+            if _has_weight(layer) and uses[id(layer._parameters["weight"])] > 1:
                 found = f"{name}, whose weights another layer has too"
                 raise _bad_targets("layers with weights of their own", found)
 
 
-def _weighs(layer: torch.nn.Module) -> bool:
+def _has_weight(layer: torch.nn.Module) -> bool:
     return layer._parameters.get("weight") is not None
 
 

@@ -1,4 +1,4 @@
-"""How a model attends while it trains on a CPU: by whichever of two ways is faster there."""
+"""Attention of a model that trains on a CPU: plain products or the fused kernel, the faster one."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext

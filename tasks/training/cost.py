@@ -1,4 +1,4 @@
-"""What training takes, before it has begun: steps, memory, time. Imports no torch.
+"""Estimates of what a training takes: steps, memory, time. Imports no torch.
 
 training_memory_bytes(3_738_816, config, 2048)  ->  114_000_000
 """
@@ -148,7 +148,7 @@ def training_memory_bytes(
 
 
 def rough_memory_bytes(train: Train, base: Path) -> int | None:
-    """The same of a recipe's section and a base model's folder, with a wide margin."""
+    """`training_memory_bytes` for a recipe and a base model, times a wide margin."""
     micro_tokens = micro_batch_tokens(train, has_gpu())
     rough = training_memory_bytes(num_parameters(base), read_config(base), micro_tokens)
     return rough and WIDE_MARGIN * rough

@@ -1,4 +1,4 @@
-"""When a training is stopped because its weights have gone where no training leads back from.
+"""When a training is stopped because it has diverged: its loss is not finite, or has exploded.
 
 train: step 31: expected a finite loss and gradient, found a loss that is NaN or infinite, in a
 batch with the records 9f0c12ab34cd56ef, ...
@@ -12,8 +12,8 @@ from tasks.errors import BadInput
 from tasks.training.checkpoints import newest_checkpoint
 
 EXPLODED = 10.0
-"""A loss is that of a model in ruins when it is this many times the first step's, and this many
-times that of guessing each token blindly."""
+"""A loss has exploded when it is this many times that of the first step, and this many times that
+of guessing each token uniformly."""
 
 NAMED_RECORDS = 5
 LIST = "diverged.tsv"
@@ -21,7 +21,7 @@ LIST = "diverged.tsv"
 
 
 def has_exploded(loss: float, first_loss: float, vocab_size: int) -> bool:
-    """Whether a loss is that of a model in ruins.
+    """Whether a loss has exploded; a model this bad does not recover.
 
     Args:
         loss: Of a step, in nats per supervised token.

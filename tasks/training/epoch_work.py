@@ -1,4 +1,4 @@
-"""What one epoch has to go through, going by a sample of the training examples.
+"""The work of one epoch, estimated from a sample of the training examples.
 
 Work(mixture=[TaskMix("chats", rows=1061, ...)], draws=1061, tokens=270_000.0, ...,
      longest=(487, 61))
@@ -37,7 +37,7 @@ class TaskMix:
 
 @dataclass(frozen=True)
 class Work:
-    """What one epoch has to go through.
+    """The work of one epoch.
 
     Attributes:
         mixture: Each task's part.
@@ -59,7 +59,7 @@ class Work:
 
 
 def work_of_epoch(recipe: Recipe, sample: Sample, lengths: Sequence[tuple[int, int]]) -> Work:
-    """What an epoch goes through, going by a sample of the training examples.
+    """Estimate the work of one epoch from a sample of the training examples.
 
     Args:
         recipe: The recipe.

@@ -1,4 +1,4 @@
-"""The memory that training takes, by a rehearsal without content.
+"""The memory that training takes, found by a dry run on tensors without content.
 
     {"parameters": 35144192, "trainable_parameters": 35144192, "weights": 140576768,
      "gradients": 140576768, "optimizer": 281153536, "activations": 660000000,
@@ -109,7 +109,7 @@ def footprint(
 
 
 def states(folder: Path, train: Train, trust_remote_code: bool = False) -> Footprint:
-    """The same without activations, known at once."""
+    """The footprint without activations, known without running a pass."""
     model = _without_content(folder, train, trust_remote_code)
     held = {id(t): t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers())}
     trained = [weight for weight in model.parameters() if weight.requires_grad]

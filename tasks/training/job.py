@@ -1,4 +1,4 @@
-"""What the training process is told, as JSON.
+"""The job file of the training process.
 
 {"base": "models/pocket-flan", "train_file": ".../split/train.parquet", "epochs": 3, ...}
 """
@@ -29,7 +29,7 @@ class TrainJob(BaseModel):
         mixture: The recipe's section.
         rehearsal: Old tasks among the examples, and their share.
         output: Folder for the result; exists and is empty.
-        scratch: Folder for checkpoints; what it holds is gone on from.
+        scratch: Folder for checkpoints; training resumes from what it holds.
         tokens: Folder for the token ids of pairs, which outlive the run.
         events: File that events are appended to.
     """

@@ -1,4 +1,4 @@
-"""Starts a training and follows it: what it depends on, what it is told, what it reports.
+"""Starts a training and follows it: what it depends on, its job file, its reports.
 
     {"step": 20, "loss": 2.31, "learning_rate": 0.0004, "tokens_per_s": 8123.0, "seconds": 9.8}
 
@@ -114,11 +114,11 @@ def train(training: Training, inputs: Inputs, output: Output, run_id: str | None
 
 
 def on_processes(training: Training, job: Path) -> Training:
-    """The same with a number of processes, where the recipe leaves it open.
+    """The training with its number of processes set, where the recipe leaves it open.
 
     Args:
         training: What to train, and how.
-        job: What an attempt before was told, if there was one: dropout differs with the number.
+        job: Job file of an earlier attempt, if any: dropout differs with the number of processes.
     """
     launch = launch_of(training.train, start_of(training.base_model))
     if launch != training.train.launch and job.exists():
@@ -128,7 +128,7 @@ def on_processes(training: Training, job: Path) -> Training:
 
 
 def _that_fits(training: Training, job: Path, split: Path) -> Training:
-    """The same with a number of processes that memory holds, before any of them starts.
+    """The training with a number of processes that memory holds, before any of them starts.
 
     Raises:
         BadInput: It holds none; says with which changes it would.

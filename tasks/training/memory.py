@@ -1,4 +1,4 @@
-"""How much memory was held, and what to do when it runs out: that error is told from any other."""
+"""Peak memory, and what to do when it runs out."""
 
 import gc
 import resource

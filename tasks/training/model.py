@@ -158,7 +158,7 @@ def _unusable(folder: Path, error: Exception) -> BadModel:
 
 
 def _ready(model: PreTrainedModel) -> PreTrainedModel:
-    """Faster, and without the folder's own wishes of how to generate: they are not measured."""
+    """Use a fused GELU, and drop the folder's own generation settings: they are not measured."""
     given: Any = model.generation_config
     tokens = {name: getattr(given, name, None) for name in TOKEN_SETTINGS}
     model.generation_config = GenerationConfig(**tokens)  # type: ignore[no-untyped-call]
@@ -250,9 +250,9 @@ def fit(model: Any, tokenizer: Any, folder: Path) -> None:
 
 @torch.no_grad()
 def check_causal(model: Any, folder: Path) -> None:
-    """See that a decoder-only model predicts tokens without seeing them, by trying.
+    """Check by a trial that a decoder-only model does not see the tokens that it predicts.
 
-    Those of the BERT family can be loaded like one, and then copy what they are to predict.
+    Encoders of the BERT family can be loaded as decoders, and then copy what they should predict.
 
     Raises:
         BadModel: What it says of a token depends on later ones.

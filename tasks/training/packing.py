@@ -55,7 +55,7 @@ def _balanced(lengths: Sequence[int], num_rows: int) -> list[list[int]]:
 
 @torch.no_grad()
 def can_pack(model: PreTrainedModel) -> bool:
-    """Whether a model keeps the examples in a row apart, found out by trying.
+    """Whether a model keeps the examples in a row apart, found out by a trial.
 
     What the second example of a row gets must not depend on what the first one says. Models with
     a state that runs through the row (Mamba) or positions of their own (ALiBi) fail.

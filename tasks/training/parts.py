@@ -1,4 +1,4 @@
-"""In how many parts each micro-batch is computed, for want of memory: what an attempt leaves of it.
+"""In how many parts each micro-batch is computed where memory is short: kept between attempts.
 
 note_parts(scratch, 4)
 noted_parts(scratch)  ->  4

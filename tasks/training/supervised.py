@@ -1,4 +1,4 @@
-"""Logits where there is something to learn, and nowhere else.
+"""Logits of the supervised positions, and of no others.
 
 prompt of 500 tokens, completion of 100  ->  logits of shape (100, vocabulary)
 
