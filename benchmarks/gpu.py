@@ -117,7 +117,7 @@ def write_model(size: Size, folder: Path) -> tf.LlamaConfig:
 
 
 def write_examples(path: Path, tokens: int, count: int) -> Path:
-    """Pairs of so many tokens each, of random words of one token."""
+    """`count` pairs of `tokens` tokens each, of random words of one token."""
     tokenizer = load_tokenizer(POCKET)
     pieces = (tokenizer.decode([number]).strip() for number in range(len(tokenizer)))
     words = sorted({word for word in pieces if word.isascii() and word.isalpha()})

@@ -64,7 +64,7 @@ def _resident(process: psutil.Process) -> int:
 
 
 def run(num_rows: int, folder: Path) -> dict[str, Any]:
-    """Measure every stage on so many rows."""
+    """Measure every stage on a number of rows."""
     rows, model = folder / "rows.jsonl", ROOT / "models" / "pocket-flan"
     generator = [sys.executable, "-m", "data.generators.friend_chats"]
     subprocess.run([*generator, "--rows", str(num_rows), "--out", str(rows)], cwd=ROOT, check=True)

@@ -134,7 +134,7 @@ def _ensure_pool(client: SyncPrefectClient, name: str, kind: Kind) -> None:
 
 
 def _limit(client: SyncPrefectClient, accelerators: int | None) -> None:
-    """Have at most so many accelerators in use at once."""
+    """Limit how many accelerators may be in use at once."""
     if accelerators is None:
         accelerators = num_accelerators(client) or 1
     client.upsert_global_concurrency_limit_by_name(LIMIT, accelerators)

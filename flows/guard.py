@@ -81,7 +81,7 @@ def _adopt_orphans() -> None:
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
-    """Have the command end itself and what it looks after."""
+    """Ask the command to end; kill it where it does not within `GRACE_S`."""
     child.terminate()
     try:
         child.wait(GRACE_S)

@@ -31,7 +31,7 @@ def start(
 
     Args:
         command: Program and arguments.
-        log: File for what it prints, written anew.
+        log: File for what it prints, overwritten.
         end_with_parent: Called in the new process: has the kernel end it with this one.
         environment: Variables besides those of this process.
     """

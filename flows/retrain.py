@@ -122,7 +122,7 @@ def _shifts(news: News) -> tuple[str, ...]:
 
 
 def _asked(news: News, shifted: tuple[str, ...]) -> DataApproval:
-    """Suspend the run, which frees worker and GPU; it starts anew when a person has answered."""
+    """Suspend the run, which frees worker and GPU; it is run again when a person has answered."""
     version = news.reference.version if news.reference else "-"
     headline = f"the data differ from those of version {version}: approve before they are used"
     if not runtime.deployment.id:

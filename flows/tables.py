@@ -169,7 +169,7 @@ def _age(seconds: float) -> str:
 
 
 def promotion_text(result: Mapping[str, Any]) -> Text:
-    """What came of a promotion, and why."""
+    """The outcome of a promotion, with its reasons."""
     states = {
         "promoted": f"promoted, in place of version {result['was'] or 'none'}",
         "refused": "not promoted",

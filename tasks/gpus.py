@@ -81,7 +81,7 @@ def name_of_room() -> str:
 
 
 def check_open() -> None:
-    """See that the children of this thread may go on.
+    """Check that the children of this thread may go on.
 
     Raises:
         Stopped: Its room was closed.

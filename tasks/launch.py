@@ -61,7 +61,7 @@ def launch(
         BadInput: The child found the input unusable (an event of the name `bad_input`), or the disk
             is full.
         ChildFailed: It ended abnormally; the message has the end of its log.
-        OutOfMemory: The kernel ended it for want of memory.
+        OutOfMemory: The kernel ended it because memory ran out.
         Stopped: The room of this thread was closed (`tasks.gpus.rooms_for`).
     """
     log, kills = job.with_suffix(".log"), kernel_kills()
@@ -116,7 +116,7 @@ def _failure(module: str, code: int, log: Path, memory_ran_out: bool) -> ChildFa
         module: What it ran.
         code: The exit code of torchrun.
         log: What torchrun and its processes printed.
-        memory_ran_out: Whether the kernel has ended a process meanwhile, for want of memory.
+        memory_ran_out: Whether the kernel has meanwhile ended a process because memory ran out.
     """
     printed = log.read_text(encoding="utf-8", errors="replace")
     own, _, report = printed.partition("torch/distributed/elastic/multiprocessing/api.py")

@@ -37,7 +37,7 @@ def available_memory_bytes(root: Path = ROOT) -> int:
 
 
 def kernel_kills(root: Path = ROOT) -> int:
-    """Processes that the kernel has ended for want of memory so far; 0 where it does not count."""
+    """Processes that the kernel has ended so far because memory ran out; 0 if it does not count."""
     counts = root / "proc/vmstat"
     lines = counts.read_text(encoding="utf-8").splitlines() if counts.exists() else ()
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))

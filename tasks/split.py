@@ -115,7 +115,7 @@ class Divided:
 
 
 def _texts(path: Path, start: int, num_rows: int, column: str) -> Iterator[str]:
-    """A column of so many examples from a row on: never all of it in memory."""
+    """A column of `num_rows` examples from `start` on: never all of it in memory."""
     for batch in batches(pq.ParquetFile(path), [column]):
         if start + num_rows <= 0:
             return

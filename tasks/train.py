@@ -155,7 +155,7 @@ def _sweep_lines(found: Mapping[str, Any]) -> list[str]:
 
 
 def _check_engine(recipe: Recipe) -> None:
-    """See that vLLM is here, where it is to write the completions, and that it could serve such."""
+    """Check that vLLM is installed and can serve such a model, where the recipe asks for it."""
     if recipe.generation.engine != "vllm":
         return
     where, mend = "generation.engine: vllm", "take `engine: torch`"
@@ -167,7 +167,7 @@ def _check_engine(recipe: Recipe) -> None:
 
 
 def _check_method(train: Train) -> None:
-    """See that `qlora` can run here, before anything is read."""
+    """Check that `qlora` can run here, before anything is read."""
     if train.method != "qlora":
         return
     lacking = [] if has_gpu() else ["no CUDA GPU that torch can use"]

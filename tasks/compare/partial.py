@@ -25,7 +25,7 @@ class PartialSection(Section):
     """Which part."""
 
     rows: int | None
-    """So many training examples of each task, by the hash of their ids; all when left out."""
+    """Number of training examples of each task, chosen by the hash of their ids; null for all."""
 
     phrasing: dict[str, TaskPrompts]
     """Task -> the file of whose phrasings the first is used; empty to leave phrasings alone."""

@@ -31,7 +31,7 @@ class Way:
     Attributes:
         name: Of the way.
         recipe: How it trains: the recipe that is compared, changed.
-        rows: Train on so many examples of each task; None for all.
+        rows: Number of training examples of each task; None for all.
         one_phrasing: Train on one phrasing of each task only.
     """
 
@@ -125,7 +125,7 @@ def one_phrasing(recipe: Recipe) -> Way:
 
 
 def within(way: Way, num_steps: int) -> Way:
-    """A way with a budget: so many optimizer steps, however few rows it has."""
+    """A way with a budget of optimizer steps, however few rows it has."""
     recipe = _changed(way.recipe, {"max_steps": num_steps, "epochs": num_steps})
     return replace(way, recipe=recipe)
 

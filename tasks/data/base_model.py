@@ -74,7 +74,7 @@ def _fetched(section: BaseModelSection) -> Path:
 
 
 def check_model_folder(folder: Path, from_scratch: bool, allow_pickle: bool) -> None:
-    """See that a folder has what training needs, before anything is loaded.
+    """Check that a folder has what training needs, before anything is loaded.
 
     Raises:
         BadModel: Says which part is missing.
@@ -118,7 +118,7 @@ def _check_tokenizer(folder: Path) -> None:
 
 
 def _check_code(folder: Path, section: BaseModelSection) -> None:
-    """See that the code that would be run is the code that was pinned.
+    """Check that the code that would be run is the code that was pinned.
 
     Raises:
         BadModel: It is not, or lies in a repository that the revision does not pin.

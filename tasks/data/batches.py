@@ -1,4 +1,4 @@
-"""How much of a table is in memory at once: so many rows, and fewer where they are long.
+"""How much of a table is in memory at once: a number of rows, and fewer where they are long.
 
 for batch in batches(pq.ParquetFile("examples.parquet"), ["text"]): ...  # 10,000 tweets, 20 books
 """

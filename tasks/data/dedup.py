@@ -19,8 +19,8 @@ SHINGLE_WORDS = 3
 MOST_BANDED = 0.95
 CHUNK_ROWS = 10_000
 MAX_NEIGHBOURS = 32
-"""A text is compared with so many of those that share a band with it; in a band that more of them
-share, a pair that nothing in between links may be missed."""
+"""A text is compared with at most this many of those that share a band with it; in a larger band, a
+pair that no text in between links may be missed."""
 
 _UNSPACED = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Myanmar, Khmer

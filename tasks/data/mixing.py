@@ -31,7 +31,7 @@ def draws_per_epoch(
     """Examples that one epoch draws from each task.
 
     The size of an epoch is the sum of the capped row counts, whatever the strategy; the strategy
-    shares it out. Rehearsed tasks come on top, so many of them that they have their share. A task
+    shares it out. Rehearsed tasks come on top, with as many draws as give them their share. A task
     whose draws exceed its rows repeats some of them within an epoch.
 
     Args:

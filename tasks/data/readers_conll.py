@@ -7,7 +7,7 @@
 The entities stand in order of appearance, "none" where there are none. Understood are IOB1, BIO
 (IOB2) and BIOES/BILOU tags (Ramshaw and Marcus 1995, arXiv cmp-lg/9505040; CoNLL-2003). Tags that
 break these rules are read as CoNLL's own scorer, conlleval, reads them: an entity starts wherever
-the tag before does not lead into it, with `I-PER` behind `O` or behind `B-LOC`, for example.
+the tag before does not lead into it, with `I-PER` after `O` or after `B-LOC`, for example.
 `-DOCSTART-` lines are not part of a sentence, nor are the `# id 7` lines that some files have at
 its head.
 """

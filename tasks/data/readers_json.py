@@ -56,7 +56,7 @@ def items_at(path: Path, text: str, position: int) -> Iterator[tuple[int, object
     Args:
         path: The file, for messages.
         text: What is in it.
-        position: Behind the `[` of the array.
+        position: After the `[` of the array.
 
     Yields:
         Line on which the item starts, the item, and how it is written.
@@ -109,7 +109,7 @@ def keys_of(path: Path, text: str) -> Iterator[tuple[str, int]]:
 
 
 def value_at(path: Path, text: str, position: int) -> tuple[object, int]:
-    """The JSON value at a position, and the position behind it.
+    """The JSON value at a position, and the position after it.
 
     Raises:
         BadData: Not JSON.
@@ -141,7 +141,7 @@ def _row(line: int, value: object, text: str) -> Row:
 
 
 def _array_start(path: Path, text: str) -> int:
-    """Position behind the `[` of the array of rows."""
+    """Position after the `[` of the array of rows."""
     position = _skip(text, 0)
     if text[position : position + 1] == "[":
         return position + 1

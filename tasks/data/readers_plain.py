@@ -97,7 +97,7 @@ def _numbered_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
 
 def _body(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     """The lines of a document, less the head and the foot of a Project Gutenberg file."""
-    # Where the head ends is known only behind it, so the file is read up to there twice.
+    # Where the head ends is known only after it, so the file is read up to there twice.
     marks = (number for number, line in _numbered_lines(path, encoding) if _HEAD_ENDS.match(line))
     head = next(marks, 0)
     in_head = head > 0

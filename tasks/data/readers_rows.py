@@ -44,7 +44,7 @@ def with_columns(rows: Rows) -> tuple[list[str], Rows]:
 
 
 def check_names(where: str, names: Sequence[str]) -> None:
-    """See that no two columns have the same name: a row would keep one of their values.
+    """Check that no two columns have the same name: a row would keep one of their values.
 
     Args:
         where: For the message.

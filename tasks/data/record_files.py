@@ -1,4 +1,4 @@
-"""Write records to Parquet, batch by batch: duplicates left out, at most so many kept.
+"""Write records to Parquet, batch by batch: without duplicates, and up to a maximum number.
 
 id  split  references      label     text
 5a0e...  null  ["negative"]  negative  The zip broke.
@@ -87,7 +87,7 @@ class RecordFile:
 
 
 def choose(source: Path, target: Path, max_examples: int) -> None:
-    """Copy a record file, with at most so many records that are not of a ready-made split.
+    """Copy a record file, with at most `max_examples` records that are not of a ready-made split.
 
     Those with the smallest sha256 of their id stay, in the order of the source, so that more
     rows in the source replace few of the chosen ones. Ready-made validation and test records

@@ -4,8 +4,8 @@
     record  id "5a0e...", values {"label": "negative", "text": "The zip broke."},
             references ("negative",), split None
 
-Clean text has Unicode NFC, line ends LF and no white space around it, be it of no width; so have
-the values that a recipe translates from and to. Numbers and booleans are
+Clean text is in Unicode NFC, with LF as line end and no white space around it, zero-width included;
+so are the values that a recipe translates from and to. Numbers and booleans are
 written as JSON writes them, whole numbers without a fraction (5.0 is "5").
 """
 

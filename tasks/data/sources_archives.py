@@ -155,7 +155,7 @@ def _tar_entries(archive: Path) -> Iterator[_Entry]:
 
 
 def _check_end(file: tarfile.TarFile) -> None:
-    """Look behind the last file: tarfile takes a header that it cannot read for the end."""
+    """Look after the last file: tarfile takes a header that it cannot read for the end."""
     assert file.fileobj is not None
     file.fileobj.seek(file.offset)
     if file.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):

@@ -91,7 +91,7 @@ def find_files(path: str, allow_folder: bool = True) -> list[Path]:
 
 
 def open_files(path: str, folder: Path) -> Iterator[File]:
-    """The files that a path stands for; those of an archive exist until the one behind it.
+    """The files that a path stands for; those of an archive exist until the next one.
 
     Args:
         path: As in the recipe.

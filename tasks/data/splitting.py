@@ -4,7 +4,7 @@
 
 A record's side depends on its own hash and on those of its near-duplicates, never on how many
 others there are. Of records without near-duplicates, the shares are those of the recipe in
-expectation, in every task and label alike, since the hash is uniform; what they came to be is
+expectation, in every task and label alike, since the hash is uniform; the actual shares are
 reported.
 """
 

@@ -42,7 +42,7 @@ def corrupted(text: str, rate: float, span: float) -> str:
 
 
 def removed(text: str, rate: float, span: float) -> str:
-    """What `corrupted` took out, each span behind its sentinel; same arguments."""
+    """What `corrupted` took out, each span after its sentinel; same arguments."""
     words, gaps = text.split(), _gaps(text, rate, span)
     spans = [" ".join([f"<extra_id_{n}>", *words[a:b]]) for n, (a, b) in enumerate(gaps)]
     return " ".join(spans)

@@ -41,7 +41,7 @@ def marked(text: str, source: str) -> list[Piece]:
     made_up = unsupported(stated, text, supports(source))
     pieces, end = [], 0
     for match in WITHIN.finditer(text):
-        # Behind another word, lest a name at the start of a sentence be taken for a common word.
+        # After another word: at the start of a sentence, a name could be taken for a common word.
         if facts(f"and {match.group()}") & made_up:
             pieces += [Piece(text[end : match.start()], False), Piece(match.group(), True)]
             end = match.end()

@@ -114,7 +114,7 @@ def measures_of(recipe: Recipe) -> Measures:
 
 
 def check_probes(measures: Measures, split: Path, scratch: Path) -> None:
-    """See, before anything is trained, that there are probes to choose by.
+    """Check, before anything is trained, that there are probes to choose by.
 
     Args:
         measures: What candidates are measured by.

@@ -24,7 +24,7 @@ LEAST = 1e-6
 """Temperature and top_p that leave the likeliest token alone."""
 
 READ_TOKENS_ON_CPU = 2048
-"""An encoder on a CPU reads about so many tokens at once; with more, its intermediate results
+"""An encoder on a CPU reads about this many tokens at once; with more, its intermediate results
 leave the cache and it takes longer (pocket-flan: 1.4 to 2.1 times, 13,000 against 2,000)."""
 
 TRIAL_TOKENS = 6

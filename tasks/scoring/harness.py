@@ -70,7 +70,7 @@ class HarnessJob(BaseModel):
 
 
 def check_installed(where: str) -> None:
-    """See that the harness is there, before anything runs.
+    """Check that the harness is there, before anything runs.
 
     Raises:
         BadRecipe: It is not.

@@ -85,7 +85,7 @@ DEFAULT_METRICS: dict[str, tuple[str, ...]] = {
 
 
 def check_metrics(names: Sequence[str], where: str = "metrics") -> None:
-    """See that every metric exists.
+    """Check that every metric exists.
 
     Args:
         names: Metric names.

@@ -22,7 +22,7 @@ SCHEMA = pa.schema(
 
 
 def chosen(prompts: PromptFile, number: int) -> tuple[PromptTemplate, ...]:
-    """So many phrasings, the first of each kind, half of them held out where there are as many."""
+    """The first `number` phrasings, half of them held-out ones where there are as many."""
     heldout = prompts.heldout[: number // 2]
     return (*prompts.training[: number - len(heldout)], *heldout)
 
@@ -103,5 +103,5 @@ def _rendered(
 
 
 def some(ids: Sequence[str], number: int) -> list[str]:
-    """So many records, by the hash of their ids."""
+    """At most `number` records, chosen by the hash of their ids."""
     return sorted(ids, key=lambda row: hashlib.sha256(row.encode()).digest())[:number]

@@ -209,7 +209,7 @@ def _compared(
 
 
 def _difference(job: Job, gap: Estimate) -> dict[str, Any]:
-    """A difference, whether it is decided, and which one so many examples could show."""
+    """A difference, whether it is decided, and which one this number of examples could show."""
     ends = interval(gap)
     return {
         **ends,

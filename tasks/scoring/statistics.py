@@ -213,7 +213,7 @@ def _paired_differences(
 
 
 def _detected(estimate: Estimate) -> float:
-    """The difference that is decided with probability `POWER`, at so many standard errors."""
+    """The true difference that is decided with probability `POWER`: 2.8 standard errors."""
     deviations = float(ndtri(1 - (1 - LEVEL) / 2) + ndtri(POWER))
     return deviations * float(estimate.resamples.std())
 

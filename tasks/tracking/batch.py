@@ -1,4 +1,4 @@
-"""Answers a file of rows into another file; the same command takes up an interrupted one.
+"""Answers a file of rows into another file; the same command resumes an interrupted one.
 
     in   {"dialogue": "Ana: Lunch at one? ..."}     or  {"prompt": "Summarize: Ana: ..."}
     out  {"dialogue": "Ana: Lunch at one? ...", "completion": "Ana and Bo meet at one."}
@@ -27,7 +27,7 @@ Answer = Callable[[Sequence[Row]], list[str]]
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a file: rows in all, those with an error, and those that were there before."""
+    """The outcome of a file: rows in all, those with an error, and those that were there before."""
 
     rows: int
     errors: int

@@ -5,7 +5,7 @@
         "The probe did not fall by more than the budget of 0.05 (lowest: xnli, 0.81 to 0.79).",
         "There is no champion yet to be compared with."))
 
-All figures lie in 0..1; higher is better, save for fabrication. Nothing is promoted on a figure
+All figures lie in 0..1; higher is better, except for fabrication. Nothing is promoted on a figure
 that may be chance: what counts is the end of the 95% interval.
 """
 

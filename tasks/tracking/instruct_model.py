@@ -130,7 +130,7 @@ class InstructModel(PythonModel):
             ) from error
 
     def check_length(self, prompt: str, number: int, generation: Generation) -> None:
-        """See that a prompt is within the limit that the model was tested with.
+        """Check that a prompt is within the limit that the model was tested with.
 
         Raises:
             BadInput: It is longer.

@@ -42,7 +42,7 @@ class Judged:
         version: The version.
         champion: The champion that it was compared with; None where there was none.
         decision: Whether it passed every gate.
-        approval: Why a person must agree to its promotion; empty where nobody need to.
+        approval: Why a person must agree to its promotion; empty where nobody needs to.
     """
 
     version: Version
@@ -68,7 +68,7 @@ def judge_version(version: Version, scratch: Path) -> Judged:
 
 
 def approval_for(case: Case, version: Version | None) -> str:
-    """Why a person must agree to a promotion; empty where nobody need to.
+    """Why a person must agree to a promotion; empty where nobody needs to.
 
     Args:
         case: The version's evidence.

@@ -2,7 +2,7 @@
 
 A move is noted on the registered model (`retune.move`), then the alias is set, then the note
 becomes the version's tags. Setting the alias is what counts: a crash before it leaves the old
-champion and a note that the next move throws away; after a crash behind it, the next move only
+champion and a note that the next move throws away; after a crash later on, the next move only
 writes the tags. The line on the version, `retune.audit.<time>`:
 
     {"action": "promote", "model": "support-summarizer", "version": "4", "was": "3",

@@ -72,7 +72,7 @@ def removable(versions: Sequence[Version], keep: int) -> list[Version]:
 
 
 def delete(garbage: Garbage, keep: int) -> Garbage:
-    """Delete what was found, unless it has come to be needed meanwhile.
+    """Delete what was found, unless it is needed by now.
 
     Args:
         garbage: What `find_garbage` found.

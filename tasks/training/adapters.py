@@ -89,7 +89,7 @@ def with_adapters(model: PreTrainedModel, train: Train) -> Any:
 
 
 def _check_targets(model: torch.nn.Module, targets: Sequence[str]) -> None:
-    """See that each name is that of layers, and that none of these has another one's weights."""
+    """Check that each name is that of layers, and that none of these has another one's weights."""
     named = dict(model.named_modules(remove_duplicate=False))
     uses = Counter(
         id(layer._parameters["weight"]) for layer in named.values() if _has_weight(layer)

@@ -10,7 +10,7 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 SHORT = 512
-"""Up to so many tokens, plain products in bf16 are faster than torch's fused kernel: forward and
+"""Up to this many tokens, plain products in bf16 are faster than torch's fused kernel: forward and
 backward together 2.3 to 4.6 times at 64 and 128 tokens, 1.1 to 1.9 times at 256 to 512, and slower
 at 1,024 (4 to 16 heads, one and two cores of an AMD EPYC; with AMX 3.4 to 4.5 times and 0.9 to 1.9
 times). In fp32 they were slower at each."""

@@ -75,7 +75,7 @@ class Examples:
 def check_supervision(
     examples: Examples, tokenizer: Any, is_encoder_decoder: bool, where: str
 ) -> None:
-    """See that there is something to learn, and where to stop, before the first step.
+    """Check that there is something to learn, and where to stop, before the first step.
 
     Args:
         examples: The pairs to train on.
@@ -107,7 +107,7 @@ def check_supervision(
 def check_lengths(
     examples: Examples, reads: int | None, writes: int | None, is_encoder_decoder: bool
 ) -> None:
-    """See that the model has a position for each token: beyond them, it would fail or be at a loss.
+    """Check that the model has a position for each token: beyond them it would fail or be wrong.
 
     Args:
         examples: The pairs to train on.

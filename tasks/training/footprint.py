@@ -126,7 +126,7 @@ def states(folder: Path, train: Train, trust_remote_code: bool = False) -> Footp
 
 
 def _activations(model: Any, train: Train, shape: Shape, device: torch.device) -> int:
-    """Most bytes that a forward and backward pass needs besides weights and gradients."""
+    """Peak bytes of a forward and backward pass besides weights and gradients."""
     bf16 = uses_bf16(train.precision, device)  # which may have to measure, so not within the mode
     memory = LiveMemory()
     with FakeTensorMode(allow_non_fake_inputs=True), memory:

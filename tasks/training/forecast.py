@@ -208,7 +208,7 @@ def forecast(
 def check_fits(
     folder: Path, train: Train, longest: tuple[int, int] | None, trust_remote_code: bool
 ) -> None:
-    """See that training fits, before anything of it is loaded.
+    """Check that training fits, before anything of it is loaded.
 
     Raises:
         BadInput: It does not; says with which changes it would.

@@ -209,7 +209,7 @@ def job_of(
 
 
 def _check_memory(training: Training, split: Path) -> None:
-    """See that training fits into memory, before its process starts.
+    """Check that training fits into memory, before its process starts.
 
     Raises:
         BadInput: It does not; says with which changes it would.

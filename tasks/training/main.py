@@ -43,7 +43,7 @@ def main(job_file: str) -> int:
 
 
 def train(job: TrainJob) -> None:
-    """Train, and write what came of it."""
+    """Train, and write the results."""
     try:
         _train_together(job, Processes.join())
     except Exception as error:

@@ -185,7 +185,7 @@ def _with_fused_gelu(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def _check_weights(loaded: Mapping[str, Any], folder: Path) -> None:
-    """See that no weight was left at its random initialisation."""
+    """Check that no weight was left at its random initialisation."""
     mismatched = [name for name, *_ in loaded["mismatched_keys"]]
     unfit = sorted([*loaded["missing_keys"], *mismatched])
     if unfit:
@@ -229,7 +229,7 @@ def stop_token_ids(model: Any, tokenizer: Any) -> list[int]:
 
 
 def fit(model: Any, tokenizer: Any, folder: Path) -> None:
-    """See that model and tokenizer belong together, and tell the model what ends a completion.
+    """Check that model and tokenizer belong together, and tell the model what ends a completion.
 
     What is saved of it then stops where it was trained to, whoever generates with it.
 

@@ -2,7 +2,7 @@
 
 lengths [9, 4, 5]  ->  rows [[0], [2, 1]], 9 tokens each
 
-Positions start anew with each example. That, with no attention mask, is how transformers knows
+Positions start at 0 with each example. That, with no attention mask, is how transformers knows
 which tokens may see each other (`find_packed_sequence_indices` in transformers/masking_utils.py).
 """
 

@@ -29,7 +29,7 @@ class Progress:
         epochs: One entry per finished epoch.
         seconds: Time spent in training and validation, over all attempts.
         first_loss: Loss of the first step, in nats per token; 0 before it.
-        parts: Parts that each micro-batch is computed in, for want of memory.
+        parts: Parts that each micro-batch is computed in, where memory is short.
     """
 
     epoch: int = 0

@@ -9,8 +9,8 @@
        "drop_high": 0.05, "within_budget": true, "seconds": 0.0, "trainable_parameters": 0,
        "chosen": true}, ...]}
 
-Candidates are kept in the stage's scratch folder, so a search that was killed goes on behind those
-that are there; only the chosen one's weights stay.
+Candidates are kept in the stage's scratch folder, so a search that was killed goes on after
+those that are there; only the weights of the chosen one stay.
 """
 
 from collections.abc import Mapping, Sequence
