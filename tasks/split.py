@@ -65,11 +65,11 @@ def select(recipe: Recipe) -> SplitSection:
         for task in recipe.tasks
     }
     ready_made = {task: sides for task, sides in given.items() if sides}
-    fields = {**recipe.split.model_dump(), "ready_made": ready_made}
+    told = {**recipe.split.model_dump(), "ready_made": ready_made}
     if not recipe.old_tasks:
-        return SplitSection(**fields)
+        return SplitSection(**told)
     return SplitSection(
-        **fields,
+        **told,
         rehearsed=tuple(task.name for task in recipe.old_tasks),
         probes=recipe.forgetting.probes,
         max_probe_rows=recipe.forgetting.max_examples,

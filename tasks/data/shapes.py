@@ -94,7 +94,7 @@ def prompt_and_completion(turns: Any) -> dict[str, str]:
     """The last answer of a conversation, and what came before it.
 
     Args:
-        turns: List of `{"role", "content"}` or `{"from", "value"}`. Turns after the
+        turns: List of `{"role", "content"}` or `{"from", "value"}`. Turns behind the
             assistant's last one are left out: nothing answers them.
 
     Returns:

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
-from tasks.errors import BadData, first_line
+from tasks.errors import BadData
 
 _ENDS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 _WITH_PATTERN = re.compile(rf"(.*(?:{'|'.join(map(re.escape, _ENDS))}))!(.+)", re.IGNORECASE)
@@ -176,7 +176,7 @@ def _with_archive_errors(archive: Path, items: Iterator[T]) -> Iterator[T]:
     try:
         yield from items
     except _DAMAGED as error:
-        found = first_line(error).rstrip(":") or type(error).__name__
+        found = str(error).partition("\n")[0].rstrip(":") or type(error).__name__
         mend = "copy or download it again; if it is intact, unpack it and give the folder"
         raise BadData(str(archive), "an intact archive", found, mend) from None
 

@@ -22,7 +22,7 @@ from tasks.lock import database_lock
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 TIMEOUT_S = 5.0
 
-_MIGRATING = threading.Lock()
+_AT_IT = threading.Lock()
 """The tools that MLflow migrates with work for one thread of a process at a time."""
 
 
@@ -39,7 +39,7 @@ def prepare_database(uri: str) -> None:
         BadInput: The file is no SQLite database, or damaged; or the server is away.
         BadWorkspace: It can't be made.
     """
-    with _MIGRATING:
+    with _AT_IT:
         _prepare(uri)
 
 
