@@ -21,6 +21,7 @@ from flows.accelerators import accelerator
 from flows.artifact_key import artifact_key
 from flows.forget import NOTHING_KEPT
 from flows.stage_task import child_crashed, retry_condition
+from tasks import forgetting, holdout
 from tasks.errors import BadModel
 from tasks.home import prepare_environment, scratch_folder
 from tasks.tracking import promotion, registry
@@ -31,6 +32,9 @@ from tasks.tracking.registry import Version
 
 DAY_S = 24 * 3600
 POLL_S = 5
+
+SCORED_BY = {"test": holdout.VERSION, "forgetting": forgetting.VERSION}
+"""Stage -> the version of it by which a champion would be scored now."""
 
 State = Literal["promoted", "refused", "awaiting_approval", "unchanged"]
 
@@ -131,7 +135,7 @@ def _judge(version: Version, without_evidence: bool) -> Judged:
     """Judge on the evidence; a version without any is one that failed, to be overridden."""
     with scratch_folder() as scratch, accelerator():
         try:
-            return judge_version(version, scratch)
+            return judge_version(version, scratch, SCORED_BY)
         except BadModel as error:
             if not without_evidence:
                 raise

@@ -49,7 +49,7 @@ from tasks.tracking.decision import (
     decide,
 )
 from tasks.tracking.evidence import evidence_of
-from tasks.tracking.lineage import lineage
+from tasks.tracking.lineage import lineage, stage_versions
 
 if TYPE_CHECKING:  # MLflow takes seconds to import, and `plan` imports every stage
     from tasks.tracking.case import Case
@@ -121,7 +121,7 @@ def write(section: RegisterSection, inputs: Inputs, output: Output) -> Counted:
     job = _job(section.recipe, inputs, run_id)
     case = _case(job)
     rival = promotion.rival(case.model, case.key)
-    evidence = completed(case, rival, output.scratch)
+    evidence = completed(case, rival, output.scratch, case.made_by)
     decision = decide(evidence)
     approval = approval_for(case, registry.find(case.model, case.key))
     if decision.promote and approval:
@@ -192,6 +192,7 @@ def _case(job: Job) -> "Case":
         probe_primaries={name: str(probe["metric"]) for name, probe in job.probes.items()},
         needs_approval=registry.approval,
         answers={stage: job.inputs[stage] / ANSWERS for stage in ("test", "forgetting")},
+        made_by=stage_versions(job.tags),
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from tasks.errors import BadModel
 from tasks.stage import read_json, write_json
 from tasks.tracking.decision import Evidence
+from tasks.tracking.lineage import stage_versions
 from tasks.tracking.registry import KEY_TAG, Version
 from tasks.tracking.run import fetch_file, log_file
 
@@ -35,6 +36,7 @@ class Case:
         probe_primaries: Probe -> its deciding metric.
         needs_approval: Whether a person must agree to its promotion.
         answers: Stage (test, forgetting) -> its `predictions.jsonl`.
+        made_by: Stage -> the version of it that made and scored these answers.
     """
 
     model: str
@@ -44,6 +46,7 @@ class Case:
     probe_primaries: Mapping[str, str]
     needs_approval: bool
     answers: Mapping[str, Path]
+    made_by: Mapping[str, str]
 
 
 def folder_of(stage: str, key: str) -> str:
@@ -60,7 +63,7 @@ def log_case(case: Case, run_id: str, scratch: Path) -> None:
         scratch: Folder for the file on its way.
     """
     kept = asdict(case)
-    del kept["model"], kept["answers"]
+    del kept["model"], kept["answers"], kept["made_by"]
     write_json(scratch / EVIDENCE, kept)
     log_file(run_id, scratch / EVIDENCE, folder_of("test", case.key))
     for stage, path in case.answers.items():
@@ -95,4 +98,5 @@ def fetch_case(version: Version, folder: Path) -> Case:
         )
     kept = read_json(evidence)
     kept["evidence"] = TypeAdapter(Evidence).validate_python(kept["evidence"])
-    return Case(model=version.model, answers=files, **kept)
+    made_by = stage_versions(version.tags)
+    return Case(model=version.model, answers=files, made_by=made_by, **kept)

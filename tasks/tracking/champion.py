@@ -1,9 +1,10 @@
 """The challenger against the champion, on the test records that both have answered.
 
-Both wrote `predictions.jsonl`; a record counts where both saw the same prompt:
+Both wrote `predictions.jsonl`; a record counts where both saw the same prompt, and were scored
+against the same references:
 
     {"id": "9f31...", "task": "support_summary", "prompt": "Summarize ...",
-     "scores": {"tuned": {"rougeL": 0.31}}}
+     "references": ["Tom's parcel ..."], "scores": {"tuned": {"rougeL": 0.31}}}
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,31 +27,34 @@ LOWER_IS_BETTER = frozenset(name for name, metric in METRICS.items() if not metr
 """Metrics that can't replace a deciding one, of which higher values are better."""
 
 Scores = Mapping[str, float]
-RecordKey = tuple[str, str, str]
-"""Task, id, prompt."""
+RecordKey = tuple[str, str, str, tuple[str, ...]]
+"""Task, id, prompt, references."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores of one model on its records: (task, id, prompt) -> metric -> value."""
+    """The scores of one model on its records: record -> metric -> value."""
 
     by_record: Mapping[RecordKey, Scores]
 
     @classmethod
     def read(cls, rows: Iterable[Mapping[str, Any]]) -> "Scored":
         """Take the tuned model's scores from the rows of a `predictions.jsonl`."""
-        return cls(
-            {(row["task"], row["id"], row["prompt"]): row["scores"]["tuned"] for row in rows}
-        )
+        return cls({key_of(row): row["scores"]["tuned"] for row in rows})
 
     def shared_with(self, other: "Scored") -> list[RecordKey]:
-        """The records that both answered under the same prompt, in this one's order."""
+        """The records that both answered, in this one's order."""
         return [record for record in self.by_record if record in other.by_record]
 
     def covers(self, asked: "Scored") -> bool:
         """Whether it answered enough of the records that another one answered."""
         shared = len(asked.shared_with(self))
         return shared > 0 and shared >= MIN_COMMON * len(asked.by_record)
+
+
+def key_of(row: Mapping[str, Any]) -> RecordKey:
+    """What a row of a `predictions.jsonl` is the answer to."""
+    return row["task"], row["id"], row["prompt"], tuple(row["references"])
 
 
 def compare(
@@ -75,12 +79,12 @@ def compare(
     if not champion.covers(challenger):
         why = (
             f"it answered only {len(common)} of the {len(challenger.by_record)} test records "
-            "under the same prompts."
+            "under the same prompts and with the same references."
         )
         return ChampionEvidence(version, name, None, why)
     metrics = {
         task: _shared_metric(task, common, challenger, champion, primaries[task])
-        for task in sorted({task for task, _, _ in common})
+        for task in sorted({task for task, *_ in common})
     }
     missing = [task for task, metric in metrics.items() if metric is None]
     if missing:
@@ -126,7 +130,7 @@ def compare_fabrication(challenger: Scored, champion: Scored) -> Interval | None
         for record in challenger.shared_with(champion)
         if FABRICATION in challenger.by_record[record] and FABRICATION in champion.by_record[record]
     ]
-    tasks = sorted({task for task, _, _ in scored})
+    tasks = sorted({task for task, *_ in scored})
     if not tasks:
         return None
     return _paired(

@@ -1,6 +1,6 @@
 """Judges a version against the champion on the same records, scoring the champion where needed.
 
-decide(completed(case, rival(case.model, case.key), scratch))
+decide(completed(case, rival(case.model, case.key), scratch, {"test": "4", "forgetting": "3"}))
 -> Decision(promote=True, reasons=(...))
 """
 
@@ -18,10 +18,17 @@ from tasks.scoring.job import Job, Way, score
 from tasks.scoring.probes import generation_for_probes, write_examples
 from tasks.stage import digest_of_json, read_json, read_rows
 from tasks.tracking.case import ANSWERS, Case, fetch_case, folder_of
-from tasks.tracking.champion import Scored, compare, compare_fabrication, compare_probes
+from tasks.tracking.champion import (
+    Scored,
+    compare,
+    compare_fabrication,
+    compare_probes,
+    key_of,
+)
 from tasks.tracking.connection import is_missing
 from tasks.tracking.decision import ChampionEvidence, Decision, Evidence, decide
 from tasks.tracking.files import download
+from tasks.tracking.lineage import stage_versions
 from tasks.tracking.promotion import WITHDRAWN_TAG, rival
 from tasks.tracking.registry import KEY_TAG, Version
 from tasks.tracking.run import fetch_file, log_file
@@ -51,19 +58,20 @@ class Judged:
     approval: str
 
 
-def judge_version(version: Version, scratch: Path) -> Judged:
+def judge_version(version: Version, scratch: Path, today: Mapping[str, str]) -> Judged:
     """Decide on a registered version from the evidence that is kept with its run.
 
     Args:
         version: The version.
         scratch: Folder for what has to be fetched or scored.
+        today: Stage -> the version of it that scores now.
 
     Raises:
         BadModel: There is no evidence.
     """
     case = fetch_case(version, scratch / "case")
     champion = rival(version.model, case.key)
-    decision = decide(completed(case, champion, scratch))
+    decision = decide(completed(case, champion, scratch, today))
     return Judged(version, champion, decision, approval_for(case, version))
 
 
@@ -79,51 +87,66 @@ def approval_for(case: Case, version: Version | None) -> str:
     return "It passed every gate" if case.needs_approval else ""
 
 
-def completed(case: Case, champion: Version | None, scratch: Path) -> Evidence:
+def completed(
+    case: Case, champion: Version | None, scratch: Path, today: Mapping[str, str]
+) -> Evidence:
     """The evidence on a version, with its comparison with the champion.
 
     Args:
         case: The version's evidence.
         champion: The version to compare it with; None where there is none.
         scratch: Folder for what has to be fetched or scored.
+        today: Stage -> the version of it that scores now.
     """
-    against = _against(case, champion, scratch) if champion else None
+    against = _against(case, champion, scratch, today) if champion else None
     return replace(case.evidence, champion=against)
 
 
-def _against(case: Case, champion: Version, scratch: Path) -> ChampionEvidence:
+def _against(
+    case: Case, champion: Version, scratch: Path, today: Mapping[str, str]
+) -> ChampionEvidence:
     asked = {stage: list(read_rows(path)) for stage, path in case.answers.items()}
     challenger = {stage: Scored.read(rows) for stage, rows in asked.items()}
     try:
         answered = {
-            stage: Scored.read(_answers(champion, stage, rows, scratch)) if rows else Scored({})
+            stage: Scored.read(_answers(case, champion, stage, rows, scratch, today))
             for stage, rows in asked.items()
+            if rows
         }
     except BadInput as error:
         issue = error.issues[0]
         why = f"it can't answer the test records of today. {issue.where}: {issue.found}."
         return ChampionEvidence(champion.version, case.evidence.metric, None, why)
-    found = compare(challenger["test"], answered["test"], case.primaries, champion.version)
+    test, probes = (answered.get(stage, Scored({})) for stage in ("test", "forgetting"))
+    found = compare(challenger["test"], test, case.primaries, champion.version)
     return replace(
         found,
-        probes=compare_probes(
-            challenger["forgetting"], answered["forgetting"], case.probe_primaries
-        ),
-        fabrication=compare_fabrication(challenger["test"], answered["test"]),
+        probes=compare_probes(challenger["forgetting"], probes, case.probe_primaries),
+        fabrication=compare_fabrication(challenger["test"], test),
     )
 
 
-def _answers(champion: Version, stage: str, asked: Rows, scratch: Path) -> Rows:
-    """The champion's answers to the records: those it gave before, or given now and kept."""
-    key = champion.tags.get(KEY_TAG, "none")
-    own = folder_of(stage, key)
-    later = f"{own}/{digest_of_json([[row['task'], row['id'], row['prompt']] for row in asked])}"
+def _answers(
+    case: Case, champion: Version, stage: str, asked: Rows, scratch: Path, today: Mapping[str, str]
+) -> Rows:
+    """The champion's answers to the records: those it gave before, or given now and kept.
+
+    Scores of two versions of a stage are not comparable, be it that its metrics changed.
+    """
+    made_by = case.made_by.get(stage)
+    own = folder_of(stage, champion.tags.get(KEY_TAG, "none"))
+    later = f"{own}/{digest_of_json([made_by, *map(key_of, asked)])}"
+    places = [own, later] if stage_versions(champion.tags).get(stage) == made_by else [later]
     wanted = Scored.read(asked)
     folder = scratch / f"champion-{champion.version}"
-    for kept in (own, later):
+    for kept in places:
         file = fetch_file(champion.run_id, f"{kept}/{ANSWERS}", folder)
         if file is not None and Scored.read(read_rows(file)).covers(wanted):
             return list(read_rows(file))
+    if made_by != today[stage]:
+        where, expected = "the answers to be compared with", "scored by this version of Retune"
+        mend = "its recipe, run again, has them scored anew"
+        raise BadModel(where, expected, f"scored by another version of Retune; {mend}")
     logger.info("version %s, the champion, is scored on the same records", champion.version)
     file = _score(champion, stage, asked, folder)
     try:

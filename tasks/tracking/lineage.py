@@ -16,6 +16,7 @@ from tasks.stage import digest_of_file, digest_of_json, read_json
 
 PACKAGES = ("torch", "transformers", "mlflow", "prefect", "dvc")
 GIT_TIMEOUT_S = 30
+STAGE_VERSIONS_TAG = "retune.stage_versions"
 DIGEST_OF_STAGE = {"data": "ingest", "template": "template", "split": "split", "train": "train"}
 
 
@@ -50,6 +51,15 @@ def lineage(
         **_git(),
     }
     return {f"retune.{name}": value for name, value in facts.items() if value}
+
+
+def stage_versions(tags: Mapping[str, str]) -> dict[str, str]:
+    """Stage -> the version of its code that was run for a model version; empty where not known.
+
+    Args:
+        tags: Of the model version.
+    """
+    return dict(json.loads(tags.get(STAGE_VERSIONS_TAG, "{}")))
 
 
 def lineage_digest(tags: Mapping[str, str]) -> str | None:

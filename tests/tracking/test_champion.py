@@ -1,5 +1,6 @@
 """The paired comparison of two versions on the records that both answered."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,12 +9,17 @@ from tasks.tracking.champion import Scored, bootstrap, compare, compare_probes
 
 
 def scored(
-    values: dict[str, float], task: str = "chat", metric: str = "rougeL", prompt: str = "P "
+    values: dict[str, float],
+    task: str = "chat",
+    metric: str = "rougeL",
+    prompt: str = "P ",
+    references: Sequence[str] = ("r",),
 ) -> Scored:
     rows: list[dict[str, Any]] = [
-        {"id": name, "task": task, "prompt": prompt + name, "scores": {"tuned": {metric: value}}}
+        {"id": name, "task": task, "prompt": prompt + name, "references": list(references),
+         "scores": {"tuned": {metric: value}}}
         for name, value in values.items()
-    ]
+    ]  # fmt: skip
     return Scored.read(rows)
 
 
@@ -82,6 +88,13 @@ def test_needs_nine_records_of_ten(shift: int, comparable: bool, share: int) -> 
 def test_another_prompt_is_another_question() -> None:
     values = dict.fromkeys(ids(10), 0.5)
     result = compare(scored(values), scored(values, prompt="Q "), {"chat": "rougeL"}, "3")
+    assert "only 0 of the 10" in result.why_not_comparable
+
+
+def test_other_references_are_another_yardstick() -> None:
+    values = dict.fromkeys(ids(10), 0.5)
+    two = scored(values, references=["r", "another one"])
+    result = compare(two, scored(values), {"chat": "rougeL"}, "3")
     assert "only 0 of the 10" in result.why_not_comparable
 
 
