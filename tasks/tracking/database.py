@@ -12,15 +12,18 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
-from tasks.errors import BadInput
+from tasks.errors import BadInput, BadWorkspace
 from tasks.home import without_password
 from tasks.lock import database_lock
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 TIMEOUT_S = 5.0
+MEND = "restore it from a back-up, or move it away: the next run makes a new one"
 
 _AT_IT = threading.Lock()
 """The tools that MLflow migrates with work for one thread of a process at a time."""
@@ -36,7 +39,8 @@ def prepare_database(uri: str) -> None:
         uri: Of the tracking store. Of other databases than SQLite's, only the server is looked for.
 
     Raises:
-        BadInput: The file is no SQLite database, or damaged; or the server is away.
+        BadInput: The file is no SQLite database, or damaged, or MLflow can't migrate it; or the
+            server is away.
         BadWorkspace: It can't be made.
     """
     with _AT_IT:
@@ -57,7 +61,7 @@ def _prepare(uri: str) -> None:
     with database_lock(path):
         if path.exists():
             check_database(path)
-            MlflowClient(uri)
+            _open(uri, path)
         else:
             _make(url, path)
 
@@ -78,8 +82,28 @@ def check_database(path: Path) -> None:
     except sqlite3.OperationalError:
         pass
     except sqlite3.DatabaseError as error:
-        mend = "restore it from a back-up, or move it away: the next run makes a new one"
-        raise BadInput(str(path), "a database of MLflow", str(error), mend) from None
+        raise BadInput(str(path), "a database of MLflow", str(error), MEND) from None
+
+
+def _open(uri: str, path: Path) -> None:
+    """Have MLflow open a database, or migrate it."""
+    try:
+        MlflowClient(uri)
+    except _of_migrations() as error:
+        cause = getattr(error, "orig", None)  # what the database said; none where MLflow objects
+        is_about_tables = cause is None or cause.sqlite_errorcode == sqlite3.SQLITE_ERROR
+        if not is_about_tables or BadWorkspace.behind(error, path.parent):
+            raise
+        found = str(error).partition("\n")[0]
+        expected = "a database of MLflow, which it can bring up to date"
+        mend = f"`mlflow db upgrade {uri}` if it is an older one; {MEND}"
+        raise BadInput(str(path), expected, found, mend) from None
+
+
+def _of_migrations() -> tuple[type[Exception], ...]:
+    from alembic.util.exc import CommandError  # takes long to import, and is seldom needed
+
+    return MlflowException, SQLAlchemyError, CommandError
 
 
 def _check_reachable(url: URL) -> None:

@@ -1,6 +1,7 @@
 """MLflow's database is whole or not there, whoever dies, and however many make it at once."""
 
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -29,6 +30,27 @@ def test_a_broken_database_is_told_at_once(content: bytes, tmp_path: Path) -> No
     path = tmp_path / "mlflow.db"
     path.write_bytes(content)
     with pytest.raises(BadInput, match="a database of MLflow"):
+        prepare_database(f"sqlite:///{path}")
+
+
+LEFT = {
+    "of another version": "UPDATE alembic_version SET version_num = 'ffffffffffff'",
+    "half-made": "DROP TABLE registered_models; UPDATE alembic_version SET version_num = 'x'",
+    "migrated halfway": (
+        "DROP TABLE job_locks; UPDATE alembic_version SET version_num = '75868b020152'"
+    ),
+}
+
+
+@pytest.mark.parametrize("change", LEFT.values(), ids=LEFT.keys())
+def test_what_mlflow_can_not_migrate_is_told(
+    change: str, tmp_path: Path, empty_database: Path
+) -> None:
+    path = tmp_path / "mlflow.db"
+    shutil.copy(empty_database, path)
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(change)
+    with pytest.raises(BadInput, match=f"mlflow db upgrade sqlite:///{path}.*a back-up"):
         prepare_database(f"sqlite:///{path}")
 
 
