@@ -37,6 +37,10 @@ share of the largest logit: what the rounding of fp32 sums explains, and no more
 
 ADAPTER_CONFIG = "adapter_config.json"
 
+MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+"""Architectures whose kernels read the weights of `out_proj` without calling it, so that an adapter
+of it would not count; peft refuses one."""
+
 
 def quantization_of(train: Train) -> BitsAndBytesConfig | None:
     """How the base model is held while a method trains: in 4 bits, NF4, for `qlora`."""
@@ -68,19 +72,20 @@ def with_adapters(model: PreTrainedModel, train: Train) -> Any:
     if train.method == "qlora":
         prepare: Any = prepare_model_for_kbit_training  # untyped
         model = prepare(model, use_gradient_checkpointing=False)
-    lora = train.lora
+    lora, is_auto = train.lora, train.lora.targets == "auto"
     config = LoraConfig(
         task_type="SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM",
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules="all-linear" if lora.targets == "auto" else list(lora.targets),
+        target_modules="all-linear" if is_auto else list(lora.targets),
+        exclude_modules=["out_proj"] if is_auto and model.config.model_type in MAMBA else None,
         use_rslora=lora.rslora,
         use_dora=lora.dora,
         # GPT-2 keeps its weights transposed.
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
-    if lora.targets != "auto":
+    if not is_auto:
         _check_targets(model, lora.targets)
     try:
         return get_peft_model(model, config)
@@ -197,7 +202,11 @@ def merge(base: PreTrainedModel, adapter: Path, batch: Batch) -> tuple[Any, floa
         warnings.filterwarnings("ignore", message=".*config file")
         adapted = PeftModel.from_pretrained(base, adapter).eval()
     expected, _ = predicted(batch, base.device, adapted, adapted.get_output_embeddings())
+    # Else peft unties the output layer of T5Gemma, which has the decoder's embeddings and not the
+    # encoder's, and what is saved of it can't be loaded.
+    is_tied, base.config.tie_word_embeddings = base.config.tie_word_embeddings, False
     merged: Any = adapted.merge_and_unload(safe_merge=True)
+    merged.config.tie_word_embeddings = is_tied
     found, _ = predicted(batch, base.device, merged, merged.get_output_embeddings())
     difference = float((found - expected).abs().max() / expected.abs().max())
     if not difference <= TOLERANCE:

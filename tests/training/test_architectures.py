@@ -12,7 +12,7 @@ from tasks.config import Generation
 from tasks.errors import BadRecipe
 from tasks.stage import digests_of_files
 from tasks.training.job import TrainJob
-from tests.architectures import ARCHITECTURES, save_architecture
+from tests.architectures import ARCHITECTURES, DECODER, save_architecture
 from tests.conftest import WritePairs
 
 TRAIN: dict[str, Any] = {
@@ -264,3 +264,43 @@ def test_a_merge_that_changes_the_outputs_is_refused(
     monkeypatch.setattr(Linear, "get_delta_weight", off)
     with pytest.raises(ArithmeticError, match="merged model differ"):
         train(make_job("llama", **LORA))
+
+
+def test_layers_that_are_not_called_get_no_adapter() -> None:
+    from transformers import MambaConfig, MambaForCausalLM
+
+    from tasks.config import Train
+    from tasks.training.adapters import with_adapters
+
+    sizes: Any = {"vocab_size": 99, "hidden_size": 32, "state_size": 4, "num_hidden_layers": 1}
+    model = MambaForCausalLM(MambaConfig(**sizes))
+    weights = with_adapters(model, Train(method="lora")).named_parameters()
+    names = {
+        name.split(".lora_")[0].split(".")[-1] for name, weight in weights if weight.requires_grad
+    }
+    assert names == {"in_proj", "x_proj", "dt_proj"}
+
+
+def test_an_output_layer_tied_to_the_decoders_embeddings_stays_so(tmp_path: Path) -> None:
+    import torch
+    from transformers import T5GemmaConfig, T5GemmaForConditionalGeneration
+
+    from tasks.config import Train
+    from tasks.training.adapters import merge, save_trained, with_adapters
+    from tasks.training.batching import Batch
+    from tasks.training.model import load_model
+
+    sizes: Any = DECODER | {"vocab_size": 99, "num_hidden_layers": 1}
+    halves: Any = {
+        half: {**sizes, "layer_types": ["full_attention"]} for half in ("encoder", "decoder")
+    }
+    base = T5GemmaForConditionalGeneration(T5GemmaConfig(**halves, vocab_size=99)).eval()
+    base.save_pretrained(tmp_path / "base")
+    save_trained(with_adapters(base, Train(method="lora")), tmp_path / "adapter")
+    ids = torch.arange(5, 15)[None]
+    batch = Batch({"input_ids": ids, "decoder_input_ids": ids}, ids, 10, 20, 20)
+    merged, _ = merge(load_model(tmp_path / "base"), tmp_path / "adapter", batch)
+    merged.save_pretrained(tmp_path / "merged")
+    inputs = some_inputs(True)
+    expected = logits(load_model(tmp_path / "base"), inputs)
+    torch.testing.assert_close(logits(load_model(tmp_path / "merged"), inputs), expected)
