@@ -11,6 +11,7 @@ from benchmarks.memory import CONFIGURATIONS, DEFAULTS, measured, write_job, wri
 from tasks.config import Train
 from tasks.launch import LAUNCHER, environment
 from tasks.training.forecast import Forecast, ForecastJob, mend
+from tests.architectures import DECODER
 from tests.training.attempts import SERVER
 
 WIDTH, NUM_LAYERS, LONGEST = 512, 2, 120
@@ -114,3 +115,31 @@ def test_where_little_helps_there_are_three_changes_all_the_same(models: dict[st
     assert len(changes) == len({*map(json.dumps, changes)}) == 3
     assert all(change.memory_bytes <= room for change in tight.changes)
     assert {"micro_batch_tokens": 8192} in changes or {"micro_batch_tokens": 4096} in changes
+
+
+MOE: Any = {"num_local_experts": 2, "num_experts_per_tok": 1, "vocab_size": 99}
+SMALL: Any = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "vocab_size": 99}
+SMALL |= {
+    f"{half}_{of}": 2 for half in ("encoder", "decoder") for of in ("attention_heads", "ffn_dim")
+}
+UNUSUAL: dict[str, Any] = {
+    "experts in fp32": ("MixtralConfig", DECODER | MOE | {"num_hidden_layers": 1}),
+    "layers left out at random": ("M2M100Config", SMALL | {"encoder_layerdrop": 0.5}),
+    "global attention": ("LEDConfig", SMALL | {"attention_window": [8]}),
+}
+"""Models that want to know what is in a tensor, or compute by what only takes bf16."""
+
+
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_a_model_that_looks_at_content_is_counted_all_the_same(kind: str, tmp_path: Path) -> None:
+    import torch
+    import transformers
+
+    from tasks.training.footprint import footprint
+    from tasks.training.forecast import Shape
+
+    name, sizes = UNUSUAL[kind]
+    getattr(transformers, name)(**sizes).save_pretrained(tmp_path)
+    train, shape = Train(precision="fp32"), Shape(4, 20, 10, accumulates=True)
+    found = footprint(tmp_path, train, shape, torch.device("cpu"))
+    assert found.activations > 4 * 30 * 32 * 4  # more than one hidden state of each token
