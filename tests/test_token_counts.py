@@ -56,5 +56,5 @@ def test_chat_templates_count(tiny_models: dict[str, Path], tmp_path: Path) -> N
     settings.write_text(json.dumps(written | {"chat_template": named[:1]}))
     assert token_counts(sample, tmp_path).how == "at 4 characters a token"
 
-    (tmp_path / "chat_template.jinja").write_text("{% generation %}{% endgeneration %}")
+    (tmp_path / "chat_template.jinja").write_text("{% tag_of_theirs %}")
     assert token_counts(sample, tmp_path).how == "at 4 characters a token"

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jinja2 import TemplateError
+from jinja2.ext import Extension
+from jinja2.nodes import Node
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tasks.data.base_model import read_config
@@ -17,14 +20,25 @@ from tasks.data.tokenizing import (
     default_template,
     encode_completions,
     encode_prompts,
+    settled,
     stop_token_id,
-    undated,
 )
 from tasks.errors import BadModel
 from tasks.stage import read_json
 
 CHARACTERS_PER_TOKEN = 4
 """Assumed where the base model has no tokenizer.json."""
+
+
+class Generation(Extension):
+    """The tag `generation` of transformers: marks what the assistant says, and writes nothing."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: Parser) -> list[Node]:
+        """What is between the tags."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 class LightTokenizer:
@@ -77,9 +91,9 @@ class LightTokenizer:
         if not isinstance(self.chat_template, str):
             raise TemplateError("several chat templates, and none is called `default`")
         environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", Generation]
         )
-        return environment.from_string(undated(self.chat_template)).render(
+        return environment.from_string(settled(self.chat_template)).render(
             messages=turns,
             tools=None,
             documents=None,

@@ -21,6 +21,13 @@ SAME_DAY = f"{{%- macro {TODAY}(format) %}}26 Jul 2024{{% endmacro -%}}"
 """Put before such a template: any other day, tested, trained and served prompts would differ. The
 date is the one that Llama 3.2's template falls back on."""
 
+THINKS = "enable_thinking"
+"""What chat templates call it of models that can think before they answer (Qwen3, SmolLM3, GLM)."""
+
+AT_ONCE = f"{{%- set {THINKS} = false -%}}"
+"""Put before such a template: completions hold no thoughts to learn, and what a base model thinks
+would be taken for its answer, or take all tokens that an answer may have."""
+
 HALF_CHARACTER = "\ufffd"
 """What a tokenizer of bytes decodes some of the bytes of a character to."""
 
@@ -43,14 +50,16 @@ def default_template(given: Any) -> Any:
     return given.get("default", given) if isinstance(given, dict) else given
 
 
-def undated(chat_template: str) -> str:
-    """A chat template that writes the same text every day.
+def settled(chat_template: str) -> str:
+    """A chat template that writes the same text every day and asks for the answer at once.
 
     Args:
         chat_template: Jinja, as a tokenizer has it.
     """
-    is_dated = TODAY in chat_template and not chat_template.startswith(SAME_DAY)
-    return SAME_DAY + chat_template if is_dated else chat_template
+    for word, line in ((TODAY, SAME_DAY), (THINKS, AT_ONCE)):
+        if word in chat_template and line not in chat_template:
+            chat_template = line + chat_template
+    return chat_template
 
 
 def encode_prompt(

@@ -19,7 +19,7 @@ from transformers.activations import GELUTanh, NewGELUActivation
 from transformers.utils import logging
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
-from tasks.data.tokenizing import default_template, stop_token_id, undated
+from tasks.data.tokenizing import default_template, settled, stop_token_id
 from tasks.errors import BadModel, first_line
 
 TOKEN_SETTINGS = ("bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id")
@@ -49,7 +49,7 @@ def load_tokenizer(
     chat_template: Literal["auto", "none"] = "auto",
     trust_remote_code: bool = False,
 ) -> Any:
-    """The tokenizer in a model folder, with a padding token and a chat template without date.
+    """The tokenizer in a model folder, with a padding token and a settled chat template.
 
     Args:
         folder: Hugging Face folder.
@@ -74,7 +74,7 @@ def load_tokenizer(
         tokenizer.chat_template = None
     template = default_template(tokenizer.chat_template)
     if isinstance(template, str):  # without a default one, several are refused by `fit`
-        tokenizer.chat_template = undated(template)
+        tokenizer.chat_template = settled(template)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

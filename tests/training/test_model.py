@@ -18,6 +18,7 @@ from transformers.activations import GELUTanh, NewGELUActivation
 
 from tasks.data.base_model import check_model_folder
 from tasks.data.light_tokenizer import LightTokenizer
+from tasks.data.tokenizing import encode_prompts
 from tasks.errors import BadModel
 from tasks.training.model import fit, load_model, load_tokenizer, num_positions, start_token_id
 
@@ -100,6 +101,35 @@ def test_a_chat_template_writes_the_same_every_day(
     ):
         text = each.apply_chat_template(turns, tokenize=False)
         assert text == "Today: 26 Jul 2024user: Hi<extra_id_5>"
+
+
+THINKING = (
+    "{% for turn in messages %}{% generation %}<{{ turn.role }}>{{ turn.content }}<extra_id_5>"
+    "{% endgeneration %}{% endfor %}{% if add_generation_prompt %}<assistant>"
+    "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+    "{% endif %}"
+)
+
+
+def test_a_model_that_can_think_is_asked_for_its_answer(
+    tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = THINKING
+    tokenizer.save_pretrained(tmp_path / "base")
+    load_tokenizer(tmp_path / "base").save_pretrained(tmp_path / "tuned")
+    for each in (
+        load_tokenizer(tmp_path / "base"),
+        load_tokenizer(tmp_path / "tuned"),
+        LightTokenizer(tmp_path / "base", {"eos_token_id": 1}),
+    ):
+        [ids] = encode_prompts(["Hi"], each, False)
+        assert tiny_tokenizer.decode(ids) == "<user>Hi<extra_id_5><assistant><think></think>"
+    # As another server asks the tuned model, which has learnt to answer after just this.
+    plain = AutoTokenizer.from_pretrained(tmp_path / "tuned")
+    turns = [{"role": "user", "content": "Hi"}]
+    text = plain.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    assert text.endswith("<assistant><think></think>")
 
 
 def test_a_tokenizer_of_bytes_needs_no_vocabulary(
