@@ -6,24 +6,26 @@
 `utilisation`: a decoder-only model of 1 billion random weights is trained by the process that
 `retune run` starts, on examples of 2,048 tokens that are all supervised but the first two. The
 model FLOPs utilisation is that of PaLM (arXiv 2204.02311), appendix B, from the median rate of the
-steps after the first few, as it is and with `train.compile`.
+steps after the first few. `compiled`, which comes last: the same with `train.compile`.
 
 `speedup`: a model of random weights in the shape of T5 v1.1 base, all of which are trained on the
 support chats by the loop of the product and by `Seq2SeqTrainer` with nothing set but data and
 epochs, as in benchmarks/training.py.
 
-Peak memory is what torch allocated at most. Results go to benchmarks/results/gpu.json and gpu.md.
+Peak memory is what torch allocated at most, beside what `retune plan` forecasts. Each result goes
+at once to benchmarks/results/gpu.json and gpu.md, which keep those of other `--parts` on the same
+GPU.
 Besides torch, transformers and peft it needs what recipes and pairs are read with: pydantic,
 ruamel.yaml, jinja2 and pyarrow.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,9 +41,10 @@ from benchmarks.memory import POCKET, RESULTS, SEED, job_of, write_rows  # noqa:
 from tasks.config import Train  # noqa: E402
 from tasks.launch import launch  # noqa: E402
 from tasks.stage import read_json, write_json  # noqa: E402
+from tasks.training.forecast import Forecast, forecast  # noqa: E402
 from tasks.training.model import load_tokenizer  # noqa: E402
 
-PARTS = ("utilisation", "speedup")
+PARTS = ("utilisation", "speedup", "compiled")
 PROMPT = "the"
 AROUND_WORDS = 3
 """Tokens of an example besides the words of its completion: the prompt, its end, the stop token."""
@@ -67,7 +70,6 @@ class Size:
         micro_batch_tokens: In a pass.
         steps: Trained in all.
         warmup: Of these, steps that do not count.
-        compiles: Whether to compile it, in turn.
         encoder_decoder: The other model, by its name in benchmarks/training.py.
         rows: Examples of an epoch of that.
         epochs: Trained in all.
@@ -80,7 +82,6 @@ class Size:
     micro_batch_tokens: int
     steps: int
     warmup: int
-    compiles: tuple[bool, ...]
     encoder_decoder: str
     rows: int
     epochs: int
@@ -93,8 +94,8 @@ FULL = Size(
         "num_hidden_layers": 18, "num_attention_heads": 16, "num_key_value_heads": 16,
         "max_position_embeddings": 2048,
     },
-    tokens=2048, batch_tokens=65_536, micro_batch_tokens=32_768, steps=24, warmup=4,
-    compiles=(False, True), encoder_decoder="t5-base", rows=1000, epochs=5, step_tokens=16_384,
+    tokens=2048, batch_tokens=65_536, micro_batch_tokens=16_384, steps=24, warmup=4,
+    encoder_decoder="t5-base", rows=1000, epochs=5, step_tokens=16_384,
 )  # fmt: skip
 
 SMOKE = Size(
@@ -103,7 +104,7 @@ SMOKE = Size(
         "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 128,
     },
     tokens=128, batch_tokens=512, micro_batch_tokens=256, steps=4, warmup=1,
-    compiles=(False,), encoder_decoder="t5-tiny", rows=16, epochs=1, step_tokens=1024,
+    encoder_decoder="t5-tiny", rows=16, epochs=1, step_tokens=1024,
 )  # fmt: skip
 
 
@@ -161,6 +162,8 @@ def utilisation(size: Size, compiles: bool, peak_flops: float) -> dict[str, Any]
             if event["event"] == "step":
                 rates.append(event["tokens_per_s"])
 
+        lengths = AROUND_WORDS - 1, size.tokens - AROUND_WORDS + 1
+        expected = forecast(folder / "model", train, lengths)
         launch("tasks.training", folder / "job.json", Path(job["events"]), listen)
         summary, speed = (read_json(folder / "output" / f"{n}.json") for n in ("summary", "speed"))
     assert summary["tokens"] == count * size.tokens, "examples of another length"
@@ -181,6 +184,7 @@ def utilisation(size: Size, compiles: bool, peak_flops: float) -> dict[str, Any]
         "flops_per_token": flops,
         "utilisation": round(flops * statistics.median(counted) / peak_flops, 4),
         "peak_memory_bytes": speed["peak_memory_bytes"],
+        "forecast_bytes": expected.memory_bytes if isinstance(expected, Forecast) else 0,
     }
 
 
@@ -195,18 +199,21 @@ def speedup(size: Size, rounds: int) -> dict[str, Any]:
 def table(document: Mapping[str, Any]) -> str:
     """The results as Markdown tables, one for each part that ran."""
     lines = [
-        "| parameters | tokens | compile | tokens/s | lowest-highest | utilisation | memory |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| parameters | tokens | compile | tokens/s | lowest-highest | utilisation | memory | "
+        "forecast |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for row in document["utilisation"]:
+    rows = [*document.get("utilisation", []), *document.get("compiled", [])]
+    for row in rows:
         lines.append(
             f"| {row['parameters'] / 1e9:.3f} billion | {row['tokens']:,} | {row['compile']} | "
             f"{row['tokens_per_s']:,.0f} | {row['lowest']:,.0f}-{row['highest']:,.0f} | "
-            f"{row['utilisation']:.3f} | {row['peak_memory_bytes'] / 2**30:.2f} GiB |"
+            f"{row['utilisation']:.3f} | {row['peak_memory_bytes'] / 2**30:.2f} GiB | "
+            f"{row['forecast_bytes'] / 2**30:.2f} GiB |"
         )
     parts = [f"Device: {document['device']}, torch {document['torch']}.\n"]
-    parts += ["\n".join(lines) + "\n"] if document["utilisation"] else []
-    parts += [training.table(document["speedup"])] if document["speedup"] else []
+    parts += ["\n".join(lines) + "\n"] if rows else []
+    parts += [training.table(document["speedup"])] if "speedup" in document else []
     return "\n".join(parts)
 
 
@@ -243,19 +250,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     size, rounds = (SMOKE, 1) if told.smoke else (FULL, told.rounds)
     peak = 1e12 if told.smoke else peak_flops_of(device, told.peak_flops)
     document: dict[str, Any] = {"device": device, "torch": torch.__version__, "peak_flops": peak}
-    document["utilisation"] = [
-        utilisation(size, compiles, peak)
-        for compiles in size.compiles
-        if "utilisation" in told.parts
-    ]
-    document["speedup"] = [speedup(size, rounds)] if "speedup" in told.parts else []
-    print(table(document))
+    if not told.smoke:
+        document |= earlier(document)
+    measure: Mapping[str, Callable[[], dict[str, Any]]] = {
+        "utilisation": partial(utilisation, size, False, peak),
+        "speedup": partial(speedup, size, rounds),
+        "compiled": partial(utilisation, size, True, peak),
+    }
+    for part in told.parts:
+        document[part] = [measure[part]()]
+        print(table(document), flush=True)
+        if not told.smoke:  # at once: what comes next may take too long
+            write_json(RESULTS / "gpu.json", document)
+            (RESULTS / "gpu.md").write_text(table(document), encoding="utf-8")
     if told.smoke:
         print("This was a smoke run of tiny models: no measurement, and nothing was written.")
-        return
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "gpu.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    (RESULTS / "gpu.md").write_text(table(document), encoding="utf-8")
+
+
+def earlier(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """The results of other parts that were measured on the same machine."""
+    path = RESULTS / "gpu.json"
+    found: dict[str, Any] = read_json(path) if path.exists() else {}
+    return found if machine.items() <= found.items() else {}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,13 @@
 """The GPU benchmark: its formula, what it says without a GPU, and that it runs."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
+from benchmarks import gpu
 from benchmarks.gpu import flops_per_token, main, peak_flops_of
 from benchmarks.memory import RESULTS
 
@@ -39,3 +44,30 @@ def test_it_trains_by_the_engine_and_writes_nothing_that_is_no_measurement(
     told = capsys.readouterr().out
     assert "| 128 | False |" in told and "no measurement" in told
     assert sorted((path.name, path.stat().st_mtime_ns) for path in RESULTS.iterdir()) == before
+
+
+def test_each_result_is_written_at_once_and_kept_by_later_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(size: object, compiles: bool, peak_flops: float) -> dict[str, Any]:
+        sizes = {"parameters": 10**9, "tokens": 2048, "peak_memory_bytes": 1, "forecast_bytes": 1}
+        rates = dict.fromkeys(("tokens_per_s", "lowest", "highest", "utilisation"), 0.5)
+        return {**sizes, **rates, "compile": compiles}
+
+    def killed(size: object, rounds: int) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H200")
+    monkeypatch.setattr(gpu, "RESULTS", tmp_path)
+    monkeypatch.setattr(gpu, "utilisation", trained)
+    monkeypatch.setattr(gpu, "speedup", killed)
+    with pytest.raises(KeyboardInterrupt):
+        main([])
+    main(["--parts", "compiled"])
+    written = json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
+    assert [written[part][0]["compile"] for part in ("utilisation", "compiled")] == [False, True]
+    assert "| 2,048 | True |" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA A100-SXM4-80GB")
+    main(["--parts", "compiled"])  # of another GPU's results none is kept
+    assert "utilisation" not in json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
