@@ -26,7 +26,8 @@ from tasks.errors import BadData
 _ENDS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 _WITH_PATTERN = re.compile(rf"(.*(?:{'|'.join(map(re.escape, _ENDS))}))!(.+)", re.IGNORECASE)
 
-# RuntimeError is what zipfile raises for a compression that it does not know.
+# RuntimeError is what zipfile raises for a compression that it does not know, UnicodeDecodeError
+# for a name that is not the UTF-8 that it says it is.
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -35,6 +36,7 @@ _DAMAGED = (
     EOFError,
     OSError,
     RuntimeError,
+    UnicodeDecodeError,
 )
 T = TypeVar("T")
 
@@ -138,7 +140,7 @@ def unpacked(archive: Path, pattern: str, folder: Path) -> Iterator[list[tuple[s
 def _zip_entries(archive: Path) -> Iterator[_Entry]:
     with zipfile.ZipFile(archive) as file:
         for info in file.infolist():
-            if not info.is_dir():
+            if not info.filename.endswith("/"):  # `is_dir` fails where there is no name
                 is_link = stat.S_ISLNK(info.external_attr >> 16)
                 is_encrypted = bool(info.flag_bits & 1)
                 opened = partial(file.open, info)
@@ -177,6 +179,8 @@ def _with_archive_errors(archive: Path, items: Iterator[T]) -> Iterator[T]:
         yield from items
     except _DAMAGED as error:
         found = str(error).partition("\n")[0].rstrip(":") or type(error).__name__
+        if isinstance(error, UnicodeDecodeError):
+            found = "the name of a file that is not UTF-8"
         mend = "copy or download it again; if it is intact, unpack it and give the folder"
         raise BadData(str(archive), "an intact archive", found, mend) from None
 
@@ -191,7 +195,7 @@ def _is_chosen(name: str, pattern: str) -> bool:
 
 def _check_name(archive: Path, name: str) -> None:
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
+    if not path.parts or path.is_absolute() or ".." in path.parts:
         mend = "make the archive again from within the folder, if you trust what is in it"
         raise BadData(str(archive), "names that stay inside the archive", f"'{name}'", mend)
 

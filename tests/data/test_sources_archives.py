@@ -70,7 +70,7 @@ def test_what_a_mac_and_a_folder_add_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar"])
-@pytest.mark.parametrize("name", ["../evil.csv", "a/../../evil.csv", "/tmp/evil.csv"])
+@pytest.mark.parametrize("name", ["../evil.csv", "a/../../evil.csv", "/tmp/evil.csv", "."])
 def test_names_that_lead_out_are_refused(kind: str, name: str, tmp_path: Path) -> None:
     archive = write_archive(tmp_path / kind, {name: b"x,y\n", "good.csv": b"x,y\n"})
     with (
@@ -79,6 +79,21 @@ def test_names_that_lead_out_are_refused(kind: str, name: str, tmp_path: Path) -
     ):
         pass
     assert [path.name for path in tmp_path.rglob("*")] == [kind]
+
+
+def test_damaged_names_of_a_zip_are_told(tmp_path: Path) -> None:
+    archive = write_archive(tmp_path / "a.zip", {"ü.csv": b"x,y\n", "good.csv": b"x,y\n"})
+    whole = archive.read_bytes()
+    for damaged in (whole.replace("ü".encode(), b"\xff\xff", times) for times in (1, 2)):
+        archive.write_bytes(damaged)
+        with pytest.raises(BadData, match="an intact archive\n.*a file that is not UTF-8"):
+            contents(archive)
+    info = zipfile.ZipInfo("gone.csv")
+    info.filename = ""
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(info, b"x,y\n")
+    with pytest.raises(BadData, match="stay inside the archive"):
+        contents(archive)
 
 
 def test_links_are_refused(tmp_path: Path) -> None:
