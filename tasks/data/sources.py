@@ -92,6 +92,8 @@ def digest_of(source: Source) -> str:
         digests["hub"] = [source.hub, source.subset, source.revision]
     elif source.dvc is not None:
         digests["dvc"] = sources_dvc.digest(source.dvc)
+        if source.format == "auto":
+            digests["dvc ending"] = Path(source.dvc.path).suffixes[-2:]
         if source.path_fields is not None:
             digests["dvc path"] = source.dvc.path
         if source.parallel:
@@ -193,8 +195,9 @@ def _parallel_paths(path: str, split: str | None, source: Source) -> dict[str, s
     A ready-made split has its other files beside it, called as theirs are: `valid.java` goes with
     `valid.cs` where `train.java` goes with `train.cs`.
     """
+    whole = source.path if source.dvc is None else str(Path(source.dvc.repo, source.dvc.path))
     others = {
-        field: other if split is None else _counterpart(str(source.path), other, path)
+        field: other if split is None else _counterpart(str(whole), other, path)
         for field, other in source.parallel.items()
     }
     return {"source": path, **others}
@@ -208,7 +211,7 @@ def _counterpart(path: str, other: str, ready_made: str) -> str:
     old, new = ("".join(words[start : len(words) - end]) for words in (here, there))
     head, found, tail = ready_made.rpartition(old)
     if not old or not found:
-        mend = "call it like `source.path`, which must have this part"
+        mend = f"call it like {path}, which must have this part"
         raise BadData(ready_made, f"'{old}' in the name, to find the file beside it", "none", mend)
     return head + new + tail
 
