@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -189,6 +190,7 @@ def test_a_setting_that_no_text_can_have_is_told(given: dict[str, Any], tmp_path
 @pytest.mark.parametrize(
     ("values", "kind", "texts"),
     [
+        (list(np.array([4.7, 5, 0.1, 0], np.float16)), pa.float16(), ["4.7", "5", "0.1", "0"]),
         ([4.7, 5.0, 1e20], pa.float32(), ["4.7", "5", "100000000000000000000"]),
         ([Decimal("5.00"), Decimal("4.50")], pa.decimal128(5, 2), ["5", "4.50"]),
         ([Decimal("9" * 36 + ".00")], pa.decimal128(38, 2), ["9" * 36]),

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -140,7 +141,10 @@ def _values(where: str, field: pa.Field, column: Any) -> list[Any]:
 
 
 def _as_written(column: Any) -> Any:
-    """A column with its numbers of 32 bits as they are written: 4.7, not 4.699999809265137."""
+    """A column with its numbers of 16 or 32 bits as they are written: 4.7, not 4.69921875."""
+    if column.type == pa.float16():
+        numbers = (number and float(str(np.float16(number))) for number in column.to_pylist())
+        return pa.array(numbers, pa.float64())
     is_short = column.type == pa.float32()
     return column.cast(pa.string()).cast(pa.float64()) if is_short else column
 
