@@ -13,16 +13,19 @@ BATCH_BYTES = 2**24
 """Python strings, their tables and the file's pages take several times as much."""
 
 
-def batches(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+def batches(
+    file: pq.ParquetFile, columns: Sequence[str] | None = None, most_rows: int = BATCH_ROWS
+) -> Iterator[pa.RecordBatch]:
     """The batches of a Parquet file.
 
     Args:
         file: The file.
         columns: Those to read; all by default.
+        most_rows: At most so many rows at once.
     """
     metadata = file.metadata
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     num_bytes = sum(group.total_byte_size for group in groups)
     fitting = BATCH_BYTES * metadata.num_rows // max(1, num_bytes)
-    num_rows = min(BATCH_ROWS, max(1, fitting))
+    num_rows = min(most_rows, max(1, fitting))
     yield from file.iter_batches(num_rows, columns=columns and list(columns))

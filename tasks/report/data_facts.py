@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.data.batches import batches
 from tasks.data.splitting import SIDES
 from tasks.stage import read_json
 
@@ -114,7 +115,7 @@ def _lengths(split: Path) -> dict[str, dict[str, Lengths]]:
     parts: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for side in SIDES:
         file = pq.ParquetFile(split / f"{side}.parquet")
-        for batch in file.iter_batches(columns=["task", *COLUMNS]):
+        for batch in batches(file, ["task", *COLUMNS]):
             for task in pc.unique(batch["task"]).to_pylist():
                 rows = batch.filter(pc.equal(batch["task"], task))
                 for column in COLUMNS:

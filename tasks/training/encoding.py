@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.config import Train
+from tasks.data.batches import batches
 from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prompts
 from tasks.stage import digest_of_file, digest_of_json, read_json, write_json
 from tasks.training.examples import Examples, Ragged
@@ -126,7 +127,7 @@ def _write(
     counts = {"num_examples": 0, "num_too_long": 0, "num_dropped": 0}
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / f"{name}.bin").open("wb")) for name in ARRAYS}
-        for rows in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=list(COLUMNS)):
+        for rows in batches(pq.ParquetFile(path), COLUMNS, BATCH_ROWS):
             for task in pc.unique(rows["task"]).to_pylist():
                 numbers.setdefault(task, len(numbers))
             kept = _within_limits(rows, tokenizer, is_encoder_decoder, limits, counts)

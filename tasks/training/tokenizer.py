@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from tasks.data.batches import batches
 from tasks.prompts.denoising import MAX_SENTINELS
 
 PAD, END = "<pad>", "</s>"
@@ -67,10 +68,12 @@ def texts_of(files: Sequence[Path], num_rows: int) -> Iterator[str]:
         left = num_rows
         with pq.ParquetFile(path) as records:
             columns = [name for name in records.schema_arrow.names if name not in NOT_TEXT]
-            for batch in records.iter_batches(columns=columns):
+            for batch in batches(records, columns):
                 for column in batch.slice(0, left).columns:
                     yield from (text for text in column.to_pylist() if text)
                 left -= min(left, batch.num_rows)
+                if not left:
+                    break
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import tasks
 from tasks.data import batches as limits
 from tasks.data import record_files
 from tasks.data.batches import batches
@@ -50,6 +51,12 @@ def test_long_rows_are_read_few_at_a_time(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(limits, "BATCH_BYTES", 100_000)
         sizes = [batch.num_rows for batch in batches(file, ["text"])]
     assert sum(sizes) == 25_000 and 700 < max(sizes) < 1_000
+
+
+def test_no_table_is_read_in_other_batches() -> None:
+    folder = Path(tasks.__file__).parent
+    readers = [path for path in folder.rglob("*.py") if ".iter_batches(" in path.read_text()]
+    assert readers == [folder / "data" / "batches.py"]
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])

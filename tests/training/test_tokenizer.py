@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.data import batches as limits
 from tasks.prompts.denoising import MAX_SENTINELS
 from tasks.training.tokenizer import texts_of
 
@@ -24,7 +25,9 @@ def test_digits_stand_apart_and_sentinels_are_one_token(tiny_tokenizer: Any) -> 
     assert tiny_tokenizer.tokenize(f"a{last}b") == ["a", last, "b"]
 
 
-def test_texts_are_those_of_the_first_records_of_each_file(tmp_path: Path) -> None:
+def test_texts_are_those_of_the_first_records_of_each_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [
         {"id": "0", "split": None, "references": ["r"], "dialogue": f"d{number}", "summary": "s"}
         for number in range(5)
@@ -34,3 +37,5 @@ def test_texts_are_those_of_the_first_records_of_each_file(tmp_path: Path) -> No
     files = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
     assert list(texts_of(files, 2)) == ["d0", "d1", "s", "s"] * 2
     assert len(list(texts_of(files, 100))) == 20
+    monkeypatch.setattr(limits, "BATCH_BYTES", 1)  # a row at a time, however few are asked for
+    assert list(texts_of(files[:1], 2)) == ["d0", "s", "d1", "s"]
