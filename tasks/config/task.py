@@ -88,10 +88,13 @@ class Source(Section):
 
     shape: Shape = "auto"
     """What a row looks like: columns of one's own, `prompt`/`completion`, Alpaca
-    (`instruction`, `input`, `output`), chat `messages` or ShareGPT `conversations`."""
+    (`instruction`, `input`, `output`), chat `messages` or ShareGPT `conversations`. A conversation
+    is one record: its last answer is the completion (the last whose `weight` is not 0), and what
+    was said before, a column `system` first, is the prompt."""
 
     columns: dict[str, str] = {}
-    """Prompt field -> column of the source: a name, or a number from 0 where there is no header."""
+    """Prompt field -> column of the source: a name, or a number from 0 where there is no header.
+    Where the column of the answer has lists, the first item is trained on, and each is right."""
 
     header: bool = True
     """Whether the first line of a CSV or TSV file names its columns. A CSV file without a header of

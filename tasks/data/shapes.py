@@ -83,19 +83,22 @@ def _alpaca(row: Cells) -> dict[str, Any]:
 
 
 def _messages(row: Cells) -> dict[str, Any]:
-    return prompt_and_completion(row.get("messages"))
+    return prompt_and_completion(row.get("messages"), row.get("system"))
 
 
 def _sharegpt(row: Cells) -> dict[str, Any]:
-    return prompt_and_completion(row.get("conversations"))
+    return prompt_and_completion(row.get("conversations"), row.get("system"))
 
 
-def prompt_and_completion(turns: Any) -> dict[str, str]:
+def prompt_and_completion(turns: Any, system: Any = None) -> dict[str, str]:
     """The last answer of a conversation, and what came before it.
 
     Args:
         turns: List of `{"role", "content"}` or `{"from", "value"}`. Turns behind the
-            assistant's last one are left out: nothing answers them.
+            assistant's last one are left out: nothing answers them. So are its turns of the
+            `weight` 0 there, which the OpenAI API does not train on.
+        system: System text that stands beside the turns, as some formats have it; used where none
+            of them is the system's.
 
     Returns:
         `prompt`: what the user said, or, where there is more than one turn before the answer,
@@ -107,16 +110,22 @@ def prompt_and_completion(turns: Any) -> dict[str, str]:
     if not isinstance(turns, list) or not turns:
         raise BadRow("the conversation is not a list of turns")
     said = [_turn(turn) for turn in turns]
-    answers = [position for position, (role, _) in enumerate(said) if role == "Assistant"]
+    answers = [
+        position
+        for position, (turn, (role, _)) in enumerate(zip(turns, said, strict=True))
+        if role == "Assistant" and turn.get("weight") != 0
+    ]
     if not answers:
-        raise BadRow("the conversation has no turn of the assistant")
+        raise BadRow("the conversation has no turn of the assistant, or all have the weight 0")
     before = said[: answers[-1]]
-    system = [text for role, text in before if role == "system"]
+    rules = [text for role, text in before if role == "system"]
+    if not rules and isinstance(system, str) and system.strip():
+        rules = [system.strip()]
     talk = [(role, text) for role, text in before if role != "system"]
     if not any(role == "User" for role, _ in talk):
         raise BadRow("the conversation has no turn of the user before the last answer")
     lines = [text for _, text in talk] if len(talk) == 1 else [f"{r}: {text}" for r, text in talk]
-    return {"prompt": "\n".join(system + lines), "completion": said[answers[-1]][1]}
+    return {"prompt": "\n".join(rules + lines), "completion": said[answers[-1]][1]}
 
 
 def _turn(turn: Any) -> tuple[str, str]:

@@ -40,6 +40,32 @@ def test_sharegpt_and_messages_say_the_same() -> None:
     assert SHAPES["messages"].read(messages) == expected
 
 
+def test_an_answer_of_the_weight_0_is_not_trained_on() -> None:
+    """https://platform.openai.com/docs/guides/supervised-fine-tuning, multi-turn chats."""
+    turns: list[dict[str, Any]] = said(
+        ("user", "Hi"), ("assistant", "Hello"), ("user", "Oslo?"), ("assistant", "No.")
+    )
+    turns[3]["weight"] = 0
+    assert prompt_and_completion(turns) == {"prompt": "Hi", "completion": "Hello"}
+    turns[1]["weight"], turns[3]["weight"] = 0, 1
+    assert prompt_and_completion(turns)["completion"] == "No."
+    turns[3]["weight"] = 0
+    with pytest.raises(BadRow, match="all have the weight 0"):
+        prompt_and_completion(turns)
+
+
+@pytest.mark.parametrize("shape", ["messages", "sharegpt"])
+def test_a_system_text_beside_the_turns_stands_first(shape: str) -> None:
+    key = {"messages": "messages", "sharegpt": "conversations"}[shape]
+    turns = said(("user", "Hi"), ("assistant", "Yo"))
+    row: dict[str, Any] = {"system": " Be brief. ", key: turns}
+    assert SHAPES[shape].read(row)["prompt"] == "Be brief.\nHi"
+    for system in (None, " ", 7):
+        assert SHAPES[shape].read({**row, "system": system})["prompt"] == "Hi"
+    row[key] = [*said(("system", "Be polite.")), *turns]
+    assert SHAPES[shape].read(row)["prompt"] == "Be polite.\nHi"
+
+
 def test_text_parts_are_joined() -> None:
     parts = [{"type": "text", "text": "Hi "}, {"type": "text", "text": "there"}]
     turns = [{"role": "user", "content": parts}, {"role": "assistant", "content": "Yo"}]
