@@ -26,10 +26,11 @@ from tasks.config import Recipe, Section, Source, TaskSection
 from tasks.config.task import PLACES
 from tasks.data.readers import Unreadable, with_columns
 from tasks.data.record_files import COLUMNS, RecordFile, choose
-from tasks.data.records import Layout, Needs, layout_of, record_of
+from tasks.data.records import Layout, Needs, layout_of, record_of, split_of
 from tasks.data.shapes import BadRow
 from tasks.data.sources import Part, digest_of, parts_of
 from tasks.data.sources_dvc import commit
+from tasks.data.splitting import SIDES
 from tasks.errors import BadData, BadPrompt, BadRecipe, Issue
 from tasks.prompts.library import PromptFile
 from tasks.prompts.of_task import prompts_of
@@ -132,7 +133,9 @@ class _Intake:
         self.task = task
         self.rejects = rejects
         self.num_read = self.num_rejected = self.num_duplicates = self.num_files = 0
+        self.num_several = 0
         self.reasons: Counter[str] = Counter()
+        self.splits: set[str | None] = set()
         self.first_rejects: list[str] = []
 
     def read(self, output: Output) -> None:
@@ -168,12 +171,16 @@ class _Intake:
             "rejected": self.num_rejected,
             "duplicates": self.num_duplicates,
             "reasons": reasons,
+            # Also those of which no row can be used.
+            "ready_made": [side for side in SIDES if side in self.splits],
         }
 
     def in_words(self, num_rows: int) -> str:
         """What was counted, for the log."""
         text = f"{num_rows:,} records of {self.num_read:,} rows in {self.num_files} file(s)"
         text += f", {self.num_rejected:,} rejected, {self.num_duplicates:,} duplicates"
+        if self.num_several:
+            text += f", {self.num_several:,} with several right answers (the first is trained on)"
         return f"{text} ({self._most_common()})" if self.reasons else text
 
     def too_many_rejected(self, kept: Path) -> BadData:
@@ -192,6 +199,7 @@ class _Intake:
         return ", ".join(f"{count:,} x {reason}" for reason, count in self.reasons.most_common(3))
 
     def _read_part(self, part: Part, records: RecordFile, show: Callable[[], object]) -> None:
+        self.splits.add(part.split)
         columns, rows = with_columns(part.rows())
         layout: Layout | None = None
         for line, row in rows:
@@ -204,10 +212,14 @@ class _Intake:
             if layout is None:
                 known = columns or list(row)
                 layout = layout_of(known, self.task.needs, self.task.source, part.name)
+            self.splits.add(split_of(row, layout, part.split))
             try:
-                records.add(record_of(row, layout, part.split))
+                record = record_of(row, layout, part.split)
             except BadRow as error:
                 self._reject(part, line, str(error), row)
+            else:
+                self.num_several += len(record.references) > 1
+                records.add(record)
 
     def _reject(self, part: Part, line: int, reason: str, row: object) -> None:
         self.num_rejected += 1

@@ -4,9 +4,8 @@
                     "prompt": "...", "completion": "...", "references": ["..."], "label": null}
 
 Ready-made splits of the source are respected: only their train rows are divided further, and
-only for the sides that the source does not bring. A file for a side that brings no record stops
-the stage: rows of train would take its place, unnoticed. Tasks that are only rehearsed are not
-divided: all of their rows are trained on but those that a probe measures on.
+only for the sides that the source does not bring. Tasks that are only rehearsed are not divided:
+all of their rows are trained on but those that a probe measures on.
 """
 
 import hashlib
@@ -45,9 +44,6 @@ COLUMNS = ("id", "task", "template", "prompt", "completion", "references", "labe
 class SplitSection(Split):
     """What splitting depends on."""
 
-    ready_made: dict[str, tuple[str, ...]] = {}
-    """Task -> the sides that its source has a file for."""
-
     rehearsed: tuple[str, ...] = ()
     """Tasks that are trained on, and neither validated nor tested."""
 
@@ -60,12 +56,7 @@ class SplitSection(Split):
 
 def select(recipe: Recipe) -> SplitSection:
     """The part of the recipe that splitting depends on."""
-    given = {
-        task.name: tuple(side for side in JUDGING if getattr(task.source, side) is not None)
-        for task in recipe.tasks
-    }
-    ready_made = {task: sides for task, sides in given.items() if sides}
-    told = {**recipe.split.model_dump(), "ready_made": ready_made}
+    told = recipe.split.model_dump()
     if not recipe.old_tasks:
         return SplitSection(**told)
     return SplitSection(
@@ -100,7 +91,6 @@ def write(section: SplitSection, inputs: Inputs, output: Output) -> Counted:
         sides += divided.sides
         summary[task] = divided.summary
     counts = _write_sides(path, sides, output)
-    _check_ready_made(section, summary)
     _check_sides(summary)
     write_json(output.path / "summary.json", summary)
     return Counted(sum(counts.values()), counts)
@@ -249,24 +239,6 @@ def _write_sides(path: Any, sides: Sequence[str | None], output: Output) -> dict
     for writer in writers.values():
         writer.close()
     return counts
-
-
-def _check_ready_made(section: SplitSection, summary: Mapping[str, Mapping[str, Any]]) -> None:
-    """Fail where a file for a side brought no record."""
-    mend = "mend the file (rejects.jsonl of ingest or template says why), or leave it out: "
-    issues = [
-        Issue(
-            f"tasks: {task}: source.{side}",
-            "a file with at least one record that can be used",
-            "none: it has no rows, or each was rejected",
-            f"{mend}then records of the source are set aside for {side}",
-        )
-        for task, entry in summary.items()
-        for side in section.ready_made.get(task, ())
-        if side not in entry["ready_made"]
-    ]
-    if issues:
-        raise BadData.all_of(issues)
 
 
 def _check_sides(summary: Mapping[str, Mapping[str, Any]]) -> None:

@@ -6,7 +6,8 @@
 
 Which phrasing a record gets depends on the record alone, so it stays when others come or go.
 A record that its template can make nothing of is left out, counted, and kept with the reason in
-`rejects.jsonl`; past `max_rejected` the stage fails.
+`rejects.jsonl`; past `max_rejected` the stage fails. So it does where a split that the source
+brings has no example left: rows of train would take its place, unnoticed.
 """
 
 import json
@@ -21,11 +22,11 @@ import pyarrow.parquet as pq
 
 from tasks.config import Recipe, Section
 from tasks.data.batches import batches
-from tasks.errors import BadPrompt
+from tasks.errors import BadData, BadPrompt, Issue
 from tasks.prompts.library import PromptFile
 from tasks.prompts.of_task import TaskPrompts
 from tasks.prompts.render import RenderError, choose_template, render
-from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
+from tasks.stage import Counted, Inputs, Output, Stage, logger, read_json, write_json
 from tasks.stage_main import main
 
 VERSION = "3"
@@ -52,10 +53,12 @@ class Tally:
 
     Attributes:
         used: Template -> examples made with it.
+        splits: Ready-made splits that have examples.
         rejects: A line of `rejects.jsonl` for each record left out.
     """
 
     used: Counter[str] = field(default_factory=Counter)
+    splits: set[str | None] = field(default_factory=set)
     rejects: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -87,8 +90,11 @@ def write(section: TemplateSection, inputs: Inputs, output: Output) -> Counted:
 
     Raises:
         BadPrompt: Too many records do not fit their template.
+        BadData: A ready-made validation or test split has no example.
     """
     summary: dict[str, Any] = {}
+    read = read_json(inputs["ingest"] / "summary.json")
+    issues: list[Issue] = []
     (output.path / "prompts").mkdir()
     with (
         pq.ParquetWriter(output.path / "examples.parquet", SCHEMA, compression="zstd") as writer,
@@ -106,7 +112,11 @@ def write(section: TemplateSection, inputs: Inputs, output: Output) -> Counted:
                 "templates": dict(tally.used),
             }
             if task.name not in section.rehearsed:
+                brought = set(read[task.name]["ready_made"])
+                issues += [_no_example(task.name, side) for side in sorted(brought - tally.splits)]
                 _keep_prompts(output.path / "prompts", task.name, prompts)
+    if issues:
+        raise BadData.all_of(issues)
     write_json(output.path / "summary.json", summary)
     counts = {name: entry["examples"] for name, entry in summary.items()}
     return Counted(sum(counts.values()), counts)
@@ -127,6 +137,7 @@ def _examples(
                 tally.rejects.append({**reject, "reason": str(error)})
                 continue
             tally.used[template.name] += 1
+            tally.splits.add(record["split"])
             rows.append(
                 {
                     "id": record["id"],
@@ -156,6 +167,17 @@ def _check(task: TemplateTask, prompts: PromptFile, tally: Tally) -> None:
         mend = "mend the template, translate the values with source.values, or raise max_rejected"
         raise BadPrompt(where, expected, found, mend)
     logger.warning("template: %s: %s", where, found)
+
+
+def _no_example(task: str, split: str) -> Issue:
+    return Issue(
+        f"tasks: {task}: the split {split} of its source",
+        "at least one record that can be used",
+        "none: it has no rows, or each was rejected",
+        "mend it (rejects.jsonl of ingest says why), or leave it out: then records of the source "
+        f"are set aside for {split}. Of a hub data set, save the other splits with save_to_disk "
+        "and give that folder as source.path",
+    )
 
 
 def _keep_prompts(folder: Path, task: str, prompts: PromptFile) -> None:

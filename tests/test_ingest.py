@@ -216,11 +216,16 @@ def test_numbers_of_a_table_are_written_as_they_were(
         ({"summary": ["a", "b"]}, ["a", "b"]),
     ],
 )
-def test_several_references(row: dict[str, Any], expected: list[str], tmp_path: Path) -> None:
+def test_several_references(
+    row: dict[str, Any], expected: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source = {"path": jsonl(tmp_path / "a.jsonl", [{"dialogue": "d", **row}])}
+    caplog.set_level("INFO", "retune")
     record = records(run(tmp_path, source))[0]
     assert record["references"] == expected
     assert record["summary"] == "a"
+    told = "1 with several right answers (the first is trained on)"
+    assert (told in caplog.text) == (len(expected) > 1)
 
 
 @pytest.mark.parametrize(

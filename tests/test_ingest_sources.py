@@ -10,7 +10,7 @@ import pytest
 from tasks.errors import BadData, RetuneError
 from tasks.stage import Artifact
 from tests.data.archives import write_archive
-from tests.ingesting import CHATS, REVIEWS, jsonl, made, records, rejects, run
+from tests.ingesting import CHATS, REVIEWS, jsonl, made, records, rejects, run, summary
 
 
 @pytest.mark.parametrize("path", ["part-*.jsonl", "."])
@@ -118,6 +118,10 @@ def test_hub_data_sets_come_through_the_datasets_library(
         ("train", CHATS[1]["summary"]),
         ("test", CHATS[2]["summary"]),
     ]
+    jsonl(folder / "test.jsonl", [{**CHATS[2], "summary": None}])
+    unlabelled = run(tmp_path, {**source, "revision": "4a5b6c"}, max_rejected=0.4)
+    assert [row["split"] for row in records(unlabelled)] == ["train", "train"]
+    assert summary(unlabelled)["ready_made"] == ["train", "test"]
     with pytest.raises(BadData, match="BuilderConfig 'nope' not found"):
         run(tmp_path, {**source, "subset": "nope"})
     with pytest.raises(RetuneError, match="the hub cannot be reached"):

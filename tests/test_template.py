@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks import ingest, template
-from tasks.errors import BadPrompt
+from tasks.errors import BadData, BadPrompt
 from tasks.stage import Artifact, Inputs
 from tests.ingesting import jsonl, recipe_of
 
@@ -30,9 +30,11 @@ def run(folder: Path, texts: list[str], **task: Any) -> Artifact:
     return run_on(folder, [{"text": text, "original": text} for text in texts], **task)
 
 
-def run_on(folder: Path, rows: list[dict[str, Any]], **task: Any) -> Artifact:
+def run_on(
+    folder: Path, rows: list[dict[str, Any]], split_column: str | None = None, **task: Any
+) -> Artifact:
     (folder / "halves.yaml").write_text(PROMPTS)
-    source = {"path": jsonl(folder / "texts.jsonl", rows)}
+    source = {"path": jsonl(folder / "texts.jsonl", rows), "split_column": split_column}
     recipe = recipe_of(source, str(folder / "halves.yaml"), **task)
     workspace = folder / "workspace"
     workspace.mkdir()
@@ -60,6 +62,14 @@ def test_too_many_of_them_stop_the_stage(tmp_path: Path) -> None:
 
 def test_the_recipe_says_how_many_are_too_many(tmp_path: Path) -> None:
     assert run(tmp_path, ["alone", "one two"], max_rejected=0.5).rows == 1
+
+
+def test_a_ready_made_split_of_which_no_record_fits_is_told(tmp_path: Path) -> None:
+    texts = [*(f"number {number} of many" for number in range(40)), "alone"]
+    rows = [{"text": text, "original": text, "split": "train"} for text in texts]
+    rows[-1]["split"] = "dev"
+    with pytest.raises(BadData, match=r"the split validation of its source\n.*\n.*none"):
+        run_on(tmp_path, rows, split_column="split")
 
 
 def test_every_reference_is_in_the_words_of_the_template(tmp_path: Path) -> None:

@@ -163,8 +163,24 @@ def record_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> Reco
             raise BadRow(f"{target} '{_shortened(label)}' is not one of {', '.join(needs.choices)}")
     values[target] = references[0]
     if layout.split_column is not None:
-        split = _split(row.get(layout.split_column), layout.split_column)
+        split = split_of(row, layout, split)
+        if split is None:
+            name, known = str(row.get(layout.split_column)), ", ".join(READY_MADE)
+            raise BadRow(f"{layout.split_column} '{_shortened(name)}' is not one of {known}")
     return Record(_id(values, references), split, references, values)
+
+
+def split_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> str | None:
+    """The ready-made split of a row, be it a record or not; None where the source does not say.
+
+    Args:
+        row: Column -> value.
+        layout: Where its parts are.
+        split: The ready-made split of its file; a split column takes precedence.
+    """
+    if layout.split_column is None:
+        return split
+    return READY_MADE.get(str(row.get(layout.split_column)).strip().lower())
 
 
 def text_of(value: Any) -> str | None:
@@ -251,13 +267,6 @@ def _mapped(value: Any, field: str, layout: Layout) -> str | None:
 def _named(field: str, layout: Layout) -> str:
     column = layout.columns.get(field, field)
     return field if column == field else f"{field} (column {column})"
-
-
-def _split(value: Any, column: str) -> str:
-    name = str(value).strip().lower()
-    if name not in READY_MADE:
-        raise BadRow(f"{column} '{_shortened(str(value))}' is not one of {', '.join(READY_MADE)}")
-    return READY_MADE[name]
 
 
 def _shortened(value: str) -> str:
