@@ -233,6 +233,9 @@ def test_a_damaged_saved_data_set_is_told(damage: str, tmp_path: Path) -> None:
         ("*.tsv", ["files that match", "none", "the current folder is"]),
         ("empty", ["files in the folder", "none"]),
         ("mixed", ["README", "a known ending"]),
+        ("links/b.csv", ["b.csv", "a link to something that is not there"]),
+        ("links", ["b.csv", "a link to something that is not there"]),
+        ("links/*.csv", ["b.csv", "a link to something that is not there"]),
     ],
 )
 def test_a_bad_path_is_told(path: str, parts: list[str], tmp_path: Path) -> None:
@@ -241,6 +244,9 @@ def test_a_bad_path_is_told(path: str, parts: list[str], tmp_path: Path) -> None
     (tmp_path / "mixed").mkdir()
     (tmp_path / "mixed" / "a.csv").write_bytes(GOOD_CSV)
     (tmp_path / "mixed" / "README").write_text("about")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "a.csv").symlink_to(tmp_path / "chats.csv")
+    (tmp_path / "links" / "b.csv").symlink_to(tmp_path / "unmounted" / "b.csv")
     with pytest.raises(BadData) as caught:
         run(tmp_path, {"path": str(tmp_path / path)})
     assert [part for part in parts if part not in str(caught.value)] == [], str(caught.value)

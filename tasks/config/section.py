@@ -18,8 +18,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 """What numpy and torch take, also with the number of a process added."""
 
 
-def _short_enough(path: str) -> str:
+def _possible(path: str) -> str:
     """Refuse here, where its line is known, what no file system takes later."""
+    if not path:  # later it would mean the current folder
+        raise PydanticCustomError("path_empty", "a path, of one character at least")
     on_disk = path.partition("!")[0]  # what follows is sought inside an archive
     longest = max(len(name.encode()) for name in on_disk.split("/"))
     if longest > MAX_NAME_BYTES or len(on_disk.encode()) > MAX_PATH_BYTES:
@@ -38,7 +40,7 @@ def at_home(path: str) -> str:
     return os.path.expanduser(path)  # pathlib's fails on files that are called so
 
 
-FilePath = Annotated[str, AfterValidator(_short_enough)]
+FilePath = Annotated[str, AfterValidator(_possible)]
 """A path, a glob or the name of a file of the project."""
 
 

@@ -72,17 +72,20 @@ def find_files(path: str, allow_folder: bool = True) -> list[Path]:
             raise BadData(path, "files in the folder", "none", mend)
     elif place.is_dir():
         raise BadData(path, "a file", "a folder", "name one file in it")
-    elif place.exists():
+    elif place.exists() or place.is_symlink():
         files = [place]
     elif glob.has_magic(path) and allow_folder:
         matches = glob.glob(str(place), recursive=True)
-        files = sorted(Path(match) for match in matches if Path(match).is_file())
+        files = sorted(found for found in map(Path, matches) if _is_file(found))
         if not files:
             mend = f"check the pattern; the current folder is {Path.cwd()}"
             raise BadData(path, "files that match", "none", mend)
     else:
         raise BadData(path, "a file", "no such file", _nearby(place))
     for file in files:
+        if not file.exists():
+            mend = "mend the link, or remove it"
+            raise BadData(str(file), "a file", "a link to something that is not there", mend)
         if not os.access(file, os.R_OK):
             raise BadData(str(file), "a file that can be read", "no permission", "chmod +r it")
         if file.stat().st_size == 0:
@@ -191,7 +194,12 @@ def _with_below(path: str) -> Iterator[tuple[Path, str]]:
 
 
 def _is_data(file: Path) -> bool:
-    return file.is_file() and not file.name.startswith((".", "_"))
+    return _is_file(file) and not file.name.startswith((".", "_"))
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file, or a link to nothing, which would be missed in silence."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _nearby(place: Path) -> str:

@@ -92,6 +92,7 @@ def test_what_is_sought_in_an_archive_may_be_long(tmp_path: Path) -> None:
             f"path: {'x' * 256}",
             ["source.path", "each name", "255"],
         ),
+        ("path: data/support_chat.jsonl", 'path: ""', ["source.path", "a path, of one"]),
         ("path: data/support_chat.jsonl", f"path: {'d/' * 2048}", ["source.path", "4095 bytes"]),
         ("validation: 0.1", "validation: 0.95", ["split", "validation + test below 1"]),
         ("test: 0.1", "test: 1.5", ["split.test", "less than 1", "1.5"]),
