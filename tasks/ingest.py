@@ -192,7 +192,8 @@ class _Intake:
             f"the source of {self.task.name}",
             f"at most {self.task.max_rejected:.1%} unusable rows (max_rejected)",
             f"{found}: {self._most_common()}; the first of them:{lines}",
-            f"mend or remove them, or raise max_rejected; all of them are in {kept}",
+            "mend or remove them, translate labels with source.values, or raise max_rejected; "
+            f"all of them are in {kept}",
         )
 
     def _most_common(self) -> str:

@@ -32,7 +32,9 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
     "blank lines alone": ("a.jsonl", b"\n\n\n", {}, ["rows", "none"]),
     "empty array": ("a.json", b"[]", {}, ["rows", "none"]),
     "empty gz": ("a.jsonl.gz", gzip.compress(b""), {}, ["rows", "none"]),
-    "unknown ending": ("a.xlsx", b"PK", {}, ["a known ending: .jsonl", "'.xlsx'", "format"]),
+    "unknown ending": ("a.xlsx", b"PK", {}, ["a known ending: .jsonl", "'.xlsx'", "as CSV"]),
+    "old spreadsheet": ("a.csv", b"\xd0\xcf\x11\xe0...", {}, ["an old spreadsheet", "as CSV"]),
+    "bars": ("a.csv", GOOD_CSV.replace(b",", b"|"), {}, ["only dialogue|summary", "sep=|"]),
     "no ending": ("a", GOOD_CSV, {}, ["a known ending", "''"]),
     "truncated gz": (
         "a.jsonl.gz",
@@ -65,7 +67,7 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         "a.csv",
         GOOD_CSV.decode().encode("utf-16"),
         {},
-        ["byte-order mark of UTF-16", "source.encoding: utf-16"],
+        ["text in utf-8\n", "byte-order mark of UTF-16", "source.encoding: utf-16"],
     ),
     "UTF-16 without a mark": (
         "a.csv",

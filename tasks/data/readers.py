@@ -57,7 +57,10 @@ def named_format(name: str, source: Source) -> str:
     found = FORMATS.get(suffix.lower(), "") if source.format == "auto" else source.format
     if not found:
         expected = f"a known ending: {', '.join(FORMATS)} (.gz behind those of text)"
-        mend = "rename the file, or say what it is: source.format: tsv (or lines), for example"
+        mend = (
+            "choose others by a pattern (*.csv), rename it, save a spreadsheet as CSV, or say what "
+            "it is: source.format: tsv (or lines), for example"
+        )
         raise BadData(name, expected, f"'{suffix}'", mend)
     if zipped and found in TABLES:
         raise BadData(name, f"a {found} file", "a gzipped one", "unpack it")

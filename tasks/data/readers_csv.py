@@ -6,7 +6,8 @@ columns are called "0", "1", ...
 CSV (RFC 4180): cells may be quoted, with doubled quotes and line breaks inside. A first line with
 semicolons and no comma (but in quotes) means that semicolons separate, as spreadsheets write it in
 many countries - unless that line is no header, and nothing but the first column is asked for: it
-may be a text with a semicolon in it.
+may be a text with a semicolon in it. What a first line `sep=;` says, separates; spreadsheets write
+it for each other.
 TSV (IANA text/tab-separated-values): quote characters are ordinary text - unless every quote in
 the first megabyte belongs to a cell that is quoted as in CSV, as spreadsheets write it.
 """
@@ -25,6 +26,7 @@ _SAMPLE_CHARACTERS = 1_000_000
 _MAX_CELL_CHARACTERS = 10_000_000
 _QUOTED_TSV = re.compile(r'(?:(?:"(?:[^"]|"")*+"|[^"\t\r\n]*+)(?:\t|\r?\n|\Z))*+')
 _QUOTED = re.compile(r'"[^"]*"')
+_SEPARATOR = re.compile(r'"?sep=([;,|\t])"?\r?\n?')
 _OPEN_CELL = re.compile(r'"(?:[^"]|"")*+')
 
 Cells = Iterator[tuple[int, list[str] | Unreadable]]
@@ -48,7 +50,11 @@ def read_csv(path: Path, encoding: str, header: bool, semicolons: bool) -> Rows:
         text.seek(0)
         names = _QUOTED.sub("", first)
         delimiter = ";" if semicolons and ";" in names and "," not in names else ","
-        yield from _rows(path, _quoted_cells(path, text, delimiter), header)
+        told = _SEPARATOR.fullmatch(first)
+        cells = _quoted_cells(path, text, told[1] if told else delimiter)
+        if told:
+            next(cells)
+        yield from _rows(path, cells, header)
 
 
 def read_tsv(path: Path, encoding: str, header: bool) -> Rows:

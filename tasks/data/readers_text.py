@@ -27,6 +27,9 @@ _BINARY_MARKS = {
     b"PK\x03\x04": ("a zip archive (or a spreadsheet)", "unpack it, or save it as CSV"),
     b"PAR1": ("Parquet data", "set source.format: parquet"),
     b"ARROW1": ("Arrow data", "set source.format: arrow"),
+    b"\xd0\xcf\x11\xe0": ("an old spreadsheet or document", "save it as CSV"),
+    b"\x28\xb5\x2f\xfd": ("zstd data", "unpack it"),
+    b"\xfd7zXZ": ("xz data", "unpack it"),
 }
 
 
@@ -89,8 +92,8 @@ def _check_head(path: Path, file: BinaryIO, codec: str) -> None:
         if head.startswith(mark):
             raise BadData(str(path), "text", found, mend)
     shown, found = _shown_encoding(head)
-    if shown and codec.removesuffix("-sig") != shown:
-        raise BadData(str(path), f"text in {codec}", found, f"set source.encoding: {shown}")
+    if shown and (name := codec.removesuffix("-sig")) != shown:
+        raise BadData(str(path), f"text in {name}", found, f"set source.encoding: {shown}")
 
 
 def _shown_encoding(head: bytes) -> tuple[str, str]:

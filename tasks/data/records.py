@@ -334,6 +334,8 @@ def _missing(
         mend += ", copied from the file: letters with accents are written in two ways (NFC, NFD)"
     elif len(there) == 1 and "\t" in there[0]:
         mend = "set source.format: tsv, if tabs separate the cells"
+    elif len(there) == 1 and re.search("[;|]", there[0]):
+        mend = "save the file with commas between its cells, or with the first line `sep=|`"
     elif column.isdigit():
         mend = "name the column, or set `source.header: false` if the first line is no header"
     needed = " and ".join(f"'{name}'" for name in missing)

@@ -82,6 +82,8 @@ FORMATS: dict[str, Encode] = {
     "bom.csv": lambda rows: as_csv(rows).encode("utf-8-sig"),
     "zipped.csv.gz": lambda rows: gzip.compress(as_csv(rows).encode()),
     "semicolons.csv": lambda rows: as_csv(rows, ";").encode("utf-8-sig"),
+    "separator.csv": lambda rows: f"sep=;\r\n{as_csv(rows, ';')}".encode("utf-8-sig"),
+    "other_separator.csv": lambda rows: f'"sep=|"\n{as_csv(rows, "|")}'.encode(),
     "quoted.tsv": lambda rows: as_csv(rows, "\t").encode(),
     "table.parquet": parquet,
     "table.arrow": arrow_file,
