@@ -274,11 +274,15 @@ def test_a_row_in_train_and_in_test_stays_in_both(tmp_path: Path) -> None:
 
 
 def test_a_split_column_names_the_split(tmp_path: Path) -> None:
-    names = ["train", "dev", "valid", "Validation", "val", "test", "eval"]
+    names = ["train", "dev", "valid", "Validation", "val", "test", "Testing", "eval"]
     rows = [{"dialogue": f"d{name}", "summary": "s", "part": name} for name in names]
     source = {"path": jsonl(tmp_path / "a.jsonl", rows), "split_column": "part"}
     artifact = run(tmp_path, source, max_rejected=0.5)
-    assert [row["split"] for row in records(artifact)] == ["train", *["validation"] * 4, "test"]
+    assert [row["split"] for row in records(artifact)] == [
+        "train",
+        *["validation"] * 4,
+        *["test"] * 2,
+    ]
     assert rejects(artifact)[0]["reason"].startswith("part 'eval' is not one of train, dev")
 
 

@@ -126,7 +126,8 @@ class Source(Section):
     `path` are the field `source`."""
 
     split_column: str | None = None
-    """Column that names the ready-made split of a row: train, validation (or dev, valid), test."""
+    """Column that names the ready-made split of a row: train, validation (or dev, val, valid) or
+    test, also training and testing, in capitals or not."""
 
     validation: FilePath | None = None
     """File with a ready-made validation split, written like `path`."""

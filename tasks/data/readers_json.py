@@ -33,7 +33,8 @@ def is_jsonl(path: Path, encoding: str) -> bool:
     """Whether the first line is a whole JSON object and more follows, whatever the name says."""
     with open_text(path, encoding, newline="\n") as text:
         first = text.readline()
-        return bool(text.read(1)) and isinstance(_parsed(first), dict)
+        is_more = any(not line.isspace() for line in text)
+        return is_more and isinstance(_parsed(first), dict)
 
 
 def read_json(path: Path, encoding: str) -> Rows:

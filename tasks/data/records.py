@@ -32,6 +32,8 @@ READY_MADE = {
     "valid": "validation",
     "validation": "validation",
     "test": "test",
+    "training": "train",
+    "testing": "test",
 }
 """What a source may call a split -> what it is called here."""
 

@@ -134,6 +134,8 @@ def _turn(turn: Any) -> tuple[str, str]:
     role, text = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
     if not isinstance(role, str) or role not in _ROLES:
         raise BadRow(f"the role '{role}' in the conversation is not known")
+    if turn.get("tool_calls") or turn.get("function_call"):
+        raise BadRow(f"a turn of the role '{role}' calls a tool, which would be left out")
     if isinstance(text, list):
         text = _joined(text)
     if not isinstance(text, str) or not text.strip():

@@ -78,6 +78,7 @@ FORMATS: dict[str, Encode] = {
     "wrapped_first.json.gz": lambda rows: gzip.compress(
         json.dumps({"data": rows, "n": 3}).encode()
     ),
+    "wrapped_blank_lines.json": lambda rows: (json.dumps({"data": rows}) + "\n\n").encode(),
     "plain.csv": lambda rows: as_csv(rows).encode(),
     "bom.csv": lambda rows: as_csv(rows).encode("utf-8-sig"),
     "zipped.csv.gz": lambda rows: gzip.compress(as_csv(rows).encode()),

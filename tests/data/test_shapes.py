@@ -66,6 +66,11 @@ def test_a_system_text_beside_the_turns_stands_first(shape: str) -> None:
     assert SHAPES[shape].read(row)["prompt"] == "Be polite.\nHi"
 
 
+def test_a_turn_without_tool_calls_may_have_their_key() -> None:
+    turns = [{**turn, "tool_calls": None} for turn in said(("user", "Hi"), ("assistant", "Yo"))]
+    assert prompt_and_completion(turns) == {"prompt": "Hi", "completion": "Yo"}
+
+
 def test_text_parts_are_joined() -> None:
     parts = [{"type": "text", "text": "Hi "}, {"type": "text", "text": "there"}]
     turns = [{"role": "user", "content": parts}, {"role": "assistant", "content": "Yo"}]
@@ -99,6 +104,11 @@ def test_alpaca_may_lack_its_input(row: dict[str, Any]) -> None:
         ([{"role": "user", "content": [{"text": "Hi"}, {"text": None}]}], "'user' has no text"),
         ([{"role": "user", "content": [{"text": "Hi"}, "there"]}], "'user' has no text"),
         ([{"role": ["user"], "content": "Hi"}], r"role '\['user'\]'"),
+        (
+            [*said(("user", "Hi")), {**said(("assistant", "Yo"))[0], "tool_calls": [{"id": "a"}]}],
+            "calls a tool",
+        ),
+        ([{"role": "assistant", "content": None, "function_call": {"name": "f"}}], "calls a tool"),
     ],
 )
 def test_what_is_no_conversation(turns: Any, reason: str) -> None:
