@@ -5,6 +5,7 @@ load_recipe(Path("configs/recipes/support_chat.yaml"), ["train.epochs=1"])
 
 import difflib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from tasks.config.complaints import Location, complaint
 from tasks.config.recipe import Recipe
-from tasks.config.section import Section, section_in
 from tasks.errors import BadRecipe, Issue
 
-Location = tuple[int | str, ...]
+OWN = Path("configs/recipes")
+"""Where the project keeps its recipes."""
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
@@ -45,7 +47,7 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     try:
         return Recipe.model_validate_json(as_json)
     except ValidationError as error:
-        raise BadRecipe.all_of(_issues(path, content, error.errors())) from None
+        raise BadRecipe.all_of(_issues(path, content, overrides, error.errors())) from None
 
 
 def _read_yaml(path: Path) -> CommentedMap:
@@ -63,26 +65,36 @@ def _read_yaml(path: Path) -> CommentedMap:
     except YAMLError as error:
         raise _bad_yaml(path, error) from None
     if not isinstance(content, CommentedMap):
-        found = "nothing" if content is None else type(content).__name__
+        kinds = {CommentedSeq: "a list", type(None): "nothing"}
+        found = kinds.get(type(content), "text alone")
         raise BadRecipe(str(path), "keys and values (`name: ...`)", found)
     return content
 
 
 def _bad_yaml(path: Path, error: YAMLError) -> BadRecipe:
-    mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
-    where = f"{path}:{mark.line + 1}" if mark else str(path)
-    problem = error.problem if isinstance(error, MarkedYAMLError) else str(error)
-    return BadRecipe(where, "valid YAML", str(problem), "mend the line")
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return BadRecipe(str(path), "valid YAML", str(error))
+    line, found = error.problem_mark.line, str(error.problem)
+    for prefix in ("but ", "found "):
+        found = found.removeprefix(prefix)
+    if error.context and error.context_mark and error.context_mark.line != line:
+        found += f", {error.context} that begins on line {error.context_mark.line + 1}"
+    mend = "indent by blanks instead of tabs" if r"'\t'" in found else ""
+    return BadRecipe(f"{path}:{line + 1}", "valid YAML", found, mend)
 
 
 def _nearby(path: Path) -> str:
-    others = sorted(str(other) for other in path.parent.glob("*.yaml"))
-    close = difflib.get_close_matches(str(path), others, n=3) or others[:3]
-    return f"try {', '.join(close)}" if close else ""
+    """Recipes of a like name, beside it or of the project; else any beside it."""
+    beside = sorted(path.parent.glob("*.yaml"))
+    named = {other.name: other for other in (*OWN.glob("*.yaml"), *beside)}
+    close = difflib.get_close_matches(f"{path.name.removesuffix('.yaml')}.yaml", named, n=3)
+    others = [named[name] for name in close] or beside[:3]
+    return f"try {', '.join(map(str, others))}" if others else ""
 
 
 def _apply(content: CommentedMap, override: str) -> None:
-    key, equals, text = override.partition("=")
+    _, equals, text = override.partition("=")
+    key = _key_of(override)
     where = f"--set {override}"
     if not equals or not key:
         raise BadRecipe(where, "dotted.key=value", override, "such as --set train.epochs=1")
@@ -95,6 +107,11 @@ def _apply(content: CommentedMap, override: str) -> None:
     for part in parents:
         node = _child(node, part, where)
     _put(node, last, value, where)
+
+
+def _key_of(override: str) -> str:
+    """The dotted key that an override is for; `tasks[0].name` means `tasks.0.name`."""
+    return re.sub(r"\[(\d+)\]", r".\1", override.partition("=")[0].strip())
 
 
 def _child(node: Any, part: str, where: str) -> Any:
@@ -122,36 +139,45 @@ def _position(node: CommentedSeq, part: str, where: str) -> int:
     raise BadRecipe(where, f"a list position from 0 to {len(node) - 1}", part)
 
 
-def _issues(path: Path, content: CommentedMap, details: list[ErrorDetails]) -> list[Issue]:
-    """One issue per detail, less those that only follow from a deeper one.
+def _issues(
+    path: Path, content: CommentedMap, overrides: Sequence[str], details: list[ErrorDetails]
+) -> list[Issue]:
+    """One issue per place, less those that only follow from a deeper one.
 
     A list is "too short" when its only item is invalid, for example.
     """
-    locations = [detail["loc"] for detail in details]
+    found: dict[Location, ErrorDetails] = {}
+    for detail in details:
+        found.setdefault(_in_file(content, detail), detail)
     return [
-        _issue(path, content, detail)
-        for detail in details
+        complaint(_where(path, content, overrides, location), location, detail)
+        for location, detail in found.items()
         if not any(
-            len(other) > len(detail["loc"]) and other[: len(detail["loc"])] == detail["loc"]
-            for other in locations
+            len(other) > len(location) and other[: len(location)] == location for other in found
         )
     ]
 
 
-def _issue(path: Path, content: CommentedMap, detail: ErrorDetails) -> Issue:
-    """What pydantic found, in the words of the file that it stands in."""
-    location = detail["loc"]
-    key = ".".join(map(str, location)) or "(the recipe)"
-    where = f"{path}:{_line(content, location)}: {key}"
-    if detail["type"] == "extra_forbidden":
-        return _unknown_key(where, location)
-    if detail["type"] == "missing":
-        return Issue(where, _described(location), "nothing", f"add `{location[-1]}`")
-    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    found = (
-        "a combination that cannot be" if detail["type"] == "value_error" else repr(detail["input"])
-    )
-    return Issue(where, message.removeprefix("expected "), found, _described(location))
+def _in_file(content: Any, detail: ErrorDetails) -> Location:
+    """The keys that lead to an error, less what pydantic puts between: the parts of a union."""
+    location: Location = ()
+    for part in detail["loc"]:
+        if _has(content, part):
+            content = content[part]
+        elif detail["type"] != "missing":
+            continue
+        location += (part,)
+    return location
+
+
+def _where(path: Path, content: Any, overrides: Sequence[str], location: Location) -> str:
+    """The place of an issue: a line of the file, or what was given in its stead."""
+    key = ".".join(map(str, location))
+    for override in reversed(overrides):
+        given = _key_of(override)
+        if key == given or key.startswith(f"{given}."):
+            return f"--set {given}: {key}" if key != given else f"--set {given}"
+    return f"{path}:{_line(content, location)}: {key or '(the recipe)'}"
 
 
 def _line(content: Any, location: Location) -> int:
@@ -160,38 +186,13 @@ def _line(content: Any, location: Location) -> int:
     for part in location:
         if not _has(content, part):
             break
-        line = (content.lc.data or {}).get(part, (line - 1,))[0] + 1
+        if isinstance(content, CommentedMap | CommentedSeq):  # else it is from an override
+            line = (content.lc.data or {}).get(part, (line - 1,))[0] + 1
         content = content[part]
     return line
 
 
 def _has(content: Any, part: int | str) -> bool:
-    if isinstance(content, CommentedSeq):
+    if isinstance(content, list):
         return isinstance(part, int) and part < len(content)
-    return isinstance(content, CommentedMap) and part in content
-
-
-def _unknown_key(where: str, location: Location) -> Issue:
-    section = _section_at(location[:-1])
-    known = list(section.model_fields) if section else []
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    mend = f"did you mean `{close[0]}`?" if close else "remove it"
-    return Issue(where, f"one of {', '.join(known)}", f"`{location[-1]}`", mend)
-
-
-def _described(location: Location) -> str:
-    """The documentation of the field at `location`, on one line; empty where there is none."""
-    section = _section_at(location[:-1])
-    field = section.model_fields.get(str(location[-1])) if section and location else None
-    return " ".join((field.description or "").split()) if field else ""
-
-
-def _section_at(location: Location) -> type[Section] | None:
-    """The section class that the path of keys and list positions leads to."""
-    section: type[Section] | None = Recipe
-    for part in location:
-        if isinstance(part, int) or section is None:
-            continue
-        field = section.model_fields.get(part)
-        section = section_in(field.annotation) if field else None
-    return section
+    return isinstance(content, dict) and part in content

@@ -60,6 +60,12 @@ def test_overrides_reach_into_lists_and_missing_sections(tmp_path: Path) -> None
     assert recipe.split.near_duplicates is None
 
 
+def test_overrides_are_taken_as_they_are_often_written(tmp_path: Path) -> None:
+    path = recipe_with(tmp_path, "registry:", "registry:")
+    recipe = load_recipe(path, ["tasks[0].name=mine", " train.epochs = 1"])
+    assert (recipe.tasks[0].name, recipe.train.epochs) == ("mine", 1)
+
+
 def test_what_is_sought_in_an_archive_may_be_long(tmp_path: Path) -> None:
     sought = f"a.zip!{'x' * 300}"
     recipe = load_recipe(
@@ -73,10 +79,14 @@ def test_what_is_sought_in_an_archive_may_be_long(tmp_path: Path) -> None:
     [
         ("prompts:", "promts:", ["recipe.yaml:6: tasks.0.promts", "did you mean `prompts`?"]),
         ("epochs: 3", "epoch: 3", ["recipe.yaml:10: train.epoch", "did you mean `epochs`?"]),
-        ("epochs: 3", "epochs: three", ["train.epochs", "integer", "'three'", "Passes over"]),
+        (
+            "epochs: 3",
+            "epochs: three",
+            ["train.epochs", "a whole number", "'three'", "Passes over"],
+        ),
         ("epochs: 3", "epochs: 0", ["train.epochs", "greater than or equal to 1", "0"]),
-        ("epochs: 3", "epochs: 2.5", ["train.epochs", "integer", "2.5"]),
-        ("method: full", "method: fulll", ["train.method", "'full'", "'fulll'"]),
+        ("epochs: 3", "epochs: 2.5", ["train.epochs", "a whole number", "2.5"]),
+        ("method: full", "method: fulll", ["train.method", "'full'", "'fulll'", "mean `full`?"]),
         ("registry: {model: support-summarizer}\n", "", ["registry", "add `registry`"]),
         ("base_model: {path: models/pocket-flan}\n", "", ["base_model", "add `base_model`"]),
         ("{path: models/pocket-flan}", "{}", ["base_model", "exactly one of `path` and `hub`"]),
@@ -97,11 +107,31 @@ def test_what_is_sought_in_an_archive_may_be_long(tmp_path: Path) -> None:
         ("validation: 0.1", "validation: 0.95", ["split", "validation + test below 1"]),
         ("test: 0.1", "test: 1.5", ["split.test", "less than 1", "1.5"]),
         ("max_drop: 0.05", "max_drop: -1", ["forgetting.max_drop", "greater than or equal to 0"]),
-        ("name: support-chat", "name: Support Chat", ["name", "match pattern", "'Support Chat'"]),
+        (
+            "name: support-chat",
+            "name: Support Chat",
+            ["name", "lower-case", "such as support-chat"],
+        ),
         ("temperature: 2.0", "temperature: 0.5", ["mixture.temperature", "1", "0.5"]),
         ("strategy: temperature", "strategy: weights", ["mixture", "`weights` exactly when"]),
+        ("epochs: 3", "lr: 1", ["train.lr", "here that is `train.learning_rate`"]),
+        ("epochs: 3", "max_drop: 1", ["train.max_drop", "elsewhere: `forgetting.max_drop`"]),
+        ("seed: 7", "train: 0.8", ["split.train", "one of validation", "remove it"]),
+        ("learning_rate: 5e-4", 'learning_rate: "5e-4"', ["a number", "without quotes"]),
+        ("max_drop: 0.05", "max_drop: 5%", ["forgetting.max_drop", "a number", "write 0.05"]),
+        ("name: support-chat", "name: 7", ["name", "text", "write it in quotes"]),
+        ("  max_examples: 1000", "  metrics: rougeL", ["a list", "write `metrics: [rougeL]`"]),
+        ("{path: models/pocket-flan}", "a/b", ["keys and values", "`base_model: {path: a/b}`"]),
+        ("epochs: 3", "compile: yes", ["train.compile", "true or false", "'yes'"]),
+        (
+            "[zero_shot, one_shot, few_shot]",
+            "[few_shot], few_shot_examples: [0]",
+            ["yaml:12: test.few_shot_examples.0\n", "greater than or equal to 2"],
+        ),
         ("[zero_shot, one_shot, few_shot]", "[two_shot]", ["test.baselines.0", "'two_shot'"]),
         ("name: support-chat", "name: [", ["recipe.yaml:", "valid YAML"]),
+        ("name: support-chat", 'name: "a', ["a quoted scalar that begins on line 1"]),
+        ("name: support-chat", "\tname: a", ["character '\\t'", "blanks instead of tabs"]),
         ("name: support-chat", "name: a\nname: b", ["recipe.yaml:2", "valid YAML", "duplicate"]),
         (GOOD, "", ["recipe.yaml", "keys and values", "nothing"]),
         (GOOD, "- a\n- b\n", ["recipe.yaml", "keys and values"]),
@@ -130,6 +160,8 @@ def test_all_issues_are_reported_at_once(tmp_path: Path) -> None:
         ("tasks.5.name=x", "a list position from 0 to 0"),
         ("name.first=x", "below a plain value"),
         ("train.epochs=[", "a value in YAML"),
+        ("train.epochs=0", "--set train.epochs\n"),
+        ("split={test: x}", "--set split: split.test\n"),
     ],
 )
 def test_bad_overrides(tmp_path: Path, override: str, part: str) -> None:
@@ -141,6 +173,8 @@ def test_files_that_are_no_recipe(tmp_path: Path) -> None:
     (tmp_path / "support.yaml").write_text(GOOD, encoding="utf-8")
     with pytest.raises(BadRecipe, match=r"no such file[\s\S]*support\.yaml"):
         load_recipe(tmp_path / "suport.yaml")
+    with pytest.raises(BadRecipe, match="try configs/recipes/dialogsum.yaml"):
+        load_recipe("dialogsum")
     with pytest.raises(BadRecipe, match="a folder"):
         load_recipe(tmp_path)
     (tmp_path / "latin.yaml").write_bytes("name: caf\xe9".encode("latin-1"))
