@@ -10,6 +10,7 @@ Prefect can start one by itself, but then imports the whole server into this pro
 `PREFECT_HOME`, so the history of runs stays; `<PREFECT_HOME>/server.log` has what it prints.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from tasks.launch import end_with_parent
 SEND_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
 NAME = "Prefect's temporary server"
+
+logger = logging.getLogger("retune")
 
 ENVIRONMENT = {
     # As Prefect starts its own temporary server: no UI, and only the services that record runs.
@@ -48,6 +51,7 @@ def temporary_server() -> Iterator[Callable[[], None]]:
     if is_configured():
         yield check_server
         return
+    logger.info("starting %s", NAME)
     url = f"http://{HOST}:{free_port()}/api"
     keep_from_proxy()
     log = Path(os.environ["PREFECT_HOME"]) / "server.log"

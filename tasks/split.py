@@ -26,6 +26,7 @@ from tasks.data.batches import batches
 from tasks.data.dedup import near_duplicate_clusters
 from tasks.data.splitting import SIDES, place, place_clusters, shares
 from tasks.errors import BadData, Issue
+from tasks.progress import Bar
 from tasks.scoring.probes import Measured, digests_of, measured_on
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
@@ -139,7 +140,9 @@ def _divide(
     ]
     clusters = list(range(len(ids)))
     if section.near_duplicates is not None:
-        clusters = near_duplicate_clusters(texts(), section.near_duplicates)
+        with Bar(f"split {task}") as bar:
+            compared = bar.over(texts(), len(ids), "records")
+            clusters = near_duplicate_clusters(compared, section.near_duplicates)
     leaks = _leaks(texts(), ready) if brought - {"train"} else {}
     joined = _join(own, clusters, [side in JUDGING for side in ready])
     divided = [side for side, given in zip(joined, ready, strict=True) if given not in JUDGING]

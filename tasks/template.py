@@ -12,7 +12,7 @@ brings has no example left: rows of train would take its place, unnoticed.
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from tasks.config import Recipe, Section
 from tasks.data.batches import batches
 from tasks.errors import BadData, BadPrompt, Issue
-from tasks.prompts.library import PromptFile
+from tasks.progress import Bar
+from tasks.prompts.library import PromptFile, PromptTemplate
 from tasks.prompts.of_task import TaskPrompts
 from tasks.prompts.render import RenderError, choose_template, render
 from tasks.stage import Counted, Inputs, Output, Stage, logger, read_json, write_json
@@ -126,32 +127,45 @@ def _examples(
     folder: Path, task: str, prompts: PromptFile, seed: int, tally: Tally
 ) -> Iterator[pa.Table]:
     trained = [template for template in prompts.templates if not template.heldout]
-    for batch in batches(pq.ParquetFile(folder / f"{task}.parquet")):
-        rows = []
-        for record in batch.to_pylist():
-            template = choose_template(record["id"], trained, seed)
-            try:
-                rendered = render(prompts, record, template, record["references"][1:])
-            except RenderError as error:
-                reject = {"task": task, "template": template.name, "id": record["id"]}
-                tally.rejects.append({**reject, "reason": str(error)})
-                continue
-            tally.used[template.name] += 1
-            tally.splits.add(record["split"])
-            rows.append(
-                {
-                    "id": record["id"],
-                    "task": task,
-                    "split": record["split"],
-                    "template": template.name,
-                    "prompt": rendered.prompt,
-                    "completion": rendered.completion,
-                    "references": rendered.references,
-                    "label": rendered.completion if prompts.task == "classification" else None,
-                    "text": "\n".join(record[slot] for slot in prompts.slots),
-                }
-            )
-        yield pa.Table.from_pylist(rows, schema=SCHEMA)
+    file = pq.ParquetFile(folder / f"{task}.parquet")
+    with Bar(f"template {task}") as bar:
+        for batch in bar.over(batches(file), file.metadata.num_rows, "records", len):
+            yield _rendered(batch.to_pylist(), task, prompts, trained, seed, tally)
+
+
+def _rendered(
+    records: Sequence[Mapping[str, Any]],
+    task: str,
+    prompts: PromptFile,
+    trained: Sequence[PromptTemplate],
+    seed: int,
+    tally: Tally,
+) -> pa.Table:
+    rows = []
+    for record in records:
+        template = choose_template(record["id"], trained, seed)
+        try:
+            rendered = render(prompts, record, template, record["references"][1:])
+        except RenderError as error:
+            reject = {"task": task, "template": template.name, "id": record["id"]}
+            tally.rejects.append({**reject, "reason": str(error)})
+            continue
+        tally.used[template.name] += 1
+        tally.splits.add(record["split"])
+        rows.append(
+            {
+                "id": record["id"],
+                "task": task,
+                "split": record["split"],
+                "template": template.name,
+                "prompt": rendered.prompt,
+                "completion": rendered.completion,
+                "references": rendered.references,
+                "label": rendered.completion if prompts.task == "classification" else None,
+                "text": "\n".join(record[slot] for slot in prompts.slots),
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def _check(task: TemplateTask, prompts: PromptFile, tally: Tally) -> None:

@@ -135,7 +135,7 @@ def score(job: Job, scratch: Path, name: str) -> dict[str, Any]:
     """
     path = scratch / "job.json"
     write_json(path, job.model_dump(mode="json"))
-    with Bar(name) as bar:
+    with Bar(name, "loading the model") as bar:
 
         def listen(event: Event) -> None:
             if event["event"] == "generate":

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from tasks.data.batches import batches
 from tasks.data.dedup import nearest
+from tasks.progress import Bar
 
 SIMILARITY = 0.8
 """Least Jaccard similarity of the sets of word 3-grams, estimated by MinHash, of an overlap."""
@@ -37,7 +38,9 @@ def overlaps(texts: Mapping[str, str], examples: Path, train: Path) -> dict[str,
             ids.append(record)
             yield text
 
-    found = nearest(texts.values(), known(), SIMILARITY)
+    with Bar("leakage") as bar:
+        seen = bar.over(known(), len(trained), "training records")
+        found = nearest(texts.values(), seen, SIMILARITY)
     return {
         row: (ids[match[0]], round(match[1], 3))
         for row, match in zip(texts, found, strict=True)

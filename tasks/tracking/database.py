@@ -3,6 +3,7 @@
 prepare_database("sqlite:////home/ana/.retune/mlflow.db")
 """
 
+import logging
 import os
 import socket
 import sqlite3
@@ -24,6 +25,8 @@ from tasks.lock import database_lock
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 TIMEOUT_S = 5.0
 MEND = "restore it from a back-up, or move it away: the next run makes a new one"
+
+logger = logging.getLogger("retune")
 
 _AT_IT = threading.Lock()
 """The tools that MLflow migrates with work for one thread of a process at a time."""
@@ -63,6 +66,7 @@ def _prepare(uri: str) -> None:
             check_database(path)
             _open(uri, path)
         else:
+            logger.info("making MLflow's database %s", path)
             _make(url, path)
 
 

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from tasks.config import Train
 from tasks.data.batches import batches
 from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prompts
+from tasks.launch import report
 from tasks.stage import digest_of_file, digest_of_json, read_json, write_json
 from tasks.training.examples import Examples, Ragged
 
@@ -58,6 +59,7 @@ def encode_examples(
     limits: Train,
     folder: Path,
     writes: bool = True,
+    events: Path | None = None,
 ) -> Examples:
     """The pairs in a Parquet file as token ids; tokenized where that has not been done yet.
 
@@ -68,6 +70,7 @@ def encode_examples(
         limits: Length limits and what to do with examples over them.
         folder: Where the token ids are kept, those of the last four sets.
         writes: Whether this process tokenizes; of several, the others find it done.
+        events: File that progress is reported to, if any.
     """
     place = folder / _key(path, tokenizer, is_encoder_decoder, limits)[:16]
     if not writes:
@@ -77,7 +80,7 @@ def encode_examples(
         partial = place.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        _write(path, tokenizer, is_encoder_decoder, limits, partial)
+        _write(path, tokenizer, is_encoder_decoder, limits, partial, events)
         partial.rename(place)
     _keep_newest(folder, place)
     return _mapped(place)
@@ -121,13 +124,25 @@ def _settings(tokenizer: Any) -> list[tuple[str, str]]:
 
 
 def _write(
-    path: Path, tokenizer: Any, is_encoder_decoder: bool, limits: Train, folder: Path
+    path: Path,
+    tokenizer: Any,
+    is_encoder_decoder: bool,
+    limits: Train,
+    folder: Path,
+    events: Path | None,
 ) -> None:
+    started, done = time.monotonic(), 0
     numbers: dict[str, int] = {}
     counts = {"num_examples": 0, "num_too_long": 0, "num_dropped": 0}
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / f"{name}.bin").open("wb")) for name in ARRAYS}
-        for rows in batches(pq.ParquetFile(path), COLUMNS, BATCH_ROWS):
+        pairs = pq.ParquetFile(path)
+        for rows in batches(pairs, COLUMNS, BATCH_ROWS):
+            if events and done:
+                rate = round(done / (time.monotonic() - started), 1)
+                total = pairs.metadata.num_rows
+                report(events, "encode", done=done, total=total, examples_per_s=rate)
+            done += rows.num_rows
             for task in pc.unique(rows["task"]).to_pylist():
                 numbers.setdefault(task, len(numbers))
             kept = _within_limits(rows, tokenizer, is_encoder_decoder, limits, counts)

@@ -271,7 +271,7 @@ def _listening(
     with (
         follow(workspace, run_id) as journal,
         system_metrics(journal),
-        Bar(name) as bar,
+        Bar(name, "loading the model") as bar,
         steps_file.open("a", encoding="utf-8") as steps,
     ):
 
@@ -287,6 +287,9 @@ def _listening(
                 values = {name: event[name] for name in EPOCH_VALUES}
                 journal.metrics({f"train/epoch_{n}": v for n, v in values.items()}, event["step"])
                 logger.info("%s: %s", name, _values_in_words(event))
+            elif event["event"] == "encode":
+                text = f"tokenizing  {event['examples_per_s']:,.0f} examples/s"
+                bar.update(event["done"], event["total"], text)
             elif event["event"] == "warning":
                 logger.warning("%s: %s", name, event["text"])
             elif event["event"] in ("start", "resumed"):

@@ -91,7 +91,9 @@ def _encoded(
     job: TrainJob, path: Path, tokenizer: Any, model: PreTrainedModel, writes: bool
 ) -> Examples:
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
-    return encode_examples(path, tokenizer, is_encoder_decoder, job.train, job.tokens, writes)
+    return encode_examples(
+        path, tokenizer, is_encoder_decoder, job.train, job.tokens, writes, job.events
+    )
 
 
 def _counts(
