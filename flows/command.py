@@ -81,7 +81,8 @@ def check_free(recipe: Path, overrides: list[str]) -> None:
 
 def print_json(document: Any) -> None:
     """Print a document for programs."""
-    print_text(json.dumps(document, indent=2, ensure_ascii=False))
+    is_unicode = _encoding().lower().startswith("utf")
+    print_text(json.dumps(document, indent=2, ensure_ascii=not is_unicode))
 
 
 def print_text(text: str) -> None:
@@ -96,13 +97,19 @@ def print_tables(*renderables: Any) -> None:
     console = Console(file=sys.__stdout__)
     with console.capture() as captured:
         for renderable in renderables:
-            console.print(renderable)
+            console.print(renderable, crop=False)  # a path may be longer than a line
     _write(captured.get())
 
 
+def _encoding() -> str:
+    return getattr(sys.__stdout__, "encoding", None) or "utf-8"
+
+
 def _write(text: str) -> None:
+    # What a terminal's encoding lacks, such as a Chinese answer in ASCII, must not lose the rest.
+    fit = text.encode(_encoding(), "backslashreplace").decode(_encoding())
     try:
-        print(text, end="", file=sys.__stdout__, flush=True)
+        print(fit, end="", file=sys.__stdout__, flush=True)
     except BrokenPipeError:
         # Nobody reads on, as in `retune models | head -2`. Python writes the rest when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)

@@ -43,6 +43,10 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
+def test_h_is_help(tmp_path):
+    assert "--require-promotion" in retune(tmp_path, "run", "-h").stdout
+
+
 @pytest.mark.parametrize("command", ["run", "plan"])
 def test_a_missing_recipe_is_bad_input(command, tmp_path, recipe):
     done = retune(tmp_path / "home", command, str(tmp_path / "tak.yaml"), "--json")
@@ -108,6 +112,13 @@ def test_an_unexpected_error_leaves_its_traceback_in_a_file(tmp_path, recipe):
 NOWHERE = "http://127.0.0.1:1"
 
 
+def test_who_lists_models_is_told_at_once_of_a_server_that_is_away(tmp_path):
+    done = retune(tmp_path, "models", MLFLOW_TRACKING_URI="http://127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no answer" in done.stderr
+    assert "trying again" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("variables", "state", "found"),
     [
@@ -143,6 +154,19 @@ def test_commands_import_only_what_they_need(arguments, unwanted, tmp_path, reci
         arguments = ["plan", str(recipe)]
     done = retune(tmp_path / "home", *arguments, program=program)
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_what_the_encoding_of_the_output_lacks_is_escaped(tmp_path):
+    script = (
+        "from flows.command import print_json, print_text;"
+        " print_text('\u9000 \U0001f600'); print_json(['\U0001f600'])"
+    )
+    program = [sys.executable, "-c", script]
+    done = retune(tmp_path, program=program, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    told, _, document = done.stdout.partition("\n")
+    assert told == r"\u9000 \U0001f600"
+    assert json.loads(document) == ["\U0001f600"]
 
 
 @pytest.mark.parametrize("printing", ["print_text", "print_tables"])

@@ -9,14 +9,13 @@ from typing import Any, Literal
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
-from tasks.home import from_here
 from tasks.report.charts import line_chart
 from tasks.report.curves import Curve
 from tasks.report.frontier import FrontierPoint, frontier_rows, frontier_svg, with_interval
 from tasks.report.grids import Grid, as_markdown
 from tasks.report.pages import asset, environment, policy
+from tasks.report.table import report_line
 
 PAGE = "comparison.html.jinja"
 CLAIMS = "Claims, by measurement alone"
@@ -65,7 +64,7 @@ def tables(document: Json) -> RenderableType:
         for row in grid.rows:
             table.add_row(*map(_coloured, row))
         parts.append(table)
-    return Group(*parts, Text(f"report: {from_here(document['report'])}"))
+    return Group(*parts, report_line(document["report"]))
 
 
 def markdown(document: Json) -> str:

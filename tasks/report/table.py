@@ -34,8 +34,12 @@ def render(result: Mapping[str, Any]) -> RenderableType:
     promote = result["decision"]["promote"]
     parts.append(Text(_headline(result), style="bold green" if promote else "bold yellow"))
     parts += [Text(f"  - {reason}") for reason in result["decision"]["reasons"]]
-    parts.append(Text(f"report: {from_here(result['report'])}"))
-    return Group(*parts)
+    return Group(*parts, report_line(result["report"]))
+
+
+def report_line(path: str) -> Text:
+    """Where the report is, on one line of whatever width, so that it can be copied."""
+    return Text(f"report: {from_here(path)}", no_wrap=True, overflow="ignore")
 
 
 def markdown(result: Mapping[str, Any]) -> str:
