@@ -53,6 +53,7 @@ def models(model: ModelName = None, as_json: Json = False) -> None:
     from tasks.errors import BadModel
     from tasks.tracking.registry import all_versions
 
+    _check_store()
     versions = all_versions(model)
     if model and not versions:
         raise BadModel(model, "a registered model", "none", "`retune models` lists what there is")
@@ -88,6 +89,7 @@ def promote(
     if override != bool(reason.strip()):
         given = "--override alone" if override else "--reason alone"
         raise BadInput("retune promote", "--override together with --reason TEXT", given)
+    _check_store()
     with temporary_server() as wait_until_ready:
         from flows.promote import promote as promote_flow
 
@@ -116,6 +118,7 @@ def rollback(model: Model, to: To = None, reason: Reason = "", as_json: Json = F
 
     from tasks.tracking.promotion import rollback as move_back
 
+    _check_store()
     move = move_back(model, to, reason)
     if as_json:
         print_json(asdict(move))
@@ -136,6 +139,7 @@ def verify(model: ModelAlias, as_json: Json = False) -> None:
     from tasks.tracking.serving import resolve
     from tasks.tracking.verify import verify as hash_again
 
+    _check_store()
     version = resolve(model)
     with scratch_folder() as scratch:
         verified = hash_again(version, scratch)
@@ -161,6 +165,7 @@ def gc(keep: Keep = 3, yes: Yes = False, as_json: Json = False) -> None:
     """
     from tasks.tracking.retention import delete, find_garbage
 
+    _check_store()
     garbage = find_garbage(keep)
     if yes:
         garbage = delete(garbage, keep)
@@ -207,10 +212,18 @@ def ask(
         _complete(model, prompt, compare is not None, as_json)
 
 
+def _check_store() -> None:
+    """Tell at once of a server that is away: a person need not wait for it, as runs do."""
+    from tasks.tracking.connection import check_store
+
+    check_store()
+
+
 def _complete(model: str, prompt: str, compare: bool, as_json: bool) -> None:
     from tasks.home import scratch_folder
     from tasks.tracking.serving import complete, complete_by_base, resolve
 
+    _check_store()
     version = resolve(model)
     completions = {model: complete(version, prompt)}
     if compare:
@@ -233,6 +246,7 @@ def _answer_file(model: str, source: Path, out: Path, as_json: bool) -> None:
     from tasks.tracking.batch import answer_file
     from tasks.tracking.serving import load, predict, resolve
 
+    _check_store()
     version = resolve(model)
     answer = partial(predict, load(version))
     with Bar("ask") as bar:

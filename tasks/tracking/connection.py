@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 LONGEST_WAIT_S = 10.0
 CHECK_TIMEOUT_S = "10"
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 _DOWN = (
     ConnectionError,
@@ -30,6 +31,8 @@ _DOWN = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.RetryError,  # 429 and 5xx, again and again
 )
+
+SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 
 _REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 
@@ -51,8 +54,18 @@ def connect() -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # It prints a traceback of every failure, besides raising it.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    _check_scheme(without_password(tracking_uri()))
     prepare_database(tracking_uri())
     return MlflowClient(tracking_uri())
+
+
+def _check_scheme(uri: str) -> None:
+    """Refuse what MLflow 3 has no store for any more, folders of runs among it."""
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if scheme not in SCHEMES:
+        expected = "the address of a server (http://HOST:PORT) or database (sqlite:///FILE)"
+        mend = "unset it to use the database in the state folder"
+        raise BadInput("MLFLOW_TRACKING_URI", expected, uri, mend)
 
 
 def tracking_uri() -> str:
@@ -69,11 +82,15 @@ def check_store() -> None:
     client = connect()
     if not tracking_uri().startswith("http"):
         return
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", CHECK_TIMEOUT_S)
+    own = os.environ.get(TIMEOUT)
+    os.environ[TIMEOUT] = own or CHECK_TIMEOUT_S
     try:
         client.search_registered_models(max_results=1)
     except (MlflowException, requests.exceptions.RequestException) as error:
         raise _unusable(error) from None
+    finally:
+        if own is None:
+            del os.environ[TIMEOUT]
 
 
 def _unusable(error: Exception) -> BadInput:

@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, UNAUTHENTICATED
 
 from tasks.errors import BadInput
-from tasks.tracking.connection import check_store, retry_while_down
+from tasks.tracking.connection import check_store, connect, retry_while_down
 from tasks.tracking.registry import all_versions
 
 
@@ -37,6 +37,14 @@ def test_a_database_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(BadInput, match="a database that answers") as raised:
         check_store()
     assert "postgresql+psycopg2://127.0.0.1:1/mlflow" in str(raised.value)
+    assert "planted" not in str(raised.value)
+
+
+@pytest.mark.parametrize("uri", ["foo://user:planted@x", "./mlruns", "file:///tmp/mlruns"])
+def test_what_mlflow_has_no_store_for_is_told(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(BadInput, match=r"http://HOST:PORT[\s\S]*sqlite:///FILE") as raised:
+        connect()
     assert "planted" not in str(raised.value)
 
 
