@@ -140,6 +140,8 @@ def test_a_comparison_shows_its_text_as_text(browser: Browser, tmp_path: Path) -
     assert page.evaluate("window.injected") is None
     assert page.locator("script, iframe, img, base, link").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") == 375
+    label = page.locator("svg.frontier text").first
+    assert label.evaluate("(text) => text.getBoundingClientRect().height") >= 10  # pixels
     assert told == []
     page.close()
 
