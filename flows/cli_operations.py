@@ -15,10 +15,16 @@ from flows.pools import Kind
 app = typer.Typer()
 
 PrefectPort = Annotated[
-    int | None, typer.Option(help="Port of the Prefect server; 4200 or a free one by default.")
+    int | None,
+    typer.Option(
+        min=1, max=65535, help="Port of the Prefect server; 4200 or a free one by default."
+    ),
 ]
 MlflowPort = Annotated[
-    int | None, typer.Option(help="Port of the MLflow server; 5000 or a free one by default.")
+    int | None,
+    typer.Option(
+        min=1, max=65535, help="Port of the MLflow server; 5000 or a free one by default."
+    ),
 ]
 Pool = Annotated[str, typer.Option(help="Work pool of the worker.")]
 DeployPool = Annotated[

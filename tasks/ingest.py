@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -277,6 +277,7 @@ def _check_fields(task: TaskSection, prompts: PromptFile) -> None:
             f"tasks: {task.name}: source.{key}",
             f"fields of the prompts {prompts.name}: {', '.join(sorted(known))}",
             f"'{field}'",
+            _turned(field, mapping[field], known) if key == "columns" else "",
         )
         for key, mapping in given.items()
         for field in mapping
@@ -284,6 +285,11 @@ def _check_fields(task: TaskSection, prompts: PromptFile) -> None:
     ]
     if issues:
         raise BadRecipe.all_of(issues)
+
+
+def _turned(field: str, column: object, known: Collection[str]) -> str:
+    """How to write a mapping that has the column first."""
+    return f"the prompt field comes first: {{{column}: {field}}}" if column in known else ""
 
 
 def _progress() -> Progress:

@@ -3,6 +3,7 @@
 models/pocket-flan/   config.json  generation_config.json  model.safetensors  tokenizer.json ...
 """
 
+import difflib
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -73,6 +74,15 @@ def _fetched(section: BaseModelSection) -> Path:
     return Path(folder)
 
 
+def _meant(folder: Path) -> str:
+    """What a path without a model may have been meant to say."""
+    if not folder.is_absolute() and len(folder.parts) == 2 and not folder.parent.exists():
+        return f"correct it, or for a model on the hub: {{hub: {folder}, revision: COMMIT}}"
+    beside = [path.name for path in folder.parent.glob("*/") if (path / "config.json").exists()]
+    close = difflib.get_close_matches(folder.name, beside, n=1)
+    return f"did you mean {folder.parent / close[0]}?" if close else "correct base_model.path"
+
+
 def check_model_folder(folder: Path, from_scratch: bool, allow_pickle: bool) -> None:
     """Check that a folder has what training needs, before anything is loaded.
 
@@ -82,7 +92,7 @@ def check_model_folder(folder: Path, from_scratch: bool, allow_pickle: bool) -> 
     where = str(folder)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "no such folder"
-        raise BadModel(where, "a folder in Hugging Face format", found, "correct base_model.path")
+        raise BadModel(where, "a folder in Hugging Face format", found, _meant(folder))
     if (folder / ADAPTER).exists():  # transformers would put it on, and train nothing else
         mend = "merge it into its base model (merge_and_unload of peft), and save that elsewhere"
         raise BadModel(where, "a model", f"a PEFT adapter ({ADAPTER})", mend)

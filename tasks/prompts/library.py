@@ -190,8 +190,9 @@ def _locate(name_or_path: str) -> Path:
     for path in (given, *(folder / f"{name_or_path}.yaml" for folder in folders)):
         if path.is_file():
             return path
+    beside = [str(path) for path in given.parent.glob("*.yaml")] if given.suffix else []
     names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
-    close = get_close_matches(given.stem, names, n=3)
+    close = get_close_matches(str(given), beside, n=1) or get_close_matches(given.stem, names, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
     if given.suffix and not close:
         hint = f"check the path; the current folder is {Path.cwd()}"
