@@ -63,7 +63,8 @@ def _figures(plan: Plan) -> Table:
     if plan.trainable_parameters != plan.parameters:
         figures.add_row("trained parameters", _count(plan.trainable_parameters), "its method")
     duration = UNKNOWN if seconds is None else f"about {_duration(seconds)}"
-    figures.add_row("time for training", duration, known["training_seconds"])
+    source = f"{known['training_seconds']}; its start, test and probes come on top"
+    figures.add_row("time for training", duration, source)
     if plan.further_trainings:
         why = f"where the budget is broken: {', '.join(plan.further_trainings)}"
         figures.add_row("further trainings", f"up to {len(plan.further_trainings)}", why)
@@ -105,8 +106,10 @@ MODEL_COLUMNS = ("model", "version", "aliases", "test figure", "age", "lineage")
 LINEAGE_DIGITS = 8
 
 
-def models_table(versions: Sequence[Version]) -> Table:
+def models_table(versions: Sequence[Version]) -> Table | Text:
     """Registered versions."""
+    if not versions:
+        return Text("No model is registered yet: `retune run RECIPE` registers one.")
     columns = (Column(name, no_wrap=name != "test figure") for name in MODEL_COLUMNS)
     table = Table(*columns, show_edge=False)
     for version in versions:
@@ -210,4 +213,6 @@ def _size(num_bytes: int) -> str:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest or 1} s"
