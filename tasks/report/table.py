@@ -5,7 +5,7 @@ rougeL    0.052 (0.045-0.060)  0.061 (0.052-0.070)  0.343 (0.321-0.366)
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -27,7 +27,8 @@ def render(result: Mapping[str, Any]) -> RenderableType:
     for grid in grids(result):
         table = Table(title=escape(grid.title), title_justify="left", show_edge=False)
         for number, column in enumerate(grid.columns):
-            table.add_column(escape(column), justify="right" if number else "left")
+            justify: Literal["left", "right"] = "right" if number else "left"
+            table.add_column(escape(column), justify=justify, overflow="fold")  # no name is cut
         for row in grid.rows:
             table.add_row(*map(escape, row))
         parts.append(table)

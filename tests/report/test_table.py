@@ -20,6 +20,18 @@ def test_table() -> None:
     assert "report: /home/report.html" in shown
 
 
+def test_a_narrow_terminal_cuts_nothing_off() -> None:
+    console = Console(file=io.StringIO(), width=60)
+    told = result()
+    told["report"] = f"/home/{'x' * 80}/report.html"
+    told["forgetting"] = {"n" * 70: told["forgetting"].popitem()[1]}
+    console.print(table.render(told), crop=False)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"report: {told['report']}\n" in shown
+    assert shown.count("n" * 9) >= 3
+    assert "…" not in shown
+
+
 def test_markdown() -> None:
     lines = table.markdown(result("<img>")).splitlines()
     assert lines[0] == "# summarizer version 3: not promoted"
