@@ -116,6 +116,8 @@ class Decision:
     reasons: tuple[str, ...]
 
 
+MEAN = "macro/primary"
+
 Verdict = tuple[bool, str]
 
 
@@ -155,12 +157,17 @@ def _judge_gain(evidence: Evidence) -> Verdict:
     base, tuned, gain = evidence.base.value, evidence.tuned.value, evidence.gain
     verb = "rose" if tuned > base else "fell"
     moved = f"{verb} from {figure(base)} to" if tuned != base else "stayed at"
-    change = f"{evidence.metric} {moved} {figure(tuned)}"
+    change = f"{_named(evidence.metric)} {moved} {figure(tuned)}"
     measured = f"gain {figure(gain.value)}, 95% interval {span(gain)}"
     if gain.low > evidence.gates.min_gain:
         return True, f"{change} ({measured})."
     needed = f"above {figure(evidence.gates.min_gain)}"
     return False, f"{change}, but the gain is not certain to be {needed} ({measured})."
+
+
+def _named(metric: str, of: str = "") -> str:
+    """A metric in words: several tasks are judged by the mean of their deciding ones."""
+    return "the mean of the tasks' metrics" if metric == MEAN else f"{of}{metric}"
 
 
 def _tell_worse_tasks(tasks: Mapping[str, Interval]) -> list[Verdict]:
@@ -251,7 +258,7 @@ def _judge_champion(champion: ChampionEvidence | None, gates: Gates) -> list[Ver
 
 
 def _judge_difference(difference: Interval, name: str, metric: str) -> Verdict:
-    on = f"in mean {metric} of the same test records ({_measured(difference)})."
+    on = f"in {_named(metric, 'mean ')} of the same test records ({_measured(difference)})."
     if difference.low > 0.0:
         return True, f"It is better than {name}, {on}"
     if difference.high < 0.0:

@@ -184,6 +184,13 @@ def test_rules(changes: dict[str, Any], promote: bool, said: str) -> None:
     assert any(said in reason for reason in decision.reasons), decision.reasons
 
 
+def test_the_mean_over_tasks_is_told_in_words() -> None:
+    rival = ChampionEvidence("3", "macro/primary", Interval(0.04, 0.02, 0.06))
+    reasons = " ".join(decided(metric="macro/primary", champion=rival).reasons)
+    assert reasons.count("the mean of the tasks' metrics") == 2
+    assert "macro/primary" not in reasons
+
+
 def test_all_reasons_are_given_and_the_worst_probe_comes_first() -> None:
     probes = {
         "mild": probe(0.5, -0.06, -0.08, -0.04),
