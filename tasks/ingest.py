@@ -179,6 +179,8 @@ class _Intake:
         """What was counted, for the log."""
         text = f"{num_rows:,} records of {self.num_read:,} rows in {self.num_files} file(s)"
         text += f", {self.num_rejected:,} rejected, {self.num_duplicates:,} duplicates"
+        if not_chosen := self.num_read - num_rows - self.num_rejected - self.num_duplicates:
+            text += f", {not_chosen:,} not chosen (max_examples)"
         if self.num_several:
             text += f", {self.num_several:,} with several right answers (the first is trained on)"
         return f"{text} ({self._most_common()})" if self.reasons else text

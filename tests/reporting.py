@@ -111,7 +111,13 @@ def probes(text: str = "") -> dict[str, Any]:
 def write_folders(folder: Path, text: str) -> dict[str, Path]:
     """The folder of each stage, with what a report reads."""
     names = ("chat", f"mail {text}")
-    read = {"read": 16, "rows": 12, "rejected": 2, "duplicates": 1, "reasons": {text: 2}}
+    read = {
+        "read": 16,
+        "rows": 12,
+        "rejected": 2,
+        "duplicates": 1,
+        "reasons": {text: 2},
+    }  # and 1 too many
     divided = {
         "train": 10,
         "validation": 1,

@@ -286,13 +286,17 @@ def test_a_split_column_names_the_split(tmp_path: Path) -> None:
     assert rejects(artifact)[0]["reason"].startswith("part 'eval' is not one of train, dev")
 
 
-def test_max_examples_keeps_order_and_does_not_count_ready_made_splits(tmp_path: Path) -> None:
+def test_max_examples_keeps_order_and_does_not_count_ready_made_splits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "retune")
     rows = [{"dialogue": f"d{number}", "summary": f"s{number}"} for number in range(50)]
     test = jsonl(tmp_path / "test.jsonl", CHATS)
     source = {"path": jsonl(tmp_path / "a.jsonl", rows), "test": test}
     few, more = (records(run(tmp_path, source, max_examples=count)) for count in (10, 20))
     chosen = [row["dialogue"] for row in few if row["split"] is None]
     assert len(chosen) == 10 and len(few) == 13
+    assert "13 records of 53 rows" in caplog.text and "40 not chosen (max_examples)" in caplog.text
     assert chosen == sorted(chosen, key=lambda text: int(text[1:]))
     assert set(chosen) < {row["dialogue"] for row in more}
     assert chosen[:2] != ["d0", "d1"]
@@ -300,6 +304,18 @@ def test_max_examples_keeps_order_and_does_not_count_ready_made_splits(tmp_path:
     again = records(run(tmp_path, backwards, max_examples=10))
     assert [row["dialogue"] for row in again] == chosen[::-1]
     assert len(records(run(tmp_path, backwards, max_examples=500))) == 50
+
+
+def test_a_column_that_is_mapped_must_be_there_even_for_a_field_that_may_be_empty(
+    tmp_path: Path,
+) -> None:
+    path = jsonl(tmp_path / "a.jsonl", [{"q": "Why?", "context": "It rains.", "a": "So."}])
+    columns = {"instruction": "q", "input": "contxt", "output": "a"}
+    with pytest.raises(BadData, match=r"'contxt'\n.*\n.*source.columns: \{input: context\}"):
+        run(tmp_path, {"path": path, "columns": columns}, prompts="instruction")
+    columns["input"] = "context"
+    [row] = records(run(tmp_path, {"path": path, "columns": columns}, prompts="instruction"))
+    assert row["input"] == "It rains."
 
 
 def test_many_rows_come_in_batches(tmp_path: Path) -> None:

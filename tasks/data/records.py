@@ -117,7 +117,9 @@ def layout_of(columns: Sequence[str], needs: Needs, source: Source, where: str) 
     numbered = target if target and not target[-1].isdigit() else None
     if numbered and target not in columns and f"{target}1" in columns:
         wanted[needs.target] = f"{target}1"
-    required = [wanted[field] for field in fields if field not in needs.may_be_empty]
+    # A field that may be empty was mapped all the same: an empty one in every row is a mistake.
+    optional = set(needs.may_be_empty) - source.columns.keys()
+    required = [wanted[field] for field in fields if field not in optional]
     if source.split_column is not None:
         required.append(source.split_column)
     shape = _shape(columns, required, source, where)

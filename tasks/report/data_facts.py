@@ -40,6 +40,7 @@ class TaskData:
         rows: Records used of them.
         rejected: Rows that could not be used.
         duplicates: Rows that were there before.
+        not_chosen: Rows left out because `max_examples` asks for fewer.
         reasons: Why rows were rejected -> how many.
         unfit: Records that did not fit their prompt template.
         sides: Side of the split -> examples.
@@ -57,6 +58,7 @@ class TaskData:
     rows: int
     rejected: int
     duplicates: int
+    not_chosen: int
     reasons: Mapping[str, int]
     unfit: int
     sides: Mapping[str, int]
@@ -97,6 +99,7 @@ def _task(
     return TaskData(
         task=task,
         **counted,
+        not_chosen=ingest["read"] - ingest["rows"] - ingest["rejected"] - ingest["duplicates"],
         unfit=template["rejected"],
         sides={side: split.get(side, 0) for side in SIDES},
         left_out=split["left_out"],

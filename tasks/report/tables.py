@@ -40,8 +40,11 @@ def mixture(tasks: Mapping[str, Mapping[str, Any]]) -> Grid:
 
 def records(data: Sequence[TaskData]) -> Grid:
     """What became of the rows of each source."""
-    columns = ["task", "rows read", "used", "rejected", "duplicates", "unfit"]
-    counts = [(of.task, of.read, of.rows, of.rejected, of.duplicates, of.unfit) for of in data]
+    columns = ["task", "rows read", "used", "rejected", "duplicates", "not chosen", "unfit"]
+    counts = [
+        (of.task, of.read, of.rows, of.rejected, of.duplicates, of.not_chosen, of.unfit)
+        for of in data
+    ]
     return _counted("Records", columns, counts)
 
 
