@@ -30,7 +30,6 @@ from tasks.data.records import Layout, Needs, layout_of, record_of, split_of
 from tasks.data.shapes import BadRow
 from tasks.data.sources import Part, digest_of, parts_of
 from tasks.data.sources_dvc import commit
-from tasks.data.splitting import SIDES
 from tasks.errors import BadData, BadPrompt, BadRecipe, Issue
 from tasks.prompts.library import PromptFile
 from tasks.prompts.of_task import prompts_of
@@ -171,8 +170,8 @@ class _Intake:
             "rejected": self.num_rejected,
             "duplicates": self.num_duplicates,
             "reasons": reasons,
-            # Also those of which no row can be used.
-            "ready_made": [side for side in SIDES if side in self.splits],
+            # Those of which no row can be used are among them.
+            "ready_made": [side for side in ("validation", "test") if side in self.splits],
         }
 
     def in_words(self, num_rows: int) -> str:
