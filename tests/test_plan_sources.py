@@ -24,7 +24,6 @@ def test_only_what_a_run_reads_counts(
     (tmp_path / "echo.yaml").write_text(ECHO)
     (tmp_path / "data" / ".cache").mkdir(parents=True)
     (tmp_path / "data" / ".cache" / "x.bin").write_bytes(bytes(1_000_000))
-    (tmp_path / "data" / "gone.csv").symlink_to("/nonexistent")
     (tmp_path / "data" / "a.csv").write_text(ROWS)
     write_archive(tmp_path / "a.zip", {"data/a.csv": ROWS.encode(), "data/README": b"?"})
     sources = {"folder": {"path": "data"}, "member": {"dvc": {"path": "a.zip!*.csv"}}}
