@@ -142,11 +142,12 @@ def write(section: RegisterSection, inputs: Inputs, output: Output) -> Counted:
 
 
 def is_current(artifact: Artifact) -> bool:
-    """Whether the registry still has the version that the artifact speaks of."""
+    """Whether the registry still has the version that the artifact speaks of, and a challenger."""
     from tasks.tracking import registry
 
     known = read_json(artifact.path / "version.json")
-    return registry.exists(known["model"], known["version"], known["run_id"])
+    has_challenger = registry.by_alias(known["model"], registry.CHALLENGER) is not None
+    return has_challenger and registry.exists(known["model"], known["version"], known["run_id"])
 
 
 def _job(recipe: Recipe, inputs: Inputs, run_id: str) -> Job:

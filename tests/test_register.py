@@ -188,6 +188,17 @@ def test_runs_again_when_the_registry_lost_the_version(workspace: Path) -> None:
     assert (artifact.state, result["version"]) == ("ran", "2")
 
 
+def test_runs_again_when_the_model_has_no_challenger(workspace: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    inputs = pipeline(workspace)
+    registered(inputs)
+    MlflowClient().delete_registered_model_alias("summarizer", "challenger")
+    artifact, result = registered(inputs)
+    assert (artifact.state, result["version"]) == ("ran", "1")
+    assert aliases() == {"challenger": "1", "champion": "1"}
+
+
 def test_import_is_light() -> None:
     code = "import sys, tasks.register; print({'torch', 'mlflow', 'prefect'} & set(sys.modules))"
     done = subprocess.run(
