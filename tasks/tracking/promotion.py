@@ -116,7 +116,11 @@ def rollback(model: str, to: str | None = None, reason: str = "") -> Move:
         before = [number for number in _replaced(champion) if _exists(model, number)]
         if not before:
             found = f"version {champion.version}, the first"
-            raise BadInput(model, "a champion that replaced another version", found, FORWARD)
+            mend = FORWARD
+            if not audit(champion):
+                found = f"version {champion.version}, which `retune promote` did not make champion"
+                mend = "whoever moved the alias by hand moves it back by hand"
+            raise BadInput(model, "a champion that replaced another version", found, mend)
         target = before[0] if to is None else to
         if target not in before:
             expected = f"a version that was champion before: {', '.join(dict.fromkeys(before))}"

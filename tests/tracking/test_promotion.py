@@ -152,6 +152,13 @@ def test_a_rollback_passes_over_versions_that_are_gone(made: Made) -> None:
     assert promotion.rollback("summarizer").version == "1"
 
 
+def test_an_alias_that_was_moved_by_hand_is_moved_back_by_hand(made: Made) -> None:
+    promoted(made("a"))
+    registry.set_alias(made("b"), registry.CHAMPION)
+    with pytest.raises(BadInput, match="version 2, which `retune promote` did not make champion"):
+        promotion.rollback("summarizer")
+
+
 def test_killed_at_any_moment_the_champion_is_the_old_or_the_new_one(made: Made) -> None:
     first, _ = made("a"), made("b")
     promoted(first)
