@@ -95,7 +95,9 @@ def _open(uri: str, path: Path) -> None:
         MlflowClient(uri)
     except _of_migrations() as error:
         cause = getattr(error, "orig", None)  # what the database said; none where MLflow objects
-        is_about_tables = cause is None or cause.sqlite_errorcode == sqlite3.SQLITE_ERROR
+        is_about_tables = (
+            cause is None or getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+        )
         if not is_about_tables or BadWorkspace.behind(error, path.parent):
             raise
         found = str(error).partition("\n")[0]
