@@ -79,7 +79,7 @@ def with_adapters(model: PreTrainedModel, train: Train) -> Any:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules="all-linear" if is_auto else list(lora.targets),
-        exclude_modules=["out_proj"] if is_auto and model.config.model_type in MAMBA else None,
+        exclude_modules=_without_adapter(model) if is_auto else None,
         use_rslora=lora.rslora,
         use_dora=lora.dora,
         # GPT-2 keeps its weights transposed.
@@ -91,6 +91,16 @@ def with_adapters(model: PreTrainedModel, train: Train) -> Any:
         return get_peft_model(model, config)
     except ValueError as error:
         raise _bad_targets("layers that can have an adapter", str(error)) from None
+
+
+def _without_adapter(model: PreTrainedModel) -> list[str]:
+    """Linear layers that can have none: routers that return more than a product, as in Llama 4."""
+    names = ["out_proj"] if model.config.model_type in MAMBA else []
+    return names + [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and type(layer).__name__.endswith("Router")
+    ]
 
 
 def _check_targets(model: torch.nn.Module, targets: Sequence[str]) -> None:

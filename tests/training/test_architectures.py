@@ -266,19 +266,31 @@ def test_a_merge_that_changes_the_outputs_is_refused(
         train(make_job("llama", **LORA))
 
 
-def test_layers_that_are_not_called_get_no_adapter() -> None:
-    from transformers import MambaConfig, MambaForCausalLM
+@pytest.mark.parametrize(
+    ("config", "sizes", "layers"),
+    [
+        ("MambaConfig", {"state_size": 4}, {"in_proj", "x_proj", "dt_proj"}),
+        (
+            "Llama4TextConfig",
+            DECODER | {"intermediate_size_mlp": 64, "num_local_experts": 2},
+            {f"{part}_proj" for part in ("q", "k", "v", "o", "gate", "up", "down")},
+        ),
+    ],
+)
+def test_layers_that_can_have_no_adapter_are_left_out(
+    config: str, sizes: dict[str, Any], layers: set[str]
+) -> None:
+    import transformers
 
     from tasks.config import Train
     from tasks.training.adapters import with_adapters
 
-    sizes: Any = {"vocab_size": 99, "hidden_size": 32, "state_size": 4, "num_hidden_layers": 1}
-    model = MambaForCausalLM(MambaConfig(**sizes))
-    weights = with_adapters(model, Train(method="lora")).named_parameters()
-    names = {
-        name.split(".lora_")[0].split(".")[-1] for name, weight in weights if weight.requires_grad
-    }
-    assert names == {"in_proj", "x_proj", "dt_proj"}
+    given = sizes | {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 1}
+    base = transformers.AutoModelForCausalLM.from_config(getattr(transformers, config)(**given))
+    model = with_adapters(base, Train(method="lora"))
+    trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    assert {name.split(".lora_")[0].rpartition(".")[2] for name in trained} == layers
+    model(**some_inputs(False))
 
 
 def test_an_output_layer_tied_to_the_decoders_embeddings_stays_so(tmp_path: Path) -> None:
