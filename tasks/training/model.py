@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import (
@@ -26,6 +27,9 @@ TOKEN_SETTINGS = ("bos_token_id", "pad_token_id", "eos_token_id", "decoder_start
 """What is kept of generation_config.json. Beams, penalties, lengths and sampling are not: they
 would make models incomparable, and the registered model another than the one that was tested."""
 
+
+UNUSABLE = (OSError, ValueError, KeyError, ImportError, StrictDataclassError)
+"""What transformers raises for a folder that it can't make a model of."""
 
 POSITIONS = ("max_position_embeddings", "max_seq_len")
 ENCODER_POSITIONS, DECODER_POSITIONS = (
@@ -63,6 +67,8 @@ def load_tokenizer(
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, **trusted(trust_remote_code))
     except ImportError as error:
         raise BadModel(str(folder), "a tokenizer", first_line(error), "install that") from None
+    except StrictDataclassError as error:  # of config.json, which is read too
+        raise _unusable(folder, error) from None
     except (OSError, ValueError, KeyError) as error:
         mend = "save the tokenizer into the folder again (tokenizer.save_pretrained)"
         raise BadModel(str(folder), "a tokenizer", first_line(error), mend) from None
@@ -114,7 +120,7 @@ def load_model(
             output_loading_info=True,
             quantization_config=quantization,
         )
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+    except (*UNUSABLE, SafetensorError) as error:
         raise _unusable(folder, error) from None
     _check_weights(loaded, folder)
     return _ready(model)
@@ -132,7 +138,7 @@ def unloaded(folder: Path, trust_remote_code: bool = False) -> PreTrainedModel:
         model: PreTrainedModel = auto.from_config(
             config, dtype=torch.float32, trust_remote_code=trust_remote_code
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except UNUSABLE as error:
         raise _unusable(folder, error) from None
     return model
 
@@ -153,8 +159,13 @@ def _auto_class(config: Any, folder: Path) -> Any:
 
 
 def _unusable(folder: Path, error: Exception) -> BadModel:
+    found = first_line(error)
     mend = "check that the folder is whole and that transformers knows its model_type"
-    return BadModel(str(folder), "a model", first_line(error), mend)
+    if isinstance(error, StrictDataclassError):
+        found, mend = " ".join(str(error).split()), "correct its config.json"
+    elif "trust_remote_code" in str(error):
+        found, mend = "one that needs code of its own", "allow it by base_model.trust_remote_code"
+    return BadModel(str(folder), "a model", found, mend)
 
 
 def _ready(model: PreTrainedModel) -> PreTrainedModel:

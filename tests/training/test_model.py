@@ -20,7 +20,14 @@ from tasks.data.base_model import check_model_folder
 from tasks.data.light_tokenizer import LightTokenizer
 from tasks.data.tokenizing import encode_prompts
 from tasks.errors import BadModel
-from tasks.training.model import fit, load_model, load_tokenizer, num_positions, start_token_id
+from tasks.training.model import (
+    fit,
+    load_model,
+    load_tokenizer,
+    num_positions,
+    start_token_id,
+    unloaded,
+)
 
 POCKET = Path(__file__).parents[2] / "models" / "pocket-flan"
 
@@ -101,6 +108,29 @@ def test_a_chat_template_writes_the_same_every_day(
     ):
         text = each.apply_chat_template(turns, tokenize=False)
         assert text == "Today: 26 Jul 2024user: Hi<extra_id_5>"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"num_attention_heads": 3},
+            "not a multiple of the number of attention heads.*config.json",
+        ),
+        ({"hidden_size": "32"}, "'hidden_size' expected int, got str.*correct its config.json"),
+        ({"model_type": "own", "auto_map": {"AutoConfig": "a.B"}}, "code of its own.*trust_remote"),
+    ],
+)
+def test_a_config_that_makes_no_model_is_told(
+    tiny_models: dict[str, Path], tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    content = json.loads((tiny_models["llama"] / "config.json").read_text()) | change
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    for load in (load_model, unloaded):
+        with pytest.raises(BadModel, match=f"(?s){told}"):
+            load(tmp_path)
+    with pytest.raises(BadModel):
+        load_tokenizer(tmp_path)
 
 
 THINKING = (
