@@ -110,8 +110,9 @@ class Train(Section):
 
     micro_batch_tokens: Positive | None = None
     """Tokens in one forward and backward pass, for memory's sake: it changes neither the examples
-    of a step nor its loss. When left out, 2,048 on a CPU and all of `batch_tokens` on a GPU. Where
-    memory runs out all the same, it is halved."""
+    of a step nor its loss. When left out, 2,048 on a CPU and all of `batch_tokens` on a GPU; where
+    rows are not packed at most a group of examples alike in length, of which a step has up to four.
+    Where memory runs out all the same, it is halved."""
 
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """How the learning rate goes down after the warm-up."""

@@ -54,6 +54,12 @@ def micro_batch_tokens(train: Train, on_gpu: bool) -> int:
     return min(train.batch_tokens, train.micro_batch_tokens or by_hardware)
 
 
+def most_tokens(train: Train, on_gpu: bool, packs: bool) -> int:
+    """The same of what steps are made of: rows that are not packed are of one group, alike."""
+    most = micro_batch_tokens(train, on_gpu)
+    return most if packs else min(most, train.group_tokens)
+
+
 @dataclass(frozen=True)
 class Effort:
     """What training takes, and where that is known from."""

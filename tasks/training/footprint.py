@@ -25,7 +25,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import AutoConfig, T5Config, T5ForConditionalGeneration
 from transformers.integrations import moe
 
 from tasks.config import Train
@@ -44,7 +44,7 @@ from tasks.training.forecast import (
     alternatives,
     shape_of,
 )
-from tasks.training.model import load_tokenizer, unloaded
+from tasks.training.model import load_tokenizer, trusted, unloaded
 from tasks.training.optimizer import make_optimizer
 from tasks.training.precision import autocast, pick_device, products, uses_bf16
 from tasks.training.supervised import logits_at
@@ -171,10 +171,15 @@ def _pass(model: Any, train: Train, shape: Shape, device: torch.device, bf16: bo
     model.train()
     supervised = torch.zeros(shape.rows * shape.completion, dtype=torch.long, device=device)
     inputs = _inputs(bool(model.config.is_encoder_decoder), shape, device)
-    with products(bf16, device), attention(device):
+
+    def predicted() -> torch.Tensor:
         with autocast(bf16, device):
-            picked = logits_at(supervised, model, model.get_output_embeddings(), inputs).float()
-        cross_entropy(picked, supervised, reduction="sum").backward()  # type: ignore[no-untyped-call]
+            head = model.get_output_embeddings()
+            return logits_at(supervised, model, head, inputs).float()
+
+    with products(bf16, device), attention(device):
+        # Nothing else may hold the logits, which are gone by then where it trains.
+        cross_entropy(predicted(), supervised, reduction="sum").backward()  # type: ignore[no-untyped-call]
 
 
 def _inputs(
@@ -191,6 +196,13 @@ def _inputs(
             "decoder_input_ids": ids(completion),
         }
     return {"input_ids": ids(prompt + completion), "attention_mask": ids(prompt + completion)}
+
+
+def _packs(folder: Path, train: Train, on_gpu: bool, trust_remote_code: bool) -> bool:
+    """Whether examples are packed into rows, if the model can keep them apart."""
+    config = AutoConfig.from_pretrained(folder, **trusted(trust_remote_code))
+    wanted = on_gpu if train.packing is None else train.packing
+    return wanted and not config.is_encoder_decoder
 
 
 def _moments(shape: torch.Size, train: Train) -> int:
@@ -241,10 +253,12 @@ def forecast(job: ForecastJob) -> Forecast:
     available = whole // job.processes
     libraries = libraries_bytes(job.folder, job.trust_remote_code)
 
-    def shape(train: Train) -> Shape:
-        return shape_of(train, job.prompt, job.completion, on_gpu)
-
     trust = job.trust_remote_code
+    packs = _packs(job.folder, job.train, on_gpu, trust)
+
+    def shape(train: Train) -> Shape:
+        return shape_of(train, job.prompt, job.completion, on_gpu, packs)
+
     own = footprint(job.folder, job.train, shape(job.train), device, trust)
     changes: list[Change] = []
 
@@ -257,7 +271,7 @@ def forecast(job: ForecastJob) -> Forecast:
 
     if own.total + libraries > available:
         more = []  # than what is enough by itself
-        for change, train in alternatives(job.train, on_gpu, job.processes):
+        for change, train in alternatives(job.train, on_gpu, packs, job.processes):
             if any(known.set.keys() <= change.keys() for known in changes):
                 more.append((change, train))
             elif len(changes) < CHANGES:

@@ -7,6 +7,7 @@ What does not fit is refused with the changes that would make it fit, those firs
 """
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from tasks.errors import BadInput, Issue
 from tasks.gpus import has_gpu
 from tasks.launch import environment
 from tasks.room import available_memory_bytes
-from tasks.training.cost import launch_of, micro_batch_tokens
+from tasks.training.cost import launch_of, most_tokens
 
 MIB = 2**20
 
@@ -183,12 +184,13 @@ def forecast(
     if train.method == "qlora":
         return "not known: weights in 4 bits are not forecast"
     prompt, completion = longest or (train.max_prompt_tokens, train.max_completion_tokens)
-    processes = launch_of(train, folder).num_per_node
+    launch = launch_of(train, folder)
+    train = train.model_copy(update={"launch": launch})
     on_gpu = has_gpu()
     job = ForecastJob(
         folder=folder.absolute(), train=train, prompt=prompt, completion=completion,
         available=None if on_gpu else available_memory_bytes(),
-        processes=1 if on_gpu else processes, trust_remote_code=trust_remote_code,
+        processes=1 if on_gpu else launch.num_per_node, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         file.write(job.model_dump_json())
@@ -238,16 +240,29 @@ def mend(found: Forecast) -> str:
     return "it would fit with " + ", or ".join(map(str, found.changes))
 
 
-def shape_of(train: Train, prompt: int, completion: int, on_gpu: bool) -> Shape:
-    """The largest micro-batch, where the longest example has these lengths, in tokens."""
-    budget = micro_batch_tokens(train, on_gpu)
+def shape_of(train: Train, prompt: int, completion: int, on_gpu: bool, packs: bool) -> Shape:
+    """The largest micro-batch of a process, where the longest example has these lengths, in tokens.
+
+    Args:
+        train: The recipe's section, with the processes that it trains in.
+        prompt: Tokens of the longest example's prompt.
+        completion: Tokens of its completion.
+        on_gpu: Whether it trains on a GPU.
+        packs: Whether examples are packed into rows.
+    """
+    tokens, launch = most_tokens(train, on_gpu, packs), train.launch
+    num_batches, processes = math.ceil(train.batch_tokens / tokens), launch.num_processes
+    parts = math.ceil(processes / num_batches)  # see `processes.share_of`
+    budget = max(1, tokens // parts)
     rows = max(1, budget // (prompt + completion))
     fullness = max(1.0, budget / (rows * (prompt + completion)))
-    return Shape(rows, prompt, completion, budget < train.batch_tokens, fullness)
+    has_buckets = processes > 1 and launch.accelerate == "ddp"  # which are there all the time
+    accumulates = has_buckets or num_batches * parts > processes
+    return Shape(rows, prompt, completion, accumulates, fullness)
 
 
 def alternatives(
-    train: Train, on_gpu: bool, processes: int
+    train: Train, on_gpu: bool, packs: bool, processes: int
 ) -> Iterator[tuple[dict[str, Any], Train]]:
     """Changes of the recipe that save memory, and what it then is; those first that cost least.
 
@@ -256,9 +271,10 @@ def alternatives(
     Args:
         train: The recipe's section.
         on_gpu: Whether it trains on a GPU.
+        packs: Whether examples are packed into rows.
         processes: That share the memory: one of them would have all of it.
     """
-    micro = micro_batch_tokens(train, on_gpu)
+    micro = most_tokens(train, on_gpu, packs)
     methods: tuple[dict[str, Any], ...] = (
         {},
         {"optimizer": "adafactor"},
