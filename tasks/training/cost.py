@@ -60,6 +60,16 @@ def most_tokens(train: Train, on_gpu: bool, packs: bool) -> int:
     return most if packs else min(most, train.group_tokens)
 
 
+def validation_tokens(train: Train, on_gpu: bool, packs: bool) -> int:
+    """Tokens in one pass of validation.
+
+    Of twice as many the logits alone can take more than all that training keeps of a micro-batch;
+    where a GPU then runs out of memory, training would go on with smaller ones.
+    """
+    most = most_tokens(train, on_gpu, packs)
+    return most if on_gpu else 2 * most
+
+
 @dataclass(frozen=True)
 class Effort:
     """What training takes, and where that is known from."""

@@ -25,7 +25,7 @@ from tasks.training.adapters import save_trained
 from tasks.training.attention import attention
 from tasks.training.batching import Batch, Rows, batch_rows, collate_for, epoch_rows, plan_steps
 from tasks.training.checkpoints import read_checkpoint, save_best, save_checkpoint, whole_checkpoint
-from tasks.training.cost import micro_batch_tokens
+from tasks.training.cost import micro_batch_tokens, validation_tokens
 from tasks.training.divergence import diverged, has_exploded
 from tasks.training.examples import Examples
 from tasks.training.memory import free_memory, halved, is_out_of_memory
@@ -294,7 +294,8 @@ class Trainer:
         """
         self.model.eval()
         rows = np.arange(len(self.validation))
-        batches = batch_rows(rows, self.validation, 2 * self.micro_tokens, 0)
+        tokens = validation_tokens(self.train, self.device.type == "cuda", self.packs)
+        batches = batch_rows(rows, self.validation, tokens, 0)
         # Too short a part of a run to compile the model without dropout for it.
         with (
             not_compiled(self.train.compile),

@@ -8,7 +8,7 @@ import pytest
 from tasks.config import Train
 from tasks.processes import Processes
 from tasks.training.batching import collate, plan_steps
-from tasks.training.cost import micro_batch_tokens
+from tasks.training.cost import micro_batch_tokens, validation_tokens
 from tasks.training.examples import Examples, Ragged
 from tasks.training.forecast import alternatives, shape_of
 from tasks.training.processes import share_of
@@ -62,3 +62,15 @@ def test_smaller_micro_batches_are_offered_only_where_groups_are_not_smaller_alr
         for packs in (True, False)
     }
     assert sizes == {True: [8192, 4096, 2048], False: [2048, 1024, 512]}
+
+
+@pytest.mark.parametrize(("packs", "tokens"), [(True, 16_384), (False, 4096)])
+def test_validation_takes_no_larger_batches_on_a_gpu_than_training(
+    packs: bool, tokens: int
+) -> None:
+    assert validation_tokens(Train(batch_tokens=16_384), True, packs) == tokens
+
+
+def test_validation_takes_twice_as_much_on_a_cpu() -> None:
+    train = Train(batch_tokens=16_384, micro_batch_tokens=1024)
+    assert validation_tokens(train, False, False) == 2048
