@@ -6,6 +6,7 @@ Exit codes: 0 done, 2 bad input, 3 judged and refused (`run --require-promotion`
 1 anything else. With `--json`, standard output has one JSON document and nothing else.
 """
 
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -18,6 +19,7 @@ from flows.command import (
     check_free,
     print_json,
     print_tables,
+    print_text,
     reporting,
 )
 from tasks.errors import NotPromoted
@@ -27,7 +29,6 @@ from tasks.garbage import collect_seldom
 
 app = typer.Typer(
     name="retune",
-    help="Turn your own data into evaluated, registered instruct models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -42,6 +43,25 @@ RequirePromotion = Annotated[
     bool,
     typer.Option("--require-promotion", help="Exit code 3 where the model is not to be promoted."),
 ]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print_text(f"retune {version('retune')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_show_version, is_eager=True, help="Show the version and end."
+    ),
+]
+
+
+@app.callback()
+def retune(show_version: Version = False) -> None:
+    """Turn your own data into evaluated, registered instruct models."""
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,10 @@ def recipe(tmp_path: Path) -> Path:
 
 def test_h_is_help(tmp_path):
     assert "--require-promotion" in retune(tmp_path, "run", "-h").stdout
+
+
+def test_it_tells_its_version(tmp_path):
+    assert retune(tmp_path, "--version").stdout == f"retune {version('retune')}\n"
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])
