@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import tasks.pipeline
 from tasks.config import Split
 from tasks.pipeline import foreseen, pipeline_key
 from tasks.stage import Inputs
@@ -23,9 +24,10 @@ def run_all(pipeline, recipe, workspace: Path) -> None:
         artifacts[stage.name] = stage.run(stage.select(recipe), Inputs(workspace, artifacts))
 
 
-def test_reasons_to_run(pipeline, recipe, tmp_path):
+def test_reasons_to_run(pipeline, recipe, tmp_path, monkeypatch):
     def outlook(stages, of):
-        return [(seen.decision, seen.reason) for seen in foreseen(of, tmp_path, stages)]
+        monkeypatch.setattr(tasks.pipeline, "PIPELINE", stages)
+        return [(seen.decision, seen.reason) for seen in foreseen(of, tmp_path)]
 
     after = ("run", "ingest runs before it")
     assert outlook(pipeline, recipe) == [("run", "not made yet"), after]
@@ -45,13 +47,17 @@ def test_reasons_to_run(pipeline, recipe, tmp_path):
     assert outlook(pipeline, recipe)[1] == ("run", "its files were changed or removed since")
 
 
-def test_the_key_covers_recipe_versions_and_files(pipeline, recipe):
-    key = pipeline_key(recipe, pipeline)
-    assert key == pipeline_key(recipe, pipeline)
+def test_the_key_covers_recipe_versions_and_files(pipeline, recipe, monkeypatch):
+    def key_of(stages, of):
+        monkeypatch.setattr(tasks.pipeline, "PIPELINE", stages)
+        return pipeline_key(of)
+
+    key = key_of(pipeline, recipe)
+    assert key == key_of(pipeline, recipe)
     others = {
-        pipeline_key(recipe.model_copy(update={"split": Split(seed=8)}), pipeline),
-        pipeline_key(recipe, (pipeline[0], replace(pipeline[1], version="8"))),
-        pipeline_key(recipe, (replace(pipeline[0], files=lambda s: {"a": "1"}), pipeline[1])),
+        key_of(pipeline, recipe.model_copy(update={"split": Split(seed=8)})),
+        key_of((pipeline[0], replace(pipeline[1], version="8")), recipe),
+        key_of((replace(pipeline[0], files=lambda s: {"a": "1"}), pipeline[1]), recipe),
     }
     assert len(others | {key}) == 4
 
