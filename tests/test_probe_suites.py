@@ -104,7 +104,7 @@ def test_unknown_suite_names_the_known_ones() -> None:
 
 def test_rows_that_do_not_fit_are_named(suite: Path, tmp_path: Path) -> None:
     rows = tmp_path / "data" / "echo.jsonl"
-    rows.write_text(rows.read_text() + '\n{"text": "", "said": "x"}')
+    rows.write_text(rows.read_text() + '{"text": "", "said": "x"}')
     with pytest.raises(BadData, match=r"echo.jsonl:7"):
         examples_of(load_suite(str(suite))[0], None, tmp_path)
 
