@@ -57,11 +57,11 @@ class SplitSection(Split):
 
 def select(recipe: Recipe) -> SplitSection:
     """The part of the recipe that splitting depends on."""
-    told = recipe.split.model_dump()
+    fields = recipe.split.model_dump()
     if not recipe.old_tasks:
-        return SplitSection(**told)
+        return SplitSection(**fields)
     return SplitSection(
-        **told,
+        **fields,
         rehearsed=tuple(task.name for task in recipe.old_tasks),
         probes=recipe.forgetting.probes,
         max_probe_rows=recipe.forgetting.max_examples,

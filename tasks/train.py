@@ -34,6 +34,7 @@ from tasks.training.launching import (
     log_curves,
     train,
     training_of,
+    training_stage,
 )
 from tasks.training.search import Search, find, search_of
 
@@ -178,15 +179,7 @@ def _check_method(train: Train) -> None:
         raise BadRecipe("train.method: qlora", expected, " and ".join(lacking), mend)
 
 
-TRAINING = Stage(
-    "training",
-    VERSION,
-    needs=("split",),
-    select=training_of,
-    write=_train,
-    files=files_of,
-    volatile=VOLATILE,
-)
+TRAINING = training_stage("training", _train)
 """What `train` does before it sweeps, with a key and a folder of its own."""
 
 STAGE = Stage(

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
-from tasks.errors import BadData
+from tasks.errors import BadData, first_line
 
 _ENDS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 _WITH_PATTERN = re.compile(rf"(.*(?:{'|'.join(map(re.escape, _ENDS))}))!(.+)", re.IGNORECASE)
@@ -178,7 +178,7 @@ def _with_archive_errors(archive: Path, items: Iterator[T]) -> Iterator[T]:
     try:
         yield from items
     except _DAMAGED as error:
-        found = str(error).partition("\n")[0].rstrip(":") or type(error).__name__
+        found = first_line(error).rstrip(":") or type(error).__name__
         if isinstance(error, UnicodeDecodeError):
             found = "the name of a file that is not UTF-8"
         mend = "copy or download it again; if it is intact, unpack it and give the folder"

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.report.grids import way_name
+from tasks.scoring.metrics import MEAN
 from tasks.tracking.decision import ChampionEvidence, Interval
 
 Entry = Mapping[str, Any]
 """A figure in a JSON file of a stage, with `value`, `low`, `high` and more."""
-
-MEAN = "macro/primary"
-"""The name, among the metrics of a way, of the mean of several tasks' deciding metrics."""
 
 UNDECIDED = "undecided"
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from tasks.config import Generation, Recipe, Section
 from tasks.errors import Issue
 from tasks.scoring.job import Job, Way, metrics_of_tasks, score
+from tasks.scoring.metrics import MEAN
 from tasks.scoring.probes import (
     LoadedProbe,
     examples_of_suite,
@@ -65,7 +66,7 @@ class Measures(Section):
     @property
     def metric(self) -> str:
         """The figure on the validation split that decides."""
-        return next(iter(self.metrics.values()))[0] if len(self.metrics) == 1 else "macro/primary"
+        return next(iter(self.metrics.values()))[0] if len(self.metrics) == 1 else MEAN
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ def _measured(scored: Mapping[str, Any], way: str, measures: Measures) -> Measur
     drop = round(-lost["value"], 6) + 0.0  # no minus before 0
     of_all = scored["ways"][way]
     return Measured(
-        validation=of_all.get("macro/primary", of_all.get(measures.metric))["value"],
+        validation=of_all.get(MEAN, of_all.get(measures.metric))["value"],
         gain=gain["value"],
         gain_low=gain["low"],
         gain_high=gain["high"],

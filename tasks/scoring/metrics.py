@@ -22,6 +22,9 @@ from tasks.errors import BadRecipe, Issue
 from tasks.scoring import answers, faithfulness, likelihood, overlap
 from tasks.scoring.answers import FloatArray
 
+MEAN = "macro/primary"
+"""The name, among the metrics of a way, of the mean of several tasks' deciding metrics."""
+
 
 @dataclass(frozen=True)
 class Metric:

@@ -12,7 +12,7 @@ from typing import Any
 from tasks.scoring.answers import FloatArray
 from tasks.scoring.fewshot import Example
 from tasks.scoring.job import Job
-from tasks.scoring.metrics import METRICS
+from tasks.scoring.metrics import MEAN, METRICS
 from tasks.scoring.module import statistics_of
 from tasks.scoring.sensitivity import sensitivity
 from tasks.scoring.statistics import (
@@ -87,7 +87,7 @@ def metrics_of(
             f"{one}-{other}": _compared(job, known, primary, one, other)
             for one, other in job.compare
         },
-        "primary": sole or "macro/primary",
+        "primary": sole or MEAN,
         "higher_is_better": {
             name: METRICS[name].higher_is_better
             for name in dict.fromkeys(chain(*job.metrics.values()))
@@ -180,7 +180,7 @@ def _of_way(
         for name in names
     }
     if several:
-        intervals["macro/primary"] = interval(_macro(job, known, primary, way))
+        intervals[MEAN] = interval(_macro(job, known, primary, way))
     return intervals
 
 

@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from tasks.errors import BadInput, BadWorkspace
+from tasks.errors import BadInput, BadWorkspace, first_line
 from tasks.home import without_password
 from tasks.lock import database_lock
 
@@ -100,7 +100,7 @@ def _open(uri: str, path: Path) -> None:
         )
         if not is_about_tables or BadWorkspace.behind(error, path.parent):
             raise
-        found = str(error).partition("\n")[0]
+        found = first_line(error)
         expected = "a database of MLflow, which it can bring up to date"
         mend = f"`mlflow db upgrade {uri}` if it is an older one; {MEND}"
         raise BadInput(str(path), expected, found, mend) from None

@@ -13,6 +13,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tasks.scoring.metrics import MEAN
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -115,8 +117,6 @@ class Decision:
     promote: bool
     reasons: tuple[str, ...]
 
-
-MEAN = "macro/primary"
 
 Verdict = tuple[bool, str]
 

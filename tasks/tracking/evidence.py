@@ -7,6 +7,7 @@ evidence_of(metrics, probes, gates)
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.scoring.metrics import MEAN
 from tasks.tracking.decision import Evidence, Gates, Interval, ProbeChange
 
 
@@ -21,7 +22,7 @@ def evidence_of(
         gates: What the recipe demands.
     """
     primary, differences = metrics["primary"], metrics["differences"]
-    name = primary if primary in metrics["ways"]["tuned"] else "macro/primary"
+    name = primary if primary in metrics["ways"]["tuned"] else MEAN
     few_shots = [
         _interval(entry["macro"])
         for name, entry in differences.items()

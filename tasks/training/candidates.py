@@ -17,8 +17,8 @@ from tasks.config.methods import Interpolate
 from tasks.scoring.candidates import Measured, Measures, measure
 from tasks.scoring.interpolation import TUNED, between
 from tasks.scoring.job import Way, base_way, tuned_way
-from tasks.stage import Artifact, Counted, Inputs, Output, Stage, logger, read_json, write_json
-from tasks.training.launching import VERSION, VOLATILE, Training, files_of, train, training_of
+from tasks.stage import Artifact, Counted, Inputs, Output, logger, read_json, write_json
+from tasks.training.launching import Training, train, training_stage
 
 ALPHAS: tuple[float, ...] = Interpolate().alphas
 
@@ -127,16 +127,7 @@ def _training(bench: Bench, name: str, training: Training, run_id: str | None) -
     def write(section: Training, _: Inputs, output: Output) -> Counted:
         return train(section, bench.inputs, output, run_id)
 
-    stage = Stage(
-        name,
-        VERSION,
-        needs=("split",),
-        select=training_of,
-        write=write,
-        files=files_of,
-        volatile=VOLATILE,
-    )
-    return stage.run(training, Inputs(bench.folder, bench.inputs.artifacts))
+    return training_stage(name, write).run(training, Inputs(bench.folder, bench.inputs.artifacts))
 
 
 def _measured(bench: Bench, name: str, ways: Mapping[str, Way]) -> dict[str, Measured]:

@@ -46,6 +46,7 @@ from tasks.training.forecast import (
 )
 from tasks.training.model import load_tokenizer, trusted, unloaded
 from tasks.training.optimizer import make_optimizer
+from tasks.training.packing import wants_packing
 from tasks.training.precision import autocast, pick_device, products, uses_bf16
 from tasks.training.supervised import logits_at
 
@@ -201,8 +202,7 @@ def _inputs(
 def _packs(folder: Path, train: Train, on_gpu: bool, trust_remote_code: bool) -> bool:
     """Whether examples are packed into rows, if the model can keep them apart."""
     config = AutoConfig.from_pretrained(folder, **trusted(trust_remote_code))
-    wanted = on_gpu if train.packing is None else train.packing
-    return wanted and not config.is_encoder_decoder
+    return wants_packing(train, on_gpu) and not config.is_encoder_decoder
 
 
 def _moments(shape: torch.Size, train: Train) -> int:

@@ -31,6 +31,7 @@ from tasks.stage import (
     Counted,
     Inputs,
     Output,
+    Stage,
     digest_of_folder,
     logger,
     read_json,
@@ -73,6 +74,26 @@ def training_of(recipe: Recipe) -> Training:
         train=recipe.train.model_copy(update={"replay": None, "interpolate": None}),
         mixture=recipe.mixture,
         rehearsal=Rehearsal.of(recipe),
+    )
+
+
+def training_stage(
+    name: str, write: Callable[[Training, Inputs, Output], Counted]
+) -> Stage[Training]:
+    """A training with a key and a folder of its own, within the stage `train`.
+
+    Args:
+        name: Of its folder.
+        write: Does it, and fills the folder.
+    """
+    return Stage(
+        name,
+        VERSION,
+        needs=("split",),
+        select=training_of,
+        write=write,
+        files=files_of,
+        volatile=VOLATILE,
     )
 
 

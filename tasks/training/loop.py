@@ -30,7 +30,7 @@ from tasks.training.divergence import diverged, has_exploded
 from tasks.training.examples import Examples
 from tasks.training.memory import free_memory, halved, is_out_of_memory
 from tasks.training.optimizer import learning_rate, make_optimizer
-from tasks.training.packing import can_pack
+from tasks.training.packing import can_pack, wants_packing
 from tasks.training.parts import note_parts, noted_parts
 from tasks.training.precision import (
     autocast,
@@ -94,7 +94,7 @@ class Trainer:
         # Measured, so that it could come out otherwise in another process.
         self.bf16 = self.processes.from_first(uses_bf16(train.precision, self.device))
         on_gpu = self.device.type == "cuda"
-        self.packs = (on_gpu if train.packing is None else train.packing) and can_pack(self.model)
+        self.packs = wants_packing(train, on_gpu) and can_pack(self.model)
         if train.gradient_checkpointing:
             self.model.activation_checkpointing_enable()
         if train.compile:

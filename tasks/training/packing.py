@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from tasks.config import Train
+
 MOST_PADDING = 0.04
 """Share of padding at which shorter rows stop paying."""
 
@@ -51,6 +53,11 @@ def _balanced(lengths: Sequence[int], num_rows: int) -> list[list[int]]:
         rows[row].append(number)
         heapq.heapreplace(filled, (tokens + lengths[number], row))
     return rows
+
+
+def wants_packing(train: Train, on_gpu: bool) -> bool:
+    """Whether examples are packed, if the model can keep them apart: on a GPU, or as asked for."""
+    return on_gpu if train.packing is None else train.packing
 
 
 @torch.no_grad()
