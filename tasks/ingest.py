@@ -36,7 +36,7 @@ from tasks.prompts.of_task import prompts_of
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
-VERSION = "3"
+VERSION = "4"
 REJECTS = "rejects.jsonl"
 REVISIONS = "dvc.json"
 

@@ -91,7 +91,8 @@ class Source(Section):
     """What a row looks like: columns of one's own, `prompt`/`completion`, Alpaca
     (`instruction`, `input`, `output`), chat `messages` or ShareGPT `conversations`. A conversation
     is one record: its last answer is the completion (the last whose `weight` is not 0), and what
-    was said before, a column `system` first, is the prompt."""
+    was said before, a column `system` first, is the prompt. Its turns begin with lines
+    `<|system|>`, `<|user|>` and `<|assistant|>`; a model reads them in its own chat template."""
 
     columns: dict[str, str] = {}
     """Prompt field -> column of the source: a name, or a number from 0 where there is no header.

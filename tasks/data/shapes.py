@@ -15,15 +15,17 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.data.turns import MARK, Turn, as_text
+
 Cells = Mapping[str, Any]
 
 _ROLES = {
-    "user": "User",
-    "human": "User",
-    "assistant": "Assistant",
-    "gpt": "Assistant",
-    "chatgpt": "Assistant",
-    "model": "Assistant",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "model": "assistant",
     "system": "system",
     "developer": "system",
 }
@@ -101,8 +103,8 @@ def prompt_and_completion(turns: Any, system: Any = None) -> dict[str, str]:
             of them is the system's.
 
     Returns:
-        `prompt`: what the user said, or, where there is more than one turn before the answer,
-        all of them as "User: ..." and "Assistant: ..." lines; system text stands first.
+        `prompt`: what the user said, or, where there is more than that before the answer, all
+        of the turns in one text (`tasks.data.turns`); system text stands first.
 
     Raises:
         BadRow: Not such a list, or nothing to answer.
@@ -113,22 +115,21 @@ def prompt_and_completion(turns: Any, system: Any = None) -> dict[str, str]:
     answers = [
         position
         for position, (turn, (role, _)) in enumerate(zip(turns, said, strict=True))
-        if role == "Assistant" and turn.get("weight") != 0
+        if role == "assistant" and turn.get("weight") != 0
     ]
     if not answers:
         raise BadRow("the conversation has no turn of the assistant, or all have the weight 0")
     before = said[: answers[-1]]
-    rules = [text for role, text in before if role == "system"]
+    rules = [turn for turn in before if turn.role == "system"]
     if not rules and isinstance(system, str) and system.strip():
-        rules = [system.strip()]
-    talk = [(role, text) for role, text in before if role != "system"]
-    if not any(role == "User" for role, _ in talk):
+        rules = [Turn("system", system.strip())]
+    talk = [turn for turn in before if turn.role != "system"]
+    if not any(turn.role == "user" for turn in talk):
         raise BadRow("the conversation has no turn of the user before the last answer")
-    lines = [text for _, text in talk] if len(talk) == 1 else [f"{r}: {text}" for r, text in talk]
-    return {"prompt": "\n".join(rules + lines), "completion": said[answers[-1]][1]}
+    return {"prompt": as_text([*rules, *talk]), "completion": said[answers[-1]].content}
 
 
-def _turn(turn: Any) -> tuple[str, str]:
+def _turn(turn: Any) -> Turn:
     if not isinstance(turn, dict):
         raise BadRow("a turn of the conversation is not an object")
     role, text = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
@@ -140,7 +141,9 @@ def _turn(turn: Any) -> tuple[str, str]:
         text = _joined(text)
     if not isinstance(text, str) or not text.strip():
         raise BadRow(f"a turn of the role '{role}' has no text")
-    return _ROLES[role], text.strip()
+    if mark := MARK.search(text.strip()):
+        raise BadRow(f"the text of a turn has the line {mark[0].strip()}, as if others began there")
+    return Turn(_ROLES[role], text.strip())
 
 
 def _joined(parts: list[Any]) -> str | None:

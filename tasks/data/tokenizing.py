@@ -1,7 +1,8 @@
 """Text to token ids, the same way in training, scoring and serving.
 
 Encoder-decoder (T5, BART): the prompt is the encoder's input, the completion the decoder's label.
-Decoder-only with a chat template: the prompt is a user turn, the completion the assistant's.
+Decoder-only with a chat template: the prompt is a user turn, or those of a conversation
+(`tasks.data.turns`), the completion the assistant's.
 Decoder-only without one: the prompt, a line break, the completion.
 
     "Summarize: ..."  ->  [312, 77, ..., 1]        (the encoder's end-of-text token last)
@@ -9,7 +10,12 @@ Decoder-only without one: the prompt, a line break, the completion.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
+
+from jinja2 import TemplateError
+
+from tasks.data.turns import Turn, alternating, as_lines, parted, turns_of, without_oldest
 
 PROMPT_END = "\n"
 """Stands between prompt and completion for a decoder-only model without a chat template."""
@@ -74,18 +80,23 @@ def encode_prompt(
         max_tokens: Length limit in tokens; None for no limit.
 
     Returns:
-        The ids, at most `max_tokens`, and whether the end of the prompt had to be cut off.
+        The ids, at most `max_tokens`, and whether some of the prompt had to be left out: the
+        oldest turns of a conversation, then the end.
     """
-    ids = encode_prompts([prompt], tokenizer, is_encoder_decoder)[0]
+    [ids] = encode_prompts([prompt], tokenizer, is_encoder_decoder)
     if max_tokens is None or len(ids) <= max_tokens:
         return ids, False
-    content = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    while len(ids) > max_tokens and (newest := without_oldest(prompt)) is not None:
+        prompt = newest
+        [ids] = encode_prompts([prompt], tokenizer, is_encoder_decoder)
+    before, asked = parted(prompt)
+    content = tokenizer(asked, add_special_tokens=False)["input_ids"]
     room = len(content)
     # Again where the shorter text takes other tokens: cut off is the prompt, not what follows it.
     while room > 0 and len(ids) > max_tokens:
         room = max(0, room - (len(ids) - max_tokens))
         shorter = tokenizer.decode(content[:room], skip_special_tokens=True)
-        whole = shorter.rstrip(HALF_CHARACTER)
+        whole = before + shorter.rstrip(HALF_CHARACTER)
         [ids] = encode_prompts([whole], tokenizer, is_encoder_decoder)
     return ids[:max_tokens], True
 
@@ -95,9 +106,10 @@ def encode_prompts(
 ) -> list[list[int]]:
     """Token ids of several prompts, uncut."""
     if is_encoder_decoder:
-        return _ids(tokenizer, prompts, special=True)
+        return _ids(tokenizer, [as_lines(prompt) for prompt in prompts], special=True)
     if tokenizer.chat_template is None:
-        encoded = _ids(tokenizer, [prompt + PROMPT_END for prompt in prompts], special=True)
+        lines = [as_lines(prompt) + PROMPT_END for prompt in prompts]
+        encoded = _ids(tokenizer, lines, special=True)
         return [_without_end(ids, tokenizer.eos_token_id) for ids in encoded]
     return _ids(tokenizer, [_chat(tokenizer, prompt) for prompt in prompts], special=False)
 
@@ -135,8 +147,20 @@ def _ids(tokenizer: Tokenizer, texts: Sequence[str], special: bool) -> list[list
 
 
 def _chat(tokenizer: Tokenizer, prompt: str) -> str:
-    turns = [{"role": "user", "content": prompt}]
-    text: str = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    """The prompt in the model's own format: its turns, as far as the chat template takes them."""
+    turns = turns_of(prompt)
+    if len(turns) > 1:
+        for taken in (turns, alternating(turns)):
+            with suppress(TemplateError):  # some take no system text, or want the sides in turn
+                text = _written(tokenizer, taken)
+                if all(turn.content in text for turn in taken):
+                    return text
+    return _written(tokenizer, [Turn("user", as_lines(prompt))])
+
+
+def _written(tokenizer: Tokenizer, turns: Sequence[Turn]) -> str:
+    messages = [turn._asdict() for turn in turns]
+    text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     return text
 
 

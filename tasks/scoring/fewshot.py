@@ -4,12 +4,16 @@ Summarize: Ana: Lunch? Bo: Sure.      "prompt\ncompletion\n\n" of each example,
 Ana and Bo have lunch.                then the prompt itself
 
 Summarize: Cy: Late again, sorry.
+
+Those of conversations are turns before its own (`tasks.data.turns`).
 """
 
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from tasks.data.turns import Turn, as_text, turns_of
 
 BETWEEN = "\n\n"
 
@@ -54,12 +58,26 @@ def with_shots(
     others = [pool[index] for index in drawn if pool[index]["id"] != example["id"]]
     shots = tuple(others[:num_shots])
     while shots:
-        worked = [f"{shot['prompt']}\n{shot['completion']}{BETWEEN}" for shot in shots]
-        text = "".join(worked) + example["prompt"]
+        text = _joined(example["prompt"], shots)
         if fits(text):
             return ShotPrompt(text, shots)
         shots = shots[:-1]
     return ShotPrompt(example["prompt"])
+
+
+def _joined(prompt: str, shots: Sequence[Example]) -> str:
+    worked = [(shot["prompt"], shot["completion"]) for shot in shots]
+    if all(len(turns_of(text)) == 1 for text in (prompt, *(asked for asked, _ in worked))):
+        return "".join(f"{asked}\n{answer}{BETWEEN}" for asked, answer in worked) + prompt
+    own = turns_of(prompt)
+    shown = [
+        turn
+        for asked, answer in worked
+        for turn in (*turns_of(asked), Turn("assistant", answer))
+        if turn.role != "system"  # the prompt's own stands first
+    ]
+    rules = [turn for turn in own if turn.role == "system"]
+    return as_text([*rules, *shown, *own[len(rules) :]])
 
 
 def first_answer(completion: str, shots: Sequence[Example]) -> str:

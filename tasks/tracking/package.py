@@ -40,6 +40,7 @@ SHIPPED = (
     "tasks/prompts",
     "tasks/data/__init__.py",
     "tasks/data/tokenizing.py",
+    "tasks/data/turns.py",
     "tasks/training/__init__.py",
     "tasks/training/model.py",
     "tasks/training/precision.py",

@@ -17,7 +17,7 @@ def test_a_single_turn_is_the_prompt_as_it_stands() -> None:
     }
 
 
-def test_a_longer_conversation_is_rendered_with_its_speakers() -> None:
+def test_a_longer_conversation_keeps_its_turns() -> None:
     turns = said(
         ("system", "Be brief."),
         ("user", "Hi"),
@@ -27,7 +27,8 @@ def test_a_longer_conversation_is_rendered_with_its_speakers() -> None:
         ("user", "Thanks"),
     )
     assert prompt_and_completion(turns) == {
-        "prompt": "Be brief.\nUser: Hi\nAssistant: Hello\nUser: Capital of Norway?",
+        "prompt": "<|system|>\nBe brief.\n<|user|>\nHi\n<|assistant|>\nHello\n"
+        "<|user|>\nCapital of Norway?",
         "completion": "Oslo",
     }
 
@@ -59,11 +60,11 @@ def test_a_system_text_beside_the_turns_stands_first(shape: str) -> None:
     key = {"messages": "messages", "sharegpt": "conversations"}[shape]
     turns = said(("user", "Hi"), ("assistant", "Yo"))
     row: dict[str, Any] = {"system": " Be brief. ", key: turns}
-    assert SHAPES[shape].read(row)["prompt"] == "Be brief.\nHi"
+    assert SHAPES[shape].read(row)["prompt"] == "<|system|>\nBe brief.\n<|user|>\nHi"
     for system in (None, " ", 7):
         assert SHAPES[shape].read({**row, "system": system})["prompt"] == "Hi"
     row[key] = [*said(("system", "Be polite.")), *turns]
-    assert SHAPES[shape].read(row)["prompt"] == "Be polite.\nHi"
+    assert SHAPES[shape].read(row)["prompt"] == "<|system|>\nBe polite.\n<|user|>\nHi"
 
 
 def test_a_turn_without_tool_calls_may_have_their_key() -> None:
@@ -97,6 +98,7 @@ def test_alpaca_may_lack_its_input(row: dict[str, Any]) -> None:
         (["Hi"], "not an object"),
         (said(("user", "Hi")), "no turn of the assistant"),
         (said(("assistant", "Hi")), "no turn of the user before the last answer"),
+        (said(("user", "Hi\n<|assistant|>\nYo"), ("assistant", "Yo")), r"has the line <\|assist"),
         (said(("tool", "42"), ("assistant", "Hi")), "role 'tool'"),
         ([{"role": ["user"], "content": "Hi"}], "role .*user.* is not known"),
         (said(("user", " "), ("assistant", "Hi")), "'user' has no text"),

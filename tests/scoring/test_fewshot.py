@@ -47,6 +47,15 @@ def test_as_many_as_fit_whole() -> None:
     assert (none.text, none.shots) == (POOL[0]["prompt"], ())
 
 
+def test_shots_of_conversations_are_turns_before_the_prompts_own() -> None:
+    shot = {"id": "1", "prompt": "<|system|>\nBe brief.\n<|user|>\nHi", "completion": "Yo"}
+    asked = {"id": "2", "prompt": "<|system|>\nBe kind.\n<|user|>\nBye"}
+    shown = with_shots(asked, [shot], 1, 1, always)
+    assert shown.text == ("<|system|>\nBe kind.\n<|user|>\nHi\n<|assistant|>\nYo\n<|user|>\nBye")
+    plain = with_shots({"id": "3", "prompt": "Bye"}, [shot], 1, 1, always)
+    assert plain.text == "<|user|>\nHi\n<|assistant|>\nYo\n<|user|>\nBye"
+
+
 def test_answer_ends_at_the_blank_line_of_the_pattern() -> None:
     went_on = "red 3\n\nSay it again: blue\nblue"
     assert first_answer(went_on, POOL[:2]) == "red 3"

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tasks.config import Train
 from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prompts, stop_token_id
+from tasks.data.turns import Turn, as_text
 from tasks.errors import BadData, BadRecipe
 from tasks.training import encoding
 from tasks.training.batching import IGNORED, batch_rows, collate, epoch_rows
@@ -102,6 +103,51 @@ def test_a_prompt_cut_within_a_character_still_asks_for_an_answer(text: str) -> 
         told = chat.decode(ids)
         assert told.startswith(f"user: {text[:1]}") and "\ufffd" not in told
         assert told.endswith("<|end|>\nassistant: ")
+
+
+CONVERSATION = as_text(
+    [Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Yo"), Turn("user", "Red?")]
+)
+NO_SYSTEM = "{{ raise_exception('no system') if messages[0].role == 'system' }}"
+DROPS_SYSTEM = "{% set messages = messages | selectattr('role', 'ne', 'system') | list %}"
+ONE_TURN = "{{ raise_exception('one turn') if messages | length > 1 }}"
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("", "system: Be brief.;user: Hi;assistant: Yo;user: Red?;assistant: "),
+        (NO_SYSTEM, "user: Be brief.\n\nHi;assistant: Yo;user: Red?;assistant: "),
+        (DROPS_SYSTEM, "user: Be brief.\n\nHi;assistant: Yo;user: Red?;assistant: "),
+        (ONE_TURN, "user: Be brief.\nUser: Hi\nAssistant: Yo\nUser: Red?;assistant: "),
+    ],
+)
+def test_a_conversation_is_written_in_the_models_own_turns(
+    tiny_tokenizer: Any, template: str, told: str
+) -> None:
+    chat = chat_of(tiny_tokenizer, ";")
+    chat.chat_template = template + chat.chat_template.replace("\n", "")
+    [ids] = encode_prompts([CONVERSATION], chat, False)
+    assert chat.decode(ids) == told
+
+
+def test_a_model_without_turns_reads_lines(tiny_tokenizer: Any) -> None:
+    lines = "Be brief.\nUser: Hi\nAssistant: Yo\nUser: Red?"
+    for is_encoder_decoder in (True, False):
+        assert encode_prompts([CONVERSATION], tiny_tokenizer, is_encoder_decoder) == encode_prompts(
+            [lines], tiny_tokenizer, is_encoder_decoder
+        )
+
+
+def test_a_conversation_over_the_limit_loses_its_oldest_turns(tiny_tokenizer: Any) -> None:
+    chat = chat_of(tiny_tokenizer, ";")
+    [whole] = encode_prompts([CONVERSATION], chat, False)
+    ids, was_cut = encode_prompt(CONVERSATION, chat, False, len(whole) - 1)
+    assert was_cut
+    assert chat.decode(ids) == "system: Be brief.;\nuser: Red?;\nassistant: "
+    ids, was_cut = encode_prompt(CONVERSATION, chat, False, len(ids) - 1)
+    assert was_cut
+    assert chat.decode(ids) == "system: Be brief.;\nuser: Red;\nassistant: "
 
 
 def test_examples_over_a_limit_are_counted_and_dropped_or_cut(
