@@ -1,6 +1,7 @@
 """Ingest: the rows of every source become records, clean, without duplicates, bad rows set aside.
 
-support_summary.parquet  {"id": "5a0e...", "split": null, "references": ["Ana meets Bo."],
+support_summary.parquet  {"id": "5a0e...", "split": null, "group_id": null,
+                          "references": ["Ana meets Bo."],
                           "dialogue": "Ana: Lunch at one?", "summary": "Ana meets Bo."}
 rejects.jsonl            {"task": "support_summary", "file": "chats.jsonl", "line": 8,
                           "reason": "summary is empty", "row": {"dialogue": "...", ...}}
@@ -26,7 +27,7 @@ from tasks.config import Recipe, Section, Source, TaskSection
 from tasks.config.task import PLACES
 from tasks.data.readers import Unreadable, with_columns
 from tasks.data.record_files import COLUMNS, RecordFile, choose
-from tasks.data.records import Layout, Needs, layout_of, record_of, split_of
+from tasks.data.records import Layout, Needs, layout_of, records_of, split_of
 from tasks.data.shapes import BadRow
 from tasks.data.sources import Part, digest_of, parts_of
 from tasks.data.sources_dvc import commit
@@ -132,7 +133,7 @@ class _Intake:
         self.task = task
         self.rejects = rejects
         self.num_read = self.num_rejected = self.num_duplicates = self.num_files = 0
-        self.num_several = 0
+        self.num_records = self.num_several = 0
         self.reasons: Counter[str] = Counter()
         self.splits: set[str | None] = set()
         self.first_rejects: list[str] = []
@@ -178,7 +179,7 @@ class _Intake:
         """What was counted, for the log."""
         text = f"{num_rows:,} records of {self.num_read:,} rows in {self.num_files} file(s)"
         text += f", {self.num_rejected:,} rejected, {self.num_duplicates:,} duplicates"
-        if not_chosen := self.num_read - num_rows - self.num_rejected - self.num_duplicates:
+        if not_chosen := self.num_records - num_rows - self.num_duplicates:
             text += f", {not_chosen:,} not chosen (max_examples)"
         if self.num_several:
             text += f", {self.num_several:,} with several right answers (the first is trained on)"
@@ -216,12 +217,14 @@ class _Intake:
                 layout = layout_of(known, self.task.needs, self.task.source, part.name)
             self.splits.add(split_of(row, layout, part.split))
             try:
-                record = record_of(row, layout, part.split)
+                made = records_of(row, layout, part.split)
             except BadRow as error:
                 self._reject(part, line, str(error), row)
             else:
-                self.num_several += len(record.references) > 1
-                records.add(record)
+                self.num_records += len(made)
+                for record in made:
+                    self.num_several += len(record.references) > 1
+                    records.add(record)
 
     def _reject(self, part: Part, line: int, reason: str, row: object) -> None:
         self.num_rejected += 1

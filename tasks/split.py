@@ -1,7 +1,10 @@
-"""Split: training, validation and test, by record, with near-duplicates on one side.
+"""Split: training, validation and test, by record, with what belongs together on one side.
 
     train.parquet: {"id": "9f31...", "task": "support_summary", "template": "plain_request",
                     "prompt": "...", "completion": "...", "references": ["..."], "label": null}
+
+Near-duplicates stay together, and so do the records of a group: equal values of
+`source.group_column`, or the answers of one conversation.
 
 Ready-made splits of the source are respected: only their train rows are divided further, and
 only for the sides that the source does not bring. Tasks that are only rehearsed are not divided:
@@ -17,13 +20,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.config import Recipe, Split
 from tasks.data.batches import batches
-from tasks.data.dedup import near_duplicate_clusters
+from tasks.data.dedup import connected, near_duplicate_clusters
 from tasks.data.splitting import SIDES, place, place_clusters, shares
 from tasks.errors import BadData, Issue
 from tasks.progress import Bar
@@ -31,8 +35,8 @@ from tasks.scoring.probes import Measured, digests_of, measured_on
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
-VERSION = "3"
-KEYS = ("id", "task", "split", "label")
+VERSION = "4"
+KEYS = ("id", "task", "split", "group_id", "label")
 JUDGING = ("validation", "test")
 
 SIGMAS = 4.0
@@ -134,9 +138,10 @@ def _divide(
     brought = {side for side in ready if side}
     validation = 0.0 if "validation" in brought else section.validation
     test = 0.0 if "test" in brought else section.test
+    groups = keys["group_id"].to_pylist()
     own = [
-        place(record, section.seed, validation, test) if side not in JUDGING else side
-        for record, side in zip(ids, ready, strict=True)
+        place(group or record, section.seed, validation, test) if side not in JUDGING else side
+        for group, record, side in zip(groups, ids, ready, strict=True)
     ]
     clusters = list(range(len(ids)))
     if section.near_duplicates is not None:
@@ -144,7 +149,7 @@ def _divide(
             compared = bar.over(texts(), len(ids), "records")
             clusters = near_duplicate_clusters(compared, section.near_duplicates)
     leaks = _leaks(texts(), ready) if brought - {"train"} else {}
-    joined = _join(own, clusters, [side in JUDGING for side in ready])
+    joined = _join(own, _grouped(clusters, groups), [side in JUDGING for side in ready])
     divided = [side for side, given in zip(joined, ready, strict=True) if given not in JUDGING]
     _warn_of_shares(task, divided, {"validation": validation, "test": test})
     sides = _without_leaks(task, joined, leaks, section)
@@ -153,6 +158,7 @@ def _divide(
         **{side: kept.count(side) for side in SIDES},
         "left_out": kept.count("left out"),
         "near_duplicates": len(ids) - len(set(clusters)),
+        "groups": len(set(groups) - {None}),
         "ready_made": sorted(brought),
         "leaks": len(leaks),
         "labels": shares(
@@ -161,6 +167,15 @@ def _divide(
         ),
     }
     return Divided(sides, summary)
+
+
+def _grouped(clusters: Sequence[int], groups: Sequence[str | None]) -> Sequence[int]:
+    """Clusters, joined where they have records of one group."""
+    first: dict[str, int] = {}
+    pairs = [(row, first.setdefault(group, row)) for row, group in enumerate(groups) if group]
+    if not pairs:
+        return clusters
+    return connected(np.array([*pairs, *enumerate(clusters)]), len(clusters))
 
 
 def _join(own: Sequence[str], clusters: Sequence[int], fixed: Sequence[bool]) -> list[str]:
@@ -180,9 +195,9 @@ def _warn_of_shares(task: str, sides: Sequence[str], wanted: Mapping[str, float]
         chance = math.sqrt(share * (1 - share) / max(1, len(sides)))
         if abs(found - share) > max(share / 2, SIGMAS * chance):
             logger.warning(
-                "split: %.0f%% of %s are on the side %s, where split.%s asks for %.0f%%: a group "
-                "of near-duplicates goes to test if one of them does; lower that share, or divide "
-                "them nonetheless (split.near_duplicates: null)",
+                "split: %.0f%% of %s are on the side %s, where split.%s asks for %.0f%%: what "
+                "stays together goes there together, near-duplicates if one of them does; change "
+                "that share, or divide near-duplicates nonetheless (split.near_duplicates: null)",
                 100 * found, task, side, side, 100 * share,
             )  # fmt: skip
 
@@ -259,6 +274,8 @@ def _check_sides(summary: Mapping[str, Mapping[str, Any]]) -> None:
 def _empty_side(task: str, side: str, entry: Mapping[str, Any]) -> Issue:
     found = ", ".join(f"{entry[name]} {name}" for name in SIDES if name in entry)
     mend = "add records"
+    if groups := entry.get("groups"):
+        found += f"; they are of {groups} groups, which stay together"
     if alike := entry.get("near_duplicates"):
         found += f"; {alike} are nearly the same as others and stay on their side"
         mend += ", or divide them nonetheless: split.near_duplicates: null"

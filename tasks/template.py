@@ -1,8 +1,9 @@
 """Template: a prompt template turns each record into a prompt-completion pair.
 
-    {"id": "9f31...", "task": "support_summary", "split": null, "template": "plain_request",
-     "prompt": "Summarize the following conversation.\\n\\nTom: ...", "completion": "Tom asks ...",
-     "references": ["Tom asks ..."], "label": null, "text": "Tom: ..."}
+    {"id": "9f31...", "task": "support_summary", "split": null, "group_id": null,
+     "template": "plain_request", "prompt": "Summarize the following conversation.\\n\\nTom: ...",
+     "completion": "Tom asks ...", "references": ["Tom asks ..."], "label": null,
+     "text": "Tom: ..."}
 
 Which phrasing a record gets depends on the record alone, so it stays when others come or go.
 A record that its template can make nothing of is left out, counted, and kept with the reason in
@@ -30,10 +31,11 @@ from tasks.prompts.render import RenderError, choose_template, render
 from tasks.stage import Counted, Inputs, Output, Stage, logger, read_json, write_json
 from tasks.stage_main import main
 
-VERSION = "3"
+VERSION = "4"
 
 SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("id", "task", "split", "template", "prompt", "completion")]
+    [(name, pa.string()) for name in ("id", "task", "split", "group_id")]
+    + [(name, pa.string()) for name in ("template", "prompt", "completion")]
     + [("references", pa.list_(pa.string())), ("label", pa.string()), ("text", pa.string())]
 )
 
@@ -157,6 +159,7 @@ def _rendered(
                 "id": record["id"],
                 "task": task,
                 "split": record["split"],
+                "group_id": record["group_id"],
                 "template": template.name,
                 "prompt": rendered.prompt,
                 "completion": rendered.completion,

@@ -19,7 +19,8 @@ from tests.ingesting import CHATS, REVIEWS, jsonl, made, recipe_of, records, rej
 def test_records_have_ids_references_and_fields_in_the_order_of_the_source(tmp_path: Path) -> None:
     artifact = run(tmp_path, {"path": jsonl(tmp_path / "a.jsonl", CHATS)})
     rows = records(artifact)
-    assert [list(row) for row in rows] == [["id", "split", "references", "dialogue", "summary"]] * 3
+    columns = ["id", "split", "group_id", "references", "dialogue", "summary"]
+    assert [list(row) for row in rows] == [columns] * 3
     assert [row["summary"] for row in rows] == [chat["summary"] for chat in CHATS]
     assert [row["references"] for row in rows] == [[chat["summary"]] for chat in CHATS]
     assert [row["split"] for row in rows] == [None] * 3

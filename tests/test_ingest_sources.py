@@ -62,6 +62,35 @@ def test_shapes(row: dict[str, Any], source: dict[str, Any], tmp_path: Path) -> 
     assert (record["prompt"], record["completion"]) == ("Hi", "Yo")
 
 
+TALK = [
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "Yo"},
+    {"role": "user", "content": "Bye"},
+    {"role": "assistant", "content": "So long"},
+]
+
+
+def test_all_answers_of_a_conversation_are_records_of_one_group(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "a.jsonl", [{"messages": TALK}, {"messages": TALK[2:]}])
+    artifact = run(tmp_path, {"path": path, "answers": "all"}, prompts="plain")
+    first, second, single = records(artifact)
+    assert [row["completion"] for row in (first, second, single)] == ["Yo", "So long", "So long"]
+    assert first["group_id"] == second["group_id"] != single["group_id"] is None
+    assert summary(artifact)["rows"] == 3 and summary(artifact)["read"] == 2
+    [last, _] = records(run(tmp_path / "last", {"path": path}, prompts="plain"))
+    assert (last["completion"], last["group_id"]) == ("So long", None)
+
+
+def test_a_group_column_says_which_records_belong_together(tmp_path: Path) -> None:
+    rows = [{"prompt": str(n), "completion": "x", "user": user} for n, user in enumerate([7, 7.0])]
+    rows += [{"prompt": "p", "completion": "x", "user": user} for user in ("8", None)]
+    source = {"path": jsonl(tmp_path / "a.jsonl", rows), "group_column": "user"}
+    groups = [row["group_id"] for row in records(run(tmp_path, source, prompts="plain"))]
+    assert groups[0] == groups[1] != groups[2] is not None
+    with pytest.raises(BadData, match=r"'team'(.|\n)*set source.group_column to a column"):
+        run(tmp_path / "other", {**source, "group_column": "team"}, prompts="plain")
+
+
 def test_parallel_files_and_their_ready_made_split(tmp_path: Path) -> None:
     for name, text in {
         "train.java": "int a;\nint b;\n",

@@ -73,6 +73,33 @@ def test_shares_that_near_duplicates_change_are_told(
     assert bool(warnings) == told
 
 
+def grouped(rows: list[dict[str, Any]], groups: list[str | None]) -> list[dict[str, Any]]:
+    return [{**row, "group_id": group} for row, group in zip(rows, groups, strict=True)]
+
+
+def test_a_group_stays_on_one_side_and_takes_no_more_than_its_share(tmp_path: Path) -> None:
+    rows = [example("first", number, text) for number, text in enumerate(texts(600, seed=5))]
+    groups = [f"group {number // 5}" for number in range(500)] + [None] * 100
+    artifact = divided(tmp_path, grouped(rows, groups), validation=0.2, test=0.2)
+    placed = sides(artifact)
+    for start in range(0, 500, 5):
+        assert len({placed[f"firs{start + n:012x}"] for n in range(5)}) == 1
+    assert len({placed[f"firs{n:012x}"] for n in range(500, 600)}) == 3
+    for side in ("validation", "test"):  # 4 standard errors of 100 groups
+        assert abs(artifact.counts[side] / 600 - 0.2) < 0.16
+
+
+def test_near_duplicates_join_groups(tmp_path: Path) -> None:
+    found = texts(300, seed=6)
+    rows = [example("first", n, text) for n, text in enumerate([*found, *found])]
+    groups = [f"own {n}" for n in range(300)] + [f"of ten {n // 10}" for n in range(300)]
+    placed = sides(divided(tmp_path / "like", grouped(rows, groups), validation=0.02, test=0.02))
+    tens = [{placed[f"firs{start + n:012x}"] for n in range(10)} for start in range(0, 300, 10)]
+    assert all(len(ten) == 1 for ten in tens) and len(set.union(*tens)) > 1
+    apart = sides(divided(tmp_path / "apart", grouped(rows, groups), near_duplicates=None))
+    assert any(apart[f"firs{n:012x}"] != apart[f"firs{300 + n:012x}"] for n in range(300))
+
+
 def test_long_texts_are_read_and_written_few_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,10 +89,14 @@ class Source(Section):
 
     shape: Shape = "auto"
     """What a row looks like: columns of one's own, `prompt`/`completion`, Alpaca
-    (`instruction`, `input`, `output`), chat `messages` or ShareGPT `conversations`. A conversation
-    is one record: its last answer is the completion (the last whose `weight` is not 0), and what
-    was said before, a column `system` first, is the prompt. Its turns begin with lines
-    `<|system|>`, `<|user|>` and `<|assistant|>`; a model reads them in its own chat template."""
+    (`instruction`, `input`, `output`), chat `messages` or ShareGPT `conversations`. The prompt of
+    an answer in a conversation is what was said before, a column `system` first. Its turns begin
+    with lines `<|system|>`, `<|user|>` and `<|assistant|>`; a model reads them in its own chat
+    template."""
+
+    answers: Literal["last", "all"] = "last"
+    """Which answers of a conversation are learnt: the last one, or all, each as a record of its own
+    and all on one side of the split; never those whose `weight` is 0."""
 
     columns: dict[str, str] = {}
     """Prompt field -> column of the source: a name, or a number from 0 where there is no header.
@@ -130,6 +134,10 @@ class Source(Section):
     split_column: str | None = None
     """Column that names the ready-made split of a row: train, validation (or dev, val, valid) or
     test, also training and testing, in capitals or not."""
+
+    group_column: str | None = None
+    """Column whose equal values stay on one side of the split: a customer, a ticket, a document.
+    Rows without a value stand for themselves."""
 
     validation: FilePath | None = None
     """File with a ready-made validation split, written like `path`."""

@@ -47,10 +47,6 @@ def near_duplicate_clusters(texts: Iterable[str], threshold: float) -> list[int]
     Returns:
         One cluster number per text: the smallest position among the texts of its cluster.
     """
-    # They bring in much, which a plan need not wait for.
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     signatures = _signatures(texts)
     pairs = np.concatenate(
         [
@@ -60,7 +56,23 @@ def near_duplicate_clusters(texts: Iterable[str], threshold: float) -> list[int]
         ]
         or [np.empty((0, 2), np.int64)]
     )
-    size = len(signatures)
+    return connected(pairs, len(signatures))
+
+
+def connected(pairs: npt.NDArray[np.int64], size: int) -> list[int]:
+    """The groups that linked things make.
+
+    Args:
+        pairs: What is linked, shape (links, 2).
+        size: How many things there are.
+
+    Returns:
+        One number per thing: the smallest position in its group.
+    """
+    # They bring in much, which a plan need not wait for.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
     _, labels = connected_components(graph, directed=False)
     _, first = np.unique(labels, return_index=True)

@@ -102,7 +102,8 @@ def read_rows(path: Path, file_format: str, source: Source) -> Rows:
         case "json":
             return read_json(path, source.encoding)
         case "csv":
-            asked = {*source.columns.values(), source.split_column or "0"}
+            beside = (source.split_column or "0", source.group_column or "0")
+            asked = {*source.columns.values(), *beside}
             semicolons = source.header or asked != {"0"}
             return read_csv(path, source.encoding, source.header, semicolons)
         case "tsv":

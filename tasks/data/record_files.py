@@ -1,7 +1,7 @@
 """Write records to Parquet, batch by batch: without duplicates, and up to a maximum number.
 
-id  split  references      label     text
-5a0e...  null  ["negative"]  negative  The zip broke.
+id       split  group_id  references    label     text
+5a0e...  null   null      ["negative"]  negative  The zip broke.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from tasks.data.batches import BATCH_BYTES, BATCH_ROWS, batches
 from tasks.data.records import Record
 
-COLUMNS = ("id", "split", "references")
+COLUMNS = ("id", "split", "group_id", "references")
 """What stands before the fields; no field can be called so."""
 
 _JUDGING = ("validation", "test")
@@ -37,7 +37,7 @@ class RecordFile:
             path: Parquet file to write.
             fields: Fields of every record: slots and target.
         """
-        columns = [(name, pa.string()) for name in ("id", "split")]
+        columns = [(name, pa.string()) for name in ("id", "split", "group_id")]
         columns.append(("references", pa.list_(pa.string())))
         self._schema = pa.schema([*columns, *((field, pa.string()) for field in fields)])
         self._fields = tuple(fields)
@@ -74,6 +74,7 @@ class RecordFile:
         columns: list[Sequence[object]] = [
             [record.id for record in self._batch],
             [record.split for record in self._batch],
+            [record.group_id for record in self._batch],
             [record.references for record in self._batch],
         ]
         columns += [[record.values[field] for record in self._batch] for field in self._fields]

@@ -2,7 +2,7 @@
 
     row     {"text": " The zip broke.\\r\\n", "label": 0}       with values {label: {"0": negative}}
     record  id "5a0e...", values {"label": "negative", "text": "The zip broke."},
-            references ("negative",), split None
+            references ("negative",), split None, group_id None
 
 Clean text is in Unicode NFC, with LF as line end and no white space around it, zero-width included;
 so are the values that a recipe translates from and to. Numbers and booleans are
@@ -17,7 +17,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -67,12 +67,15 @@ class Record:
         split: "train", "validation", "test", or None where the source does not say.
         references: What counts as a right completion; the target's value first.
         values: Field -> text.
+        group_id: Digest of what it shares with the records that are to stay on its side of the
+            split; None where there are none.
     """
 
     id: str
     split: str | None
     references: tuple[str, ...]
     values: Mapping[str, str]
+    group_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ class Layout:
         values: Field -> value in the source -> value in the record.
         constants: Field -> value.
         split_column: Column of the ready-made split, if any.
+        group_column: Column whose equal values stay on one side, if any.
+        answers: "last" or "all" of a conversation.
     """
 
     needs: Needs
@@ -96,6 +101,8 @@ class Layout:
     values: Mapping[str, Mapping[str, str]]
     constants: Mapping[str, str]
     split_column: str | None
+    group_column: str | None
+    answers: str
 
 
 def layout_of(columns: Sequence[str], needs: Needs, source: Source, where: str) -> Layout:
@@ -120,8 +127,7 @@ def layout_of(columns: Sequence[str], needs: Needs, source: Source, where: str) 
     # A field that may be empty was mapped all the same: an empty one in every row is a mistake.
     optional = set(needs.may_be_empty) - source.columns.keys()
     required = [wanted[field] for field in fields if field not in optional]
-    if source.split_column is not None:
-        required.append(source.split_column)
+    required += [column for column in (source.split_column, source.group_column) if column]
     shape = _shape(columns, required, source, where)
     there = [*columns, *(shape.fields if shape else ())]
     missing = [column for column in required if column not in there]
@@ -138,11 +144,13 @@ def layout_of(columns: Sequence[str], needs: Needs, source: Source, where: str) 
         },
         constants={field: _setting(v, "constants") for field, v in source.constants.items()},
         split_column=source.split_column,
+        group_column=source.group_column,
+        answers=source.answers,
     )
 
 
-def record_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> Record:
-    """Make a record of a row.
+def records_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> list[Record]:
+    """Make records of a row: one, or of a conversation as many as are to be learnt.
 
     Args:
         row: Column -> value.
@@ -152,8 +160,17 @@ def record_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> Reco
     Raises:
         BadRow: With the reason.
     """
-    if layout.shape is not None:
-        row = {**row, **layout.shape.read(row)}
+    read = [{}] if layout.shape is None else layout.shape.read(row)
+    if layout.answers == "last":
+        read = read[-1:]
+    records = [_record({**row, **fields}, layout, split) for fields in read]
+    group = _group(row, layout)
+    if group is None and len(records) > 1:
+        group = records[-1].id  # the last has all of the conversation
+    return [replace(record, group_id=group) for record in records]
+
+
+def _record(row: Mapping[str, Any], layout: Layout, split: str | None) -> Record:
     needs, target = layout.needs, layout.needs.target
     values: dict[str, str] = {}
     for field in needs.fields:
@@ -172,6 +189,16 @@ def record_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> Reco
             name, known = str(row.get(layout.split_column)), ", ".join(READY_MADE)
             raise BadRow(f"{layout.split_column} '{_shortened(name)}' is not one of {known}")
     return Record(_id(values, references), split, references, values)
+
+
+def _group(row: Mapping[str, Any], layout: Layout) -> str | None:
+    if layout.group_column is None:
+        return None
+    try:
+        text = text_of(row.get(layout.group_column))
+    except BadRow as error:
+        raise BadRow(f"{layout.group_column} {error}") from None
+    return hashlib.sha256(text.encode()).hexdigest()[:16] if text else None
 
 
 def split_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> str | None:
@@ -328,7 +355,8 @@ def _missing(
     mend = f"map it: source.columns: {{{field}: {close[0] if close else 'COLUMN'}}}"
     shape = recognise(there, ())
     if not field:
-        mend = "set source.split_column to a column that is there"
+        key = "split_column" if column == source.split_column else "group_column"
+        mend = f"set source.{key} to a column that is there"
     elif not source.header:
         mend = 'number the columns from 0: source.columns: {FIELD: "0"}'
     elif shape is not None and not close:

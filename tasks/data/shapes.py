@@ -44,13 +44,13 @@ class Shape:
         name: As in a recipe.
         columns: What a row must have: of each group, one column.
         fields: What `read` gives.
-        read: Turns a row into fields; raises `BadRow` where it cannot.
+        read: Turns a row into fields, of each answer in it; raises `BadRow` where it cannot.
     """
 
     name: str
     columns: tuple[tuple[str, ...], ...]
     fields: tuple[str, ...]
-    read: Callable[[Cells], dict[str, Any]]
+    read: Callable[[Cells], list[dict[str, Any]]]
 
     def fits(self, columns: Collection[str]) -> bool:
         """Whether rows with these columns can have this shape."""
@@ -71,40 +71,38 @@ def recognise(columns: Collection[str], missing: Collection[str]) -> Shape | Non
     return next((shape for shape in fitting if set(missing) <= set(shape.fields)), None)
 
 
-def _prompt_completion(row: Cells) -> dict[str, Any]:
+def _prompt_completion(row: Cells) -> list[dict[str, Any]]:
     column = next((name for name in _COMPLETIONS if name in row), "completion")
-    return {"prompt": row.get("prompt"), "completion": row.get(column)}
+    return [{"prompt": row.get("prompt"), "completion": row.get(column)}]
 
 
-def _alpaca(row: Cells) -> dict[str, Any]:
-    return {
-        "instruction": row.get("instruction"),
-        "input": row.get("input") or "",
-        "output": row.get("output"),
-    }
+def _alpaca(row: Cells) -> list[dict[str, Any]]:
+    read = {name: row.get(name) for name in ("instruction", "output")}
+    return [{**read, "input": row.get("input") or ""}]
 
 
-def _messages(row: Cells) -> dict[str, Any]:
-    return prompt_and_completion(row.get("messages"), row.get("system"))
+def _messages(row: Cells) -> list[dict[str, Any]]:
+    return prompts_and_completions(row.get("messages"), row.get("system"))
 
 
-def _sharegpt(row: Cells) -> dict[str, Any]:
-    return prompt_and_completion(row.get("conversations"), row.get("system"))
+def _sharegpt(row: Cells) -> list[dict[str, Any]]:
+    return prompts_and_completions(row.get("conversations"), row.get("system"))
 
 
-def prompt_and_completion(turns: Any, system: Any = None) -> dict[str, str]:
-    """The last answer of a conversation, and what came before it.
+def prompts_and_completions(turns: Any, system: Any = None) -> list[dict[str, str]]:
+    """Each answer of a conversation, and what came before it.
 
     Args:
-        turns: List of `{"role", "content"}` or `{"from", "value"}`. Turns behind the
-            assistant's last one are left out: nothing answers them. So are its turns of the
-            `weight` 0 there, which the OpenAI API does not train on.
+        turns: List of `{"role", "content"}` or `{"from", "value"}`. Turns of the assistant count
+            as answers where the user has said something before, and their `weight` is not 0, which
+            the OpenAI API does not train on either.
         system: System text that stands beside the turns, as some formats have it; used where none
             of them is the system's.
 
     Returns:
-        `prompt`: what the user said, or, where there is more than that before the answer, all
-        of the turns in one text (`tasks.data.turns`); system text stands first.
+        At least one with its `prompt` and `completion`. The prompt is what the user said or, where
+        there is more than that before the answer, all of the turns in one text
+        (`tasks.data.turns`); system text stands first.
 
     Raises:
         BadRow: Not such a list, or nothing to answer.
@@ -119,14 +117,18 @@ def prompt_and_completion(turns: Any, system: Any = None) -> dict[str, str]:
     ]
     if not answers:
         raise BadRow("the conversation has no turn of the assistant, or all have the weight 0")
-    before = said[: answers[-1]]
-    rules = [turn for turn in before if turn.role == "system"]
+    first = next((row for row, (role, _) in enumerate(said) if role == "user"), len(said))
+    if answers[-1] < first:
+        raise BadRow("the conversation has no turn of the user before the last answer")
+    return [_answered(said, row, system) for row in answers if row > first]
+
+
+def _answered(said: list[Turn], row: int, system: Any) -> dict[str, str]:
+    rules = [turn for turn in said[:row] if turn.role == "system"]
     if not rules and isinstance(system, str) and system.strip():
         rules = [Turn("system", system.strip())]
-    talk = [turn for turn in before if turn.role != "system"]
-    if not any(turn.role == "user" for turn in talk):
-        raise BadRow("the conversation has no turn of the user before the last answer")
-    return {"prompt": as_text([*rules, *talk]), "completion": said[answers[-1]].content}
+    talk = [turn for turn in said[:row] if turn.role != "system"]
+    return {"prompt": as_text([*rules, *talk]), "completion": said[row].content}
 
 
 def _turn(turn: Any) -> Turn:

@@ -23,7 +23,7 @@ from pydantic import Field
 from tasks.config import Generation, Section, Source
 from tasks.config.section import Name, at_home
 from tasks.data.readers import Unreadable, with_columns
-from tasks.data.records import Needs, Record, layout_of, record_of
+from tasks.data.records import Needs, Record, layout_of, records_of
 from tasks.data.shapes import BadRow
 from tasks.data.sources import digest_of, parts_of
 from tasks.data.sources_archives import split_pattern
@@ -359,9 +359,10 @@ def _records(loaded: LoadedProbe, scratch: Path) -> Iterator[tuple[str, Record]]
             if isinstance(row, Unreadable):
                 raise BadData(where, "a row that can be read", row.reason)
             try:
-                yield where, record_of(row, layout, None)
+                made = records_of(row, layout, None)
             except BadRow as error:
                 raise BadData(where, "a row that the probe can use", str(error)) from None
+            yield from ((where, record) for record in made)
 
 
 def _rendered(loaded: LoadedProbe, record: Record) -> set[str]:

@@ -2,16 +2,20 @@ from typing import Any
 
 import pytest
 
-from tasks.data.shapes import SHAPES, BadRow, prompt_and_completion, recognise
+from tasks.data.shapes import SHAPES, BadRow, prompts_and_completions, recognise
 
 
 def said(*turns: tuple[str, str]) -> list[dict[str, str]]:
     return [{"role": role, "content": text} for role, text in turns]
 
 
+def last_of(turns: Any) -> dict[str, str]:
+    return prompts_and_completions(turns)[-1]
+
+
 def test_a_single_turn_is_the_prompt_as_it_stands() -> None:
     turns = said(("user", "Translate: Guten Tag"), ("assistant", "Good day"))
-    assert prompt_and_completion(turns) == {
+    assert last_of(turns) == {
         "prompt": "Translate: Guten Tag",
         "completion": "Good day",
     }
@@ -26,7 +30,7 @@ def test_a_longer_conversation_keeps_its_turns() -> None:
         ("assistant", "Oslo"),
         ("user", "Thanks"),
     )
-    assert prompt_and_completion(turns) == {
+    assert last_of(turns) == {
         "prompt": "<|system|>\nBe brief.\n<|user|>\nHi\n<|assistant|>\nHello\n"
         "<|user|>\nCapital of Norway?",
         "completion": "Oslo",
@@ -37,8 +41,25 @@ def test_sharegpt_and_messages_say_the_same() -> None:
     sharegpt = {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yo"}]}
     messages = {"messages": said(("user", "Hi"), ("assistant", "Yo"))}
     expected = {"prompt": "Hi", "completion": "Yo"}
-    assert SHAPES["sharegpt"].read(sharegpt) == expected
-    assert SHAPES["messages"].read(messages) == expected
+    assert SHAPES["sharegpt"].read(sharegpt) == [expected]
+    assert SHAPES["messages"].read(messages) == [expected]
+
+
+def test_each_answer_has_what_was_said_before() -> None:
+    turns = said(
+        ("assistant", "How can I help?"),
+        ("user", "Hi"),
+        ("assistant", "Hello"),
+        ("user", "Bye"),
+        ("assistant", "So long"),
+    )
+    before = "<|assistant|>\nHow can I help?\n<|user|>\nHi"
+    assert prompts_and_completions(turns) == [
+        {"prompt": before, "completion": "Hello"},
+        {"prompt": f"{before}\n<|assistant|>\nHello\n<|user|>\nBye", "completion": "So long"},
+    ]
+    turns[2]["weight"] = 0  # type: ignore[assignment]
+    assert [answer["completion"] for answer in prompts_and_completions(turns)] == ["So long"]
 
 
 def test_an_answer_of_the_weight_0_is_not_trained_on() -> None:
@@ -47,12 +68,12 @@ def test_an_answer_of_the_weight_0_is_not_trained_on() -> None:
         ("user", "Hi"), ("assistant", "Hello"), ("user", "Oslo?"), ("assistant", "No.")
     )
     turns[3]["weight"] = 0
-    assert prompt_and_completion(turns) == {"prompt": "Hi", "completion": "Hello"}
+    assert last_of(turns) == {"prompt": "Hi", "completion": "Hello"}
     turns[1]["weight"], turns[3]["weight"] = 0, 1
-    assert prompt_and_completion(turns)["completion"] == "No."
+    assert last_of(turns)["completion"] == "No."
     turns[3]["weight"] = 0
     with pytest.raises(BadRow, match="all have the weight 0"):
-        prompt_and_completion(turns)
+        last_of(turns)
 
 
 @pytest.mark.parametrize("shape", ["messages", "sharegpt"])
@@ -60,33 +81,33 @@ def test_a_system_text_beside_the_turns_stands_first(shape: str) -> None:
     key = {"messages": "messages", "sharegpt": "conversations"}[shape]
     turns = said(("user", "Hi"), ("assistant", "Yo"))
     row: dict[str, Any] = {"system": " Be brief. ", key: turns}
-    assert SHAPES[shape].read(row)["prompt"] == "<|system|>\nBe brief.\n<|user|>\nHi"
+    assert SHAPES[shape].read(row)[0]["prompt"] == "<|system|>\nBe brief.\n<|user|>\nHi"
     for system in (None, " ", 7):
-        assert SHAPES[shape].read({**row, "system": system})["prompt"] == "Hi"
+        assert SHAPES[shape].read({**row, "system": system})[0]["prompt"] == "Hi"
     row[key] = [*said(("system", "Be polite.")), *turns]
-    assert SHAPES[shape].read(row)["prompt"] == "<|system|>\nBe polite.\n<|user|>\nHi"
+    assert SHAPES[shape].read(row)[0]["prompt"] == "<|system|>\nBe polite.\n<|user|>\nHi"
 
 
 def test_a_turn_without_tool_calls_may_have_their_key() -> None:
     turns = [{**turn, "tool_calls": None} for turn in said(("user", "Hi"), ("assistant", "Yo"))]
-    assert prompt_and_completion(turns) == {"prompt": "Hi", "completion": "Yo"}
+    assert last_of(turns) == {"prompt": "Hi", "completion": "Yo"}
 
 
 def test_text_parts_are_joined() -> None:
     parts = [{"type": "text", "text": "Hi "}, {"type": "text", "text": "there"}]
     turns = [{"role": "user", "content": parts}, {"role": "assistant", "content": "Yo"}]
-    assert prompt_and_completion(turns)["prompt"] == "Hi there"
+    assert last_of(turns)["prompt"] == "Hi there"
 
 
 @pytest.mark.parametrize("column", ["completion", "response", "output"])
 def test_a_completion_has_several_names(column: str) -> None:
     row = {"prompt": "Hi", column: "Yo"}
-    assert SHAPES["prompt_completion"].read(row) == {"prompt": "Hi", "completion": "Yo"}
+    assert SHAPES["prompt_completion"].read(row) == [{"prompt": "Hi", "completion": "Yo"}]
 
 
 @pytest.mark.parametrize("row", [{}, {"input": None}, {"input": ""}])
 def test_alpaca_may_lack_its_input(row: dict[str, Any]) -> None:
-    fields = SHAPES["alpaca"].read({"instruction": "Count.", "output": "1 2 3", **row})
+    [fields] = SHAPES["alpaca"].read({"instruction": "Count.", "output": "1 2 3", **row})
     assert fields == {"instruction": "Count.", "input": "", "output": "1 2 3"}
 
 
@@ -115,7 +136,7 @@ def test_alpaca_may_lack_its_input(row: dict[str, Any]) -> None:
 )
 def test_what_is_no_conversation(turns: Any, reason: str) -> None:
     with pytest.raises(BadRow, match=reason):
-        prompt_and_completion(turns)
+        last_of(turns)
 
 
 @pytest.mark.parametrize(
