@@ -69,13 +69,18 @@ def check_free(recipe: Path, overrides: list[str]) -> None:
     """Fail early on what can be checked before a server is started.
 
     Raises:
-        BadInput: The recipe can't be used, or another run holds its workspace.
+        BadInput: The recipe, or what it names beside data and model, can't be used here, or another
+            run holds its workspace.
     """
     from tasks.config import load_recipe
     from tasks.home import workspace_of
     from tasks.lock import workspace_lock
+    from tasks.pipeline import PIPELINE
 
-    with workspace_lock(workspace_of(load_recipe(recipe, overrides).name)):
+    loaded = load_recipe(recipe, overrides)
+    for stage in PIPELINE:
+        stage.select(loaded)
+    with workspace_lock(workspace_of(loaded.name)):
         pass  # free; the flow takes it for itself
 
 

@@ -166,6 +166,12 @@ def test_the_command_tells_a_mistake(case: Case, user: Path, state_home: Path) -
     assert contents(state_home / "workspaces") == made
 
 
+def test_what_needs_no_data_is_told_before_a_server_starts(user: Path, state_home: Path) -> None:
+    child = python(state_home, RETUNE, "run", "recipe.yaml", "--set", "train.method=qlora")
+    _, err = child.communicate()
+    assert child.returncode == 2 and err.startswith("train.method: qlora\n")
+
+
 def test_a_workspace_that_another_process_holds(user: Path, state_home: Path) -> None:
     made = contents(state_home)
     with python(state_home, HOLD) as holder:
