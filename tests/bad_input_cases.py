@@ -340,7 +340,7 @@ COMMANDS = [
          settings=["train.method=qlora"]),
     Case("no vLLM", "plan", "generation.engine: vllm | the package vllm | `engine: torch`",
          settings=["generation.engine=vllm"]),
-    Case("adapters with adafactor", "plan", "train | `optimizer: adamw` with adapters",
+    Case("adapters with adafactor", "plan", "train | `optimizer: adamw`, with a learning rate",
          settings=["train.method=lora", "train.optimizer=adafactor"]),
     Case("rows on one side", "plan", "forgetting.max_examples of at least 2 where a model",
          settings=["train.interpolate={}", "forgetting.max_examples=1"]),

@@ -56,11 +56,13 @@ def complaint(where: str, location: Location, detail: ErrorDetails) -> Issue:
     told = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     expected = EXPECTED.get(detail["type"], told.removeprefix("expected "))
     mend = _near_miss(location, detail) if location else ""
+    if not mend and not isinstance(detail["input"], dict):  # what a section is for mends nothing
+        mend = described(location)
     return Issue(
         where,
         expected.format(**detail["ctx"]) if "{" in expected else expected,
         _shown(detail),
-        mend or described(location),
+        mend,
     )
 
 

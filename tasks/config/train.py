@@ -180,7 +180,8 @@ class Train(Section):
         if self.method != "full" and self.optimizer == "adafactor":
             # Its steps are relative to a weight's size, and adapters start from zero.
             raise ValueError(
-                "expected `optimizer: adamw` with adapters, which adafactor can't train"
+                "expected `optimizer: adamw`, with a learning rate for it or none, where adapters "
+                "are trained: adafactor can't"
             )
         return self
 
