@@ -1,7 +1,8 @@
 """Split: training, validation and test, by record, with what belongs together on one side.
 
-    train.parquet: {"id": "9f31...", "task": "support_summary", "template": "plain_request",
-                    "prompt": "...", "completion": "...", "references": ["..."], "label": null}
+    train.parquet: {"id": "9f31...", "group_id": null, "task": "support_summary",
+                    "template": "plain_request", "prompt": "...", "completion": "...",
+                    "references": ["..."], "label": null}
 
 Near-duplicates stay together, and so do the records of a group: equal values of
 `source.group_column`, or the answers of one conversation.
@@ -43,7 +44,7 @@ SIGMAS = 4.0
 """Standard errors of a share, beyond which it is not by chance that it is another one."""
 
 NO_PROBES: Measured = (frozenset(), frozenset())
-COLUMNS = ("id", "task", "template", "prompt", "completion", "references", "label")
+COLUMNS = ("id", "group_id", "task", "template", "prompt", "completion", "references", "label")
 
 
 class SplitSection(Split):

@@ -156,6 +156,7 @@ def write_pairs() -> WritePairs:
         content = [
             {
                 "id": f"{number:016x}",
+                "group_id": None,
                 "task": "colours" if number % 3 else "names",
                 "template": "plain",
                 "prompt": f"Say the colour {WORDS[number % len(WORDS)]} again" + "!" * (number % 7),
@@ -167,7 +168,10 @@ def write_pairs() -> WritePairs:
         ]
         path.parent.mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_pylist(content).select(list(COLUMNS))
-        pq.write_table(table.set_column(6, "label", pa.nulls(rows, pa.string())), path)
+        for name in ("group_id", "label"):
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, pa.nulls(rows, pa.string()))
+        pq.write_table(table, path)
         return path
 
     return write

@@ -67,6 +67,7 @@ def inputs(tmp_path: Path, models: dict[str, Path]) -> Inputs:
         records = [
             {
                 "id": row["id"],
+                "group_id": None,
                 "references": row["references"],
                 "text": row["completion"],
                 "said": row["completion"],

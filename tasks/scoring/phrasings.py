@@ -1,7 +1,7 @@
 """The same records in several phrasings, trained on and held out.
 
-{"id": "9f31...", "task": "support_summary", "template": "heldout_recap", "heldout": true,
- "prompt": "Read the transcript, then recap it. ...", "completion": "Tom asks ...", ...}
+{"id": "9f31...", "group_id": null, "task": "support_summary", "template": "heldout_recap",
+ "heldout": true, "prompt": "Read the transcript, then recap it. ...", "completion": "Tom ...", ...}
 """
 
 import hashlib
@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from tasks.prompts.library import PromptFile, PromptTemplate
 from tasks.prompts.render import RenderError, choose_template, render
 
+_TEXTS = ("id", "group_id", "task", "template", "prompt", "completion", "label")
 SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
+    [(name, pa.string()) for name in _TEXTS]
     + [("references", pa.list_(pa.string())), ("heldout", pa.bool_())]
 )
 
@@ -90,6 +91,7 @@ def _rendered(
             examples.append(
                 {
                     "id": record["id"],
+                    "group_id": record["group_id"],
                     "task": task,
                     "template": template.name,
                     "heldout": template.heldout,

@@ -38,9 +38,9 @@ from tasks.stage import digest_of_file, logger
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUITES = Path("configs/forgetting")
 
+_TEXTS = ("id", "group_id", "task", "template", "prompt", "completion", "label")
 SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("id", "task", "template", "prompt", "completion", "label")]
-    + [("references", pa.list_(pa.string()))]
+    [(name, pa.string()) for name in _TEXTS] + [("references", pa.list_(pa.string()))]
 )
 
 Side = Literal["all", "validation", "test"]

@@ -67,7 +67,8 @@ def metrics_of(
             for key, values in statistics.items()
             if key[0] == task
         }
-        known |= estimates(of_task, job.resamples, job.seed + number)
+        groups = [example.get("group_id") for example in examples if example["task"] == task]
+        known |= estimates(of_task, job.resamples, job.seed + number, groups)
     primary = {task: names[0] for task, names in job.metrics.items()}
     sole = next(iter(primary.values())) if len(primary) == 1 else None
     return statistics, {
@@ -134,6 +135,7 @@ def predictions_of(
         position[task] += 1
         yield {
             **{name: example[name] for name in ("id", "task", "template", "prompt", "references")},
+            **({"group_id": example["group_id"]} if example.get("group_id") else {}),
             "completions": {way: answers[way].texts[index] for way in job.ways},
             "scores": {
                 way: {
@@ -233,7 +235,7 @@ def _human(job: Job, task: str, examples: Sequence[Example]) -> dict[str, Any]:
         name: (statistics_of(name, texts, others, sources), METRICS[name].aggregate)
         for name in names
     }
-    found = estimates(scored, job.resamples, job.seed)
+    found = estimates(scored, job.resamples, job.seed, [row.get("group_id") for row in rows])
     return {name: interval(estimate) for name, estimate in found.items()}
 
 

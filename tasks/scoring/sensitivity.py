@@ -48,7 +48,8 @@ def sensitivity(
     aggregate = METRICS[metric].aggregate
     keyed = {("template", name): (rows, aggregate) for name, rows in scored.items()}
     keyed |= {("kind", kind): (rows, aggregate) for kind, rows in kinds.items()}
-    known = estimates(keyed, num_resamples, seed)
+    groups = [example.get("group_id") for example in examples[:: len(templates)]]
+    known = estimates(keyed, num_resamples, seed, groups)
     values = [known["template", name].value for name in templates]
     result: dict[str, Any] = {
         "metric": metric,

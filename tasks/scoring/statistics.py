@@ -2,7 +2,8 @@
 
 Examples are resampled and metrics recomputed from their summed statistics, so metrics of the whole
 set (BLEU, macro F1) are resampled just as means are. All ways are scored on the same resampled
-examples, which is what pairs them. One result:
+examples, which is what pairs them. Examples of one group (the answers of a conversation) are drawn
+together, for they are no independent evidence. One result:
 
     {"value": 0.412, "low": 0.388, "high": 0.437, "n": 200}
 """
@@ -16,6 +17,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from tasks.scoring.answers import FloatArray
+from tasks.scoring.groups import group_numbers, summed
 
 LEVEL = 0.95
 POWER = 0.8
@@ -34,45 +36,60 @@ class Estimate:
     Attributes:
         value: Of the examples as they are.
         resamples: Of each resample, shape (resamples,).
-        influences: Of each task, the jackknife influence of each example, shape (examples,).
-        statistics: Of each task, those of its examples, shape (examples, statistics).
-        least_p: Of a difference, the least p that so few examples can show.
+        num_examples: Examples behind the value.
+        influences: Of each task, the jackknife influence of each group, shape (groups,).
+        statistics: Of each task, those of its groups, shape (groups, statistics).
+        least_p: Of a difference, the least p that so few groups can show.
     """
 
     value: float
     resamples: FloatArray
+    num_examples: int
     influences: tuple[FloatArray, ...]
     statistics: tuple[FloatArray, ...]
     least_p: float = 0.0
 
     @property
-    def num_examples(self) -> int:
-        """Examples behind the value."""
+    def num_groups(self) -> int:
+        """What was resampled: groups of examples, or examples that stand for themselves."""
         return sum(map(len, self.influences))
 
 
-def estimates(scored: Mapping[Key, Scored], num_resamples: int, seed: int) -> dict[Key, Estimate]:
+def estimates(
+    scored: Mapping[Key, Scored],
+    num_resamples: int,
+    seed: int,
+    group_ids: Sequence[str | None] | None = None,
+) -> dict[Key, Estimate]:
     """Resample examples, the same ones for every key.
 
     Args:
         scored: Whatever is measured on the same examples: metrics, ways.
         num_resamples: Bootstrap resamples.
         seed: Of the resampling.
+        group_ids: Group of each example, None where it stands for itself.
 
     Returns:
         The estimate of each key.
     """
     num_examples = len(next(iter(scored.values()))[0])
+    groups = group_numbers(group_ids or [None] * num_examples)
+    scored = {
+        key: (summed(statistics, groups), aggregate)
+        for key, (statistics, aggregate) in scored.items()
+    }
+    num_groups = len(next(iter(scored.values()))[0])
     random = np.random.default_rng(seed)
     resamples = {key: np.empty(num_resamples) for key in scored}
     for start in range(0, num_resamples, BATCH):
-        counts = _counts(random, min(BATCH, num_resamples - start), num_examples)
+        counts = _counts(random, min(BATCH, num_resamples - start), num_groups)
         for key, (statistics, aggregate) in scored.items():
             resamples[key][start : start + BATCH] = aggregate(counts @ statistics)
     return {
         key: Estimate(
             value=float(aggregate(statistics.sum(axis=0))),
             resamples=resamples[key],
+            num_examples=num_examples,
             influences=(_influences(statistics, aggregate),),
             statistics=(statistics,),
         )
@@ -89,6 +106,7 @@ def difference(one: Estimate, other: Estimate) -> Estimate:
     return Estimate(
         value=one.value - other.value,
         resamples=resamples,
+        num_examples=one.num_examples,
         influences=_paired_differences(one.influences, other.influences),
         statistics=statistics,
         least_p=sign_test(sum(int(np.any(rows != 0, axis=1).sum()) for rows in statistics)),
@@ -100,6 +118,7 @@ def macro_average(tasks: Sequence[Estimate]) -> Estimate:
     return Estimate(
         value=float(np.mean([task.value for task in tasks])),
         resamples=np.mean([task.resamples for task in tasks], axis=0),
+        num_examples=sum(task.num_examples for task in tasks),
         influences=tuple(influence / len(tasks) for task in tasks for influence in task.influences),
         statistics=tuple(rows for task in tasks for rows in task.statistics),
     )
@@ -176,13 +195,13 @@ def detectable(estimate: Estimate) -> float:
     """The smallest true difference that as many examples are likely to show.
 
     With probability 0.8, the 95% interval of such a difference leaves out 0: 2.8 standard errors
-    (Cohen, 1988, section 1.5), and in any case 3 / examples, for what happens to
+    (Cohen, 1988, section 1.5), and in any case 3 / groups, for what happens to
     fewer of them may not be in the sample at all (rule of three). 1, the whole scale, where they
     may show none.
     """
-    if sign_test(estimate.num_examples) > 1 - LEVEL:
+    if sign_test(estimate.num_groups) > 1 - LEVEL:
         return 1.0
-    return round(min(max(_detected(estimate), 3 / estimate.num_examples), 1.0), 6)
+    return round(min(max(_detected(estimate), 3 / estimate.num_groups), 1.0), 6)
 
 
 def needed_examples(estimate: Estimate, effect: float) -> int:
@@ -218,18 +237,18 @@ def _detected(estimate: Estimate) -> float:
     return deviations * float(estimate.resamples.std())
 
 
-def _counts(random: np.random.Generator, size: int, num_examples: int) -> FloatArray:
-    """How often each example is drawn in each of `size` resamples: (size, examples)."""
-    drawn = random.integers(num_examples, size=(size, num_examples))
-    drawn += num_examples * np.arange(size)[:, np.newaxis]
-    counts = np.bincount(drawn.ravel(), minlength=size * num_examples)
-    return counts.reshape(size, num_examples).astype(np.float64)
+def _counts(random: np.random.Generator, size: int, num_groups: int) -> FloatArray:
+    """How often each group is drawn in each of `size` resamples: (size, groups)."""
+    drawn = random.integers(num_groups, size=(size, num_groups))
+    drawn += num_groups * np.arange(size)[:, np.newaxis]
+    counts = np.bincount(drawn.ravel(), minlength=size * num_groups)
+    return counts.reshape(size, num_groups).astype(np.float64)
 
 
 def _influences(
     statistics: FloatArray, aggregate: Callable[[FloatArray], FloatArray]
 ) -> FloatArray:
-    """Jackknife influence of each example: (examples,)."""
+    """Jackknife influence of each group: (groups,)."""
     if len(statistics) == 1:
         return np.zeros(1)
     without = aggregate(statistics.sum(axis=0) - statistics)

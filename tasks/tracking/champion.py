@@ -11,7 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.scoring.answers import mean
+import numpy as np
+
+from tasks.scoring.answers import FloatArray, mean
+from tasks.scoring.groups import group_numbers, summed
 from tasks.scoring.metrics import METRICS
 from tasks.tracking.decision import ChampionEvidence, Interval
 
@@ -33,18 +36,31 @@ RecordKey = tuple[str, str, str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores of one model on its records: record -> metric -> value."""
+    """The scores of one model on its records.
+
+    Attributes:
+        by_record: Record -> metric -> value.
+        groups: Record -> group, of those that are no evidence by themselves.
+    """
 
     by_record: Mapping[RecordKey, Scores]
+    groups: Mapping[RecordKey, str]
 
     @classmethod
     def read(cls, rows: Iterable[Mapping[str, Any]]) -> "Scored":
         """Take the tuned model's scores from the rows of a `predictions.jsonl`."""
-        return cls({key_of(row): row["scores"]["tuned"] for row in rows})
+        read = [(key_of(row), row) for row in rows]
+        groups = {key: row["group_id"] for key, row in read if "group_id" in row}
+        return cls({key: row["scores"]["tuned"] for key, row in read}, groups)
 
     def shared_with(self, other: "Scored") -> list[RecordKey]:
         """The records that both answered, in this one's order."""
         return [record for record in self.by_record if record in other.by_record]
+
+    def summed(self, values: Mapping[RecordKey, float]) -> FloatArray:
+        """Sum of the values of each group, and how many they are: shape (groups, 2)."""
+        groups = group_numbers([self.groups.get(record) for record in values])
+        return summed(np.array([[value, 1.0] for value in values.values()]), groups)
 
     def covers(self, asked: "Scored") -> bool:
         """Whether it answered enough of the records that another one answered."""
@@ -63,7 +79,7 @@ def compare(
     """Pair the two models by record and bootstrap the difference of the primary metric.
 
     With several tasks it is the mean over tasks of their means, and records are redrawn within
-    their task (percentile bootstrap: Efron and Tibshirani, 1993, chapter 13).
+    their task, groups as a whole (percentile bootstrap: Efron and Tibshirani, 1993, chapter 13).
 
     Args:
         challenger: The new version.
@@ -145,7 +161,9 @@ def _own(
     if any(METRICS[metric].aggregate is not mean for metric in metrics.values()):
         return None
     scores = [
-        [champion.by_record[record][metric] for record in _of_task(records, task)]
+        champion.summed(
+            {record: champion.by_record[record][metric] for record in _of_task(records, task)}
+        )
         for task, metric in metrics.items()
     ]
     return bootstrap(scores)
@@ -157,11 +175,13 @@ def _of_task(records: Sequence[RecordKey], task: str) -> list[RecordKey]:
 
 def _differences(
     challenger: Scored, champion: Scored, records: Sequence[RecordKey], metric: str
-) -> list[float]:
-    return [
-        challenger.by_record[record][metric] - champion.by_record[record][metric]
-        for record in records
-    ]
+) -> FloatArray:
+    return challenger.summed(
+        {
+            record: challenger.by_record[record][metric] - champion.by_record[record][metric]
+            for record in records
+        }
+    )
 
 
 def _shared_metric(
@@ -189,30 +209,29 @@ def _shared_metric(
     return None
 
 
-def _paired(differences: list[list[float]]) -> Interval:
-    """`bootstrap` of differences, 0 within it where too few records differ to rule it out."""
+def _paired(differences: Sequence[FloatArray]) -> Interval:
+    """`bootstrap` of differences, 0 within it where too few groups differ to rule it out."""
     from tasks.scoring.statistics import sign_test, with_no_change  # scipy takes a second
 
     found = bootstrap(differences)
-    num_changed = sum(value != 0 for task in differences for value in task)
+    num_changed = sum(int(np.count_nonzero(task[:, 0])) for task in differences)
     return Interval(found.value, *with_no_change(found.low, found.high, sign_test(num_changed)))
 
 
-def bootstrap(values: list[list[float]], seed: int = 7) -> Interval:
+def bootstrap(values: Sequence[FloatArray], seed: int = 7) -> Interval:
     """Mean over tasks of the mean value, with its 95% percentile bootstrap interval.
 
     Args:
-        values: For each task, a paired difference, or a score, for each record.
+        values: For each task, the sum of the values of each group of records and how many they
+            are, shape (groups, 2); a value is a paired difference, or a score.
         seed: Seed of the resampling.
     """
-    import numpy as np
-
     generator = np.random.default_rng(seed)
     totals = np.zeros(RESAMPLES)
-    for task in map(np.asarray, values):
+    for task in values:
         for start in range(0, RESAMPLES, CHUNK):
             rows = generator.integers(0, len(task), size=(CHUNK, len(task)))
-            totals[start : start + CHUNK] += task[rows].mean(axis=1)
+            totals[start : start + CHUNK] += mean(task[rows].sum(axis=1))
     low, high = np.percentile(totals / len(values), [2.5, 97.5])
-    means = [sum(task) / len(task) for task in values]
+    means = [float(mean(task.sum(axis=0))) for task in values]
     return Interval(sum(means) / len(means), float(low), float(high))

@@ -117,7 +117,7 @@ def _against(
         issue = error.issues[0]
         why = f"it can't answer the test records of today. {issue.where}: {issue.found}."
         return ChampionEvidence(champion.version, case.evidence.metric, None, why)
-    test, probes = (answered.get(stage, Scored({})) for stage in ("test", "forgetting"))
+    test, probes = (answered.get(stage, Scored.read([])) for stage in ("test", "forgetting"))
     found = compare(challenger["test"], test, case.primaries, champion.version)
     return replace(
         found,

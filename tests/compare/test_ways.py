@@ -84,7 +84,7 @@ def test_a_model_from_scratch_is_nothing_to_compare() -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Inputs:
-    names = ("id", "task", "template", "prompt", "completion", "label")
+    names = ("id", "group_id", "task", "template", "prompt", "completion", "label")
     schema = pa.schema([(name, pa.string()) for name in names])
     schema = schema.append(pa.field("references", pa.list_(pa.string())))
     for folder in ("ingest", "split"):
@@ -93,7 +93,7 @@ def data(tmp_path: Path) -> Inputs:
         {"id": f"{n:016x}", "dialogue": f"Ana: Lunch {n}?", "summary": f"Lunch {n}."}
         for n in range(60)
     ]
-    kept = [row | {"references": [row["summary"]]} for row in records]
+    kept = [row | {"group_id": None, "references": [row["summary"]]} for row in records]
     pq.write_table(pa.Table.from_pylist(kept), tmp_path / "ingest" / "chats.parquet")
     sides = {"train": records[:40], "validation": records[40:50], "test": records[50:]}
     for side, rows in sides.items():

@@ -22,11 +22,12 @@ def test_half_of_the_phrasings_are_held_out_where_there_are_as_many() -> None:
 
 def test_a_record_of_two_splits_is_asked_once(tmp_path: Path) -> None:
     row = {"id": "9f31", "text": "Fine.", "label": "positive", "references": ["positive"]}
-    rows = [{**row, "split": split} for split in (None, "test")]
+    rows = [{**row, "group_id": "5c", "split": split} for split in (None, "test")]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "records.parquet")
     prompts = load_prompts("review_sentiment")
     asked = phrased("toy", prompts, 4, tmp_path / "records.parquet", ["9f31"])
     assert len({row["template"] for row in asked}) == len(asked) == 4
+    assert {row["group_id"] for row in asked} == {"5c"}
 
 
 WORDED = """\
@@ -43,7 +44,8 @@ templates:
 
 
 def test_every_reference_is_in_the_words_of_the_phrasing(tmp_path: Path) -> None:
-    row = {"id": "9f31", "split": None, "text": "x", "said": "red", "references": ["red", "rose"]}
+    row = {"id": "9f31", "group_id": None, "split": None}
+    row |= {"text": "x", "said": "red", "references": ["red", "rose"]}
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "records.parquet")
     (tmp_path / "worded.yaml").write_text(WORDED)
     prompts = load_prompts(str(tmp_path / "worded.yaml"))

@@ -168,3 +168,22 @@ def test_few_rows_that_do_not_differ_show_little() -> None:
     assert needed_examples(same, 0.05) == 60
     alone = estimates({"gap": (np.array([[0.0, 1.0]]), mean)}, 100, 7)["gap"]
     assert detectable(alone) == 1.0  # not 3 on a scale of 0 to 1
+
+
+def test_groups_are_resampled_whole() -> None:
+    """Each example four times over: no more is known than of each once."""
+    values = np.random.default_rng(4).random(40)
+    four, groups = np.repeat(values, 4), [f"group {n // 4}" for n in range(160)]
+    once = estimates({"m": (as_mean(values), mean)}, RESAMPLES, seed=1)["m"]
+    grouped = estimates({"m": (as_mean(four), mean)}, RESAMPLES, 1, groups)["m"]
+    assert interval(grouped) == {**interval(once), "n": 160}
+    assert detectable(grouped) == detectable(once)
+    apart = estimates({"m": (as_mean(four), mean)}, RESAMPLES, 1)["m"]
+    assert detectable(apart) == pytest.approx(detectable(once) / 2, rel=0.1)
+
+
+def test_groups_of_several_sizes_weigh_by_their_examples() -> None:
+    values, groups = np.array([1.0, 1.0, 1.0, 0.0]), ["a", "a", "a", None]
+    found = estimates({"m": (as_mean(values), mean)}, RESAMPLES, 1, groups)["m"]
+    assert found.value == 0.75
+    assert set(np.round(found.resamples, 6)) == {0.0, 0.75, 1.0}

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tasks.tracking.champion import Scored, bootstrap, compare, compare_probes
@@ -58,11 +59,13 @@ def test_a_figure_of_the_whole_set_is_not_told_by_a_mean() -> None:
     assert result.difference is not None and result.own is None
 
 
-def test_interval_agrees_with_the_normal_approximation() -> None:
-    import numpy as np
+def each(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.column_stack([values, np.ones(len(values))])
 
+
+def test_interval_agrees_with_the_normal_approximation() -> None:
     differences = np.random.default_rng(1).normal(0.1, 1.0, 900)
-    interval = bootstrap([differences.tolist()])
+    interval = bootstrap([each(differences)])
     half = 1.96 * differences.std() / 30
     assert interval.value == pytest.approx(differences.mean())
     assert interval.low == pytest.approx(differences.mean() - half, abs=0.01)
@@ -71,7 +74,25 @@ def test_interval_agrees_with_the_normal_approximation() -> None:
 
 def test_tasks_count_alike() -> None:
     # 30 records that gain 0.2, 10 that lose 0.2: the mean over tasks is 0.
-    assert bootstrap([[0.2] * 30, [-0.2] * 10]).value == pytest.approx(0.0)
+    values = np.full(30, 0.2), np.full(10, -0.2)
+    assert bootstrap([each(task) for task in values]).value == pytest.approx(0.0)
+
+
+def test_records_of_one_group_are_one_piece_of_evidence() -> None:
+    """Repeated five times, twelve records are no more certain than once."""
+    gains = {name: 0.3 if int(name) % 3 else -0.2 for name in ids(12)}
+    copies = {f"{copy} {name}": gain for copy in range(5) for name, gain in gains.items()}
+
+    def against_zero(gains: dict[str, float], groups: bool) -> Any:
+        base, tuned = scored(dict.fromkeys(gains, 0.0)), scored(gains)
+        by_record = {record: record[1].split()[-1] for record in tuned.by_record}
+        challenger = Scored(tuned.by_record, by_record if groups else {})
+        return compare(challenger, base, {"chat": "rougeL"}, "3").difference
+
+    once, grouped = against_zero(gains, False), against_zero(copies, True)
+    assert (grouped.low, grouped.high) == pytest.approx((once.low, once.high))
+    apart = against_zero(copies, False)
+    assert apart.high - apart.low < 0.6 * (once.high - once.low)
 
 
 @pytest.mark.parametrize(
