@@ -43,6 +43,9 @@ JUDGING = ("validation", "test")
 SIGMAS = 4.0
 """Standard errors of a share, beyond which it is not by chance that it is another one."""
 
+FEW_GROUPS = 20
+"""On the test side; fewer are too few for an interval of use."""
+
 NO_PROBES: Measured = (frozenset(), frozenset())
 COLUMNS = ("id", "group_id", "task", "template", "prompt", "completion", "references", "label")
 
@@ -154,6 +157,7 @@ def _divide(
     divided = [side for side, given in zip(joined, ready, strict=True) if given not in JUDGING]
     _warn_of_shares(task, divided, {"validation": validation, "test": test})
     sides = _without_leaks(task, joined, leaks, section)
+    _warn_of_few_groups(task, sides, groups)
     kept = [side or "left out" for side in sides]
     summary = {
         **{side: kept.count(side) for side in SIDES},
@@ -201,6 +205,19 @@ def _warn_of_shares(task: str, sides: Sequence[str], wanted: Mapping[str, float]
                 "that share, or divide near-duplicates nonetheless (split.near_duplicates: null)",
                 100 * found, task, side, side, 100 * share,
             )  # fmt: skip
+
+
+def _warn_of_few_groups(
+    task: str, sides: Sequence[str | None], groups: Sequence[str | None]
+) -> None:
+    tested = [row for row, side in enumerate(sides) if side == "test"]
+    found = len({groups[row] or row for row in tested})
+    if found < min(FEW_GROUPS, len(tested)):
+        logger.warning(
+            "split: the %d test rows of %s are of %d groups, which is little evidence: intervals "
+            "will be wide; raise split.test, or take smaller groups",
+            len(tested), task, found,
+        )  # fmt: skip
 
 
 def _leaks(texts: Iterator[str], ready: Sequence[str | None]) -> dict[int, str]:

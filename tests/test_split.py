@@ -89,6 +89,17 @@ def test_a_group_stays_on_one_side_and_takes_no_more_than_its_share(tmp_path: Pa
         assert abs(artifact.counts[side] / 600 - 0.2) < 0.16
 
 
+def test_few_groups_on_the_test_side_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [example("first", number, text) for number, text in enumerate(texts(600, seed=5))]
+    for size, told in ((60, True), (5, False)):
+        caplog.clear()
+        groups: list[str | None] = [f"group {number // size}" for number in range(600)]
+        divided(tmp_path / f"{size}", grouped(rows, groups), validation=0.3, test=0.3)
+        assert any("groups, which is little evidence" in text for text in caplog.messages) == told
+
+
 def test_near_duplicates_join_groups(tmp_path: Path) -> None:
     found = texts(300, seed=6)
     rows = [example("first", n, text) for n, text in enumerate([*found, *found])]
