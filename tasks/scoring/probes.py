@@ -376,6 +376,7 @@ def _example(loaded: LoadedProbe, record: Record) -> dict[str, Any]:
     rendered = render(prompts, record.values, template, record.references[1:])
     return {
         "id": record.id,
+        "group_id": record.group_id,
         "task": loaded.name,
         "template": template.name,
         "prompt": rendered.prompt,
