@@ -28,7 +28,7 @@ from tasks.config.task import PLACES
 from tasks.data.readers import Unreadable, with_columns
 from tasks.data.record_files import COLUMNS, RecordFile, choose
 from tasks.data.records import Layout, Needs, layout_of, records_of, split_of
-from tasks.data.shapes import BadRow
+from tasks.data.shapes import TURNS, BadRow
 from tasks.data.sources import Part, digest_of, parts_of
 from tasks.data.sources_dvc import commit
 from tasks.errors import BadData, BadPrompt, BadRecipe, Issue
@@ -285,7 +285,7 @@ def _check_fields(task: TaskSection, prompts: PromptFile) -> None:
         )
         for key, mapping in given.items()
         for field in mapping
-        if field not in known
+        if field not in known and (key, field) != ("columns", TURNS)
     ]
     if issues:
         raise BadRecipe.all_of(issues)

@@ -47,6 +47,10 @@ def test_instructions_may_lack_their_input(tmp_path: Path) -> None:
             {},
         ),
         ({"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yo"}]}, {}),
+        (
+            {"chat": [{"from": "user", "value": "Hi"}, {"role": "model", "content": "Yo"}]},
+            {"columns": {"messages": "chat"}},
+        ),
         ({"prompt": "Hi", "response": "Yo"}, {}),
         ({"prompt": "Hi", "completion": "Yo"}, {"shape": "columns"}),
         ({"q": "Hi", "a": "Yo"}, {"columns": {"prompt": "q", "completion": "a"}}),
@@ -79,6 +83,15 @@ def test_all_answers_of_a_conversation_are_records_of_one_group(tmp_path: Path) 
     assert summary(artifact)["rows"] == 3 and summary(artifact)["read"] == 2
     [last, _] = records(run(tmp_path / "last", {"path": path}, prompts="plain"))
     assert (last["completion"], last["group_id"]) == ("So long", None)
+
+
+def test_a_conversation_is_not_looked_for_in_a_column_that_is_not_there(tmp_path: Path) -> None:
+    source = {
+        "path": jsonl(tmp_path / "a.jsonl", [{"chat": TALK}]),
+        "columns": {"messages": "talk"},
+    }
+    with pytest.raises(BadData, match=r"'talk'(.|\n)*set source.columns: messages to a column"):
+        run(tmp_path, source, prompts="plain")
 
 
 def test_a_group_column_says_which_records_belong_together(tmp_path: Path) -> None:

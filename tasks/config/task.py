@@ -100,7 +100,8 @@ class Source(Section):
 
     columns: dict[str, str] = {}
     """Prompt field -> column of the source: a name, or a number from 0 where there is no header.
-    Where the column of the answer has lists, the first item is trained on, and each is right."""
+    Where the column of the answer has lists, the first item is trained on, and each is right.
+    `messages: chat` says that a conversation is in the column `chat`."""
 
     header: bool = True
     """Whether the first line of a CSV or TSV file names its columns. A CSV file without a header of

@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Any
 
 from tasks.config import Section, Source
-from tasks.data.shapes import SHAPES, BadRow, Shape, recognise
+from tasks.data.shapes import SHAPES, TURNS, BadRow, Shape, recognise
 from tasks.errors import BadData
 
 READY_MADE = {
@@ -91,6 +91,7 @@ class Layout:
         constants: Field -> value.
         split_column: Column of the ready-made split, if any.
         group_column: Column whose equal values stay on one side, if any.
+        turns_column: Column of a conversation, where it is mapped.
         answers: "last" or "all" of a conversation.
     """
 
@@ -102,6 +103,7 @@ class Layout:
     constants: Mapping[str, str]
     split_column: str | None
     group_column: str | None
+    turns_column: str | None
     answers: str
 
 
@@ -128,6 +130,11 @@ def layout_of(columns: Sequence[str], needs: Needs, source: Source, where: str) 
     optional = set(needs.may_be_empty) - source.columns.keys()
     required = [wanted[field] for field in fields if field not in optional]
     required += [column for column in (source.split_column, source.group_column) if column]
+    turns = None if TURNS in fields else source.columns.get(TURNS)
+    if turns in columns:
+        columns = [*columns, TURNS]
+    elif turns is not None:
+        required = [turns]
     shape = _shape(columns, required, source, where)
     there = [*columns, *(shape.fields if shape else ())]
     missing = [column for column in required if column not in there]
@@ -145,6 +152,7 @@ def layout_of(columns: Sequence[str], needs: Needs, source: Source, where: str) 
         constants={field: _setting(v, "constants") for field, v in source.constants.items()},
         split_column=source.split_column,
         group_column=source.group_column,
+        turns_column=turns,
         answers=source.answers,
     )
 
@@ -160,6 +168,8 @@ def records_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> lis
     Raises:
         BadRow: With the reason.
     """
+    if layout.turns_column is not None:
+        row = {**row, TURNS: row.get(layout.turns_column)}
     read = [{}] if layout.shape is None else layout.shape.read(row)
     if layout.answers == "last":
         read = read[-1:]
@@ -355,7 +365,12 @@ def _missing(
     mend = f"map it: source.columns: {{{field}: {close[0] if close else 'COLUMN'}}}"
     shape = recognise(there, ())
     if not field:
-        key = "split_column" if column == source.split_column else "group_column"
+        places = {
+            source.split_column: "split_column",
+            source.group_column: "group_column",
+            source.columns.get(TURNS): f"columns: {TURNS}",
+        }
+        key = places[column]
         mend = f"set source.{key} to a column that is there"
     elif not source.header:
         mend = 'number the columns from 0: source.columns: {FIELD: "0"}'

@@ -31,6 +31,9 @@ _ROLES = {
 }
 _COMPLETIONS = ("completion", "response", "output")
 
+TURNS = "messages"
+"""The column of a conversation, which may be mapped to one of another name."""
+
 
 class BadRow(ValueError):
     """Why a row cannot be used; the message is the reason in the reject file."""
