@@ -177,7 +177,7 @@ def records_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> lis
     group = _group(row, layout)
     if group is None and len(records) > 1:
         group = records[-1].id  # the last has all of the conversation
-    return [replace(record, group_id=group) for record in records]
+    return [replace(record, group_id=group) for record in records] if group else records
 
 
 def _record(row: Mapping[str, Any], layout: Layout, split: str | None) -> Record:

@@ -48,13 +48,15 @@ def turns_of(text: str) -> list[Turn]:
     A text that does not begin with a mark, or ends with another's turn, is one turn of the user.
     An empty turn of the assistant at the end, as a ready prompt may have, is left out.
     """
-    before, *parts = MARK.split(text)
+    said = [Turn("user", text)]
+    if not MARK.match(text):
+        return said
+    _, *parts = MARK.split(text)
     pairs = zip(parts[::2], parts[1::2], strict=True)
     turns = [Turn(role, content.strip()) for role, content in pairs]
-    if turns and turns[-1] == Turn("assistant", ""):
+    if turns[-1] == Turn("assistant", ""):
         turns.pop()
-    is_conversation = not before and turns and turns[-1].role == "user"
-    return turns if is_conversation else [Turn("user", text)]
+    return turns if turns and turns[-1].role == "user" else said
 
 
 def as_lines(text: str) -> str:
