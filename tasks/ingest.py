@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -117,7 +117,7 @@ def write(section: IngestSection, inputs: Inputs, output: Output) -> Counted:
                 shutil.copy(rejects_path, kept_rejects)
                 raise intake.too_many_rejected(kept_rejects)
             summary[task.name] = intake.summary(output.path / f"{task.name}.parquet")
-            logger.info("ingest: %s: %s", task.name, intake.in_words(summary[task.name]["rows"]))
+            logger.info("ingest: %s: %s", task.name, intake.in_words(summary[task.name]))
     write_json(output.path / "summary.json", summary)
     if revisions := _revisions(section):
         write_json(output.path / REVISIONS, revisions)
@@ -170,16 +170,17 @@ class _Intake:
             "read": self.num_read,
             "rejected": self.num_rejected,
             "duplicates": self.num_duplicates,
+            "not_chosen": self.num_records - self.num_duplicates - num_rows,
             "reasons": reasons,
             # Those of which no row can be used are among them.
             "ready_made": [side for side in ("validation", "test") if side in self.splits],
         }
 
-    def in_words(self, num_rows: int) -> str:
+    def in_words(self, summary: Mapping[str, Any]) -> str:
         """What was counted, for the log."""
-        text = f"{num_rows:,} records of {self.num_read:,} rows in {self.num_files} file(s)"
+        text = f"{summary['rows']:,} records of {self.num_read:,} rows in {self.num_files} file(s)"
         text += f", {self.num_rejected:,} rejected, {self.num_duplicates:,} duplicates"
-        if not_chosen := self.num_records - num_rows - self.num_duplicates:
+        if not_chosen := summary["not_chosen"]:
             text += f", {not_chosen:,} not chosen (max_examples)"
         if self.num_several:
             text += f", {self.num_several:,} with several right answers (the first is trained on)"

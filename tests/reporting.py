@@ -116,8 +116,9 @@ def write_folders(folder: Path, text: str) -> dict[str, Path]:
         "rows": 12,
         "rejected": 2,
         "duplicates": 1,
+        "not_chosen": 1,
         "reasons": {text: 2},
-    }  # and 1 too many
+    }
     divided = {
         "train": 10,
         "validation": 1,

@@ -95,11 +95,11 @@ def _task(
     leakage: Mapping[str, Any] | None,
     lengths: Mapping[str, Lengths],
 ) -> TaskData:
-    counted = {name: ingest[name] for name in ("read", "rows", "rejected", "duplicates", "reasons")}
+    names = ("read", "rows", "rejected", "duplicates", "not_chosen", "reasons")
+    counted = {name: ingest[name] for name in names}
     return TaskData(
         task=task,
         **counted,
-        not_chosen=ingest["read"] - ingest["rows"] - ingest["rejected"] - ingest["duplicates"],
         unfit=template["rejected"],
         sides={side: split.get(side, 0) for side in SIDES},
         left_out=split["left_out"],
