@@ -49,9 +49,9 @@ CONFIGURATIONS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("llama-tied", {"batch_tokens": 512}),
 )
 DEFAULTS: Mapping[str, Any] = {
-    "epochs": 1, "batch_tokens": 2048, "micro_batch_tokens": 1024, "precision": "bf16"
+    "epochs": 1, "batch_tokens": 2048, "micro_batch_tokens": 1024
 }  # fmt: skip
-"""What a configuration does not say otherwise."""
+"""What a configuration does not say otherwise; the precision is what a run takes on the machine."""
 
 
 def write_model(name: str, width: int, num_layers: int, folder: Path) -> Path:
@@ -147,12 +147,14 @@ def compared(name: str, options: Mapping[str, Any], width: int, longest: int) ->
         job = write_job(model, train, longest, Path(folder, "run"))
         launch("tasks.training", job, job.parent / "events", lambda event: None)
         peak, lengths = measured(job.parent)
+        precision = read_json(job.parent / "output" / "summary.json")["precision"]
         found = forecast(model, train, lengths)
     if not isinstance(found, Forecast):
         raise SystemExit(f"{name} {options}: {found}")
     return {
         "model": name,
         "train": dict(options),
+        "precision": precision,
         "parameters": found.footprint.parameters,
         "forecast_bytes": found.memory_bytes,
         "measured_bytes": peak,
@@ -164,14 +166,14 @@ def compared(name: str, options: Mapping[str, Any], width: int, longest: int) ->
 
 def table(results: list[dict[str, Any]]) -> str:
     """The results as a Markdown table."""
-    lines = ["| model | parameters | train | forecast | measured | error |"]
-    lines += ["| --- | --- | --- | --- | --- | --- |"]
+    lines = ["| model | parameters | train | precision | forecast | measured | error |"]
+    lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
     for row in results:
         train = ", ".join(f"{key}: {value}" for key, value in row["train"].items())
         sizes = (f"{row[key] / 2**20:,.0f} MiB" for key in ("forecast_bytes", "measured_bytes"))
         lines.append(
             f"| {row['model']} | {row['parameters'] / 1e6:.1f} M | {train or 'defaults'} | "
-            f"{' | '.join(sizes)} | {row['error']:+.1%} |"
+            f"{row['precision']} | {' | '.join(sizes)} | {row['error']:+.1%} |"
         )
     return "\n".join(lines) + "\n"
 

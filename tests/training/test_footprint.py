@@ -15,8 +15,7 @@ from tests.architectures import DECODER
 from tests.training.attempts import SERVER
 
 WIDTH, NUM_LAYERS, LONGEST = 512, 2, 120
-SMALLER = {"batch_tokens": 1024, "micro_batch_tokens": 512, "precision": "auto"}
-"""In the precision that a run takes here: bf16 takes minutes where a CPU has no products of it."""
+SMALLER = {"batch_tokens": 1024, "micro_batch_tokens": 512}
 ROOM = 10**12
 
 
