@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.report.confusion import confusions
 from tasks.report.facts import Facts, read_facts
 from tasks.report.frontier import FrontierPoint
 from tasks.tracking.decision import ChampionEvidence, Interval
@@ -186,7 +187,13 @@ def toy_facts(folder: Path, text: str = "", **changes: Any) -> Facts:
         FrontierPoint(f"full {text}", 0.29, 0.26, 0.31, 0.21, 0.17, 0.25),
         FrontierPoint("replay", 0.2, 0.18, 0.22, 0.02, 0.0, 0.04, chosen=True),
     ]
-    return replace(facts, candidates=points)
+    labels = confusions([label("bad"), label(f"good{text}")], {"chat": ["accuracy"]})
+    return replace(facts, candidates=points, confusions=labels)
+
+
+def label(right: str) -> dict[str, Any]:
+    """A row whose answer is the label `bad`."""
+    return {"task": "chat", "references": [right], "completions": {"tuned": "bad"}}
 
 
 def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.report.candidates import frontier_points, read_candidates
+from tasks.report.confusion import Confusion, confusions
 from tasks.report.curves import Curve, accuracy_curves, loss_curves
 from tasks.report.data_facts import TaskData, data_facts
 from tasks.report.examples import Example, choose_examples
@@ -47,6 +48,7 @@ class Facts:
         candidates: The models that the tuned one was chosen from, where there was a choice.
         data: Of each task.
         examples: Answers side by side.
+        confusions: What is taken for what, of tasks whose answers are labels.
         stages: In the order of the pipeline.
         lineage: The version's tags.
     """
@@ -64,6 +66,7 @@ class Facts:
     candidates: Sequence[FrontierPoint]
     data: Sequence[TaskData]
     examples: Sequence[Example]
+    confusions: Sequence[Confusion]
     stages: Sequence[MadeStage]
     lineage: Mapping[str, str]
 
@@ -86,6 +89,7 @@ def read_facts(
     """
     test, train = folders["test"], folders["train"]
     metrics = read_json(test / "metrics.json")
+    answers = list(read_rows(test / "predictions.jsonl"))
     primaries = {task: entry["primary"] for task, entry in metrics["tasks"].items()}
     return Facts(
         result=result,
@@ -100,7 +104,11 @@ def read_facts(
         accuracies=accuracy_curves(train),
         candidates=frontier_points(read_candidates(train)["candidates"]),
         data=data_facts(folders),
-        examples=choose_examples(list(read_rows(test / "predictions.jsonl")), primaries),
+        examples=choose_examples(answers, primaries),
+        confusions=confusions(
+            answers,
+            {task: list(entry["ways"]["tuned"]) for task, entry in metrics["tasks"].items()},
+        ),
         stages=[_made(name, folder) for name, folder in folders.items()],
         lineage=lineage,
     )

@@ -120,6 +120,7 @@ def test_the_policy_names_the_script_and_the_style(facts: Facts) -> None:
         ("metrics", "better, p < 0.001"),
         ("metrics", "undecided, p < 0.001; about 410 records would show 0.02"),
         ("metrics", "-0.070 (-0.090 to -0.050) worse, p 0.020"),
+        ("metrics", f"none of these bad 1 0 0 good{EVIL} 1 0 0"),
         ("training", "training: 3 at step 3, 2 at step 1000"),
         ("training", "trainable parameters 1,234"),
         ("training", "packed no"),
