@@ -134,21 +134,22 @@ def _answered(said: list[Turn], row: int, system: Any) -> dict[str, str]:
     return {"prompt": as_text([*rules, *talk]), "completion": said[row].content}
 
 
-def _turn(turn: Any) -> Turn:
-    if not isinstance(turn, dict):
+def _turn(given: Any) -> Turn:
+    if not isinstance(given, dict):
         raise BadRow("a turn of the conversation is not an object")
-    role, text = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
+    role, text = given.get("role", given.get("from")), given.get("content", given.get("value"))
     if not isinstance(role, str) or role not in _ROLES:
         raise BadRow(f"the role '{role}' in the conversation is not known")
-    if turn.get("tool_calls") or turn.get("function_call"):
+    if given.get("tool_calls") or given.get("function_call"):
         raise BadRow(f"a turn of the role '{role}' calls a tool, which would be left out")
     if isinstance(text, list):
         text = _joined(text)
     if not isinstance(text, str) or not text.strip():
         raise BadRow(f"a turn of the role '{role}' has no text")
-    if mark := MARK.search(text.strip()):
+    turn = Turn(_ROLES[role], text.strip())
+    if mark := MARK.search(turn.content):
         raise BadRow(f"the text of a turn has the line {mark[0].strip()}, as if others began there")
-    return Turn(_ROLES[role], text.strip())
+    return turn
 
 
 def _joined(parts: list[Any]) -> str | None:

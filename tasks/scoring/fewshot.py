@@ -71,13 +71,10 @@ def _joined(prompt: str, shots: Sequence[Example]) -> str:
         return "".join(f"{asked}\n{answer}{BETWEEN}" for asked, answer in worked) + prompt
     own = turns_of(prompt)
     shown = [
-        turn
-        for asked, answer in worked
-        for turn in (*turns_of(asked), Turn("assistant", answer))
-        if turn.role != "system"  # the prompt's own stands first
+        turn for asked, answer in worked for turn in (*turns_of(asked), Turn("assistant", answer))
     ]
-    rules = [turn for turn in own if turn.role == "system"]
-    return as_text([*rules, *shown, *own[len(rules) :]])
+    rules = [turn for turn in own if turn.role == "system"]  # those of the shots are left out
+    return as_text([*rules, *(turn for turn in (*shown, *own) if turn.role != "system")])
 
 
 def first_answer(completion: str, shots: Sequence[Example]) -> str:

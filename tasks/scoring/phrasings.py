@@ -14,12 +14,9 @@ import pyarrow.parquet as pq
 
 from tasks.prompts.library import PromptFile, PromptTemplate
 from tasks.prompts.render import RenderError, choose_template, render
+from tasks.scoring.probes import SCHEMA as EXAMPLES
 
-_TEXTS = ("id", "group_id", "task", "template", "prompt", "completion", "label")
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in _TEXTS]
-    + [("references", pa.list_(pa.string())), ("heldout", pa.bool_())]
-)
+SCHEMA = EXAMPLES.append(pa.field("heldout", pa.bool_()))
 
 
 def chosen(prompts: PromptFile, number: int) -> tuple[PromptTemplate, ...]:

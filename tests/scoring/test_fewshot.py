@@ -56,6 +56,14 @@ def test_shots_of_conversations_are_turns_before_the_prompts_own() -> None:
     assert plain.text == "<|user|>\nHi\n<|assistant|>\nYo\n<|user|>\nBye"
 
 
+def test_what_the_system_says_later_is_not_lost_behind_shots() -> None:
+    shot = {"id": "1", "prompt": "Hi", "completion": "Yo"}
+    late = "<|user|>\nWho?\n<|system|>\nBe kind.\n<|user|>\nBye"
+    shown = with_shots({"id": "2", "prompt": late}, [shot], 1, 1, always)
+    said = "<|user|>\nHi\n<|assistant|>\nYo\n<|user|>\nWho?\n<|user|>\nBye"
+    assert shown.text == f"<|system|>\nBe kind.\n{said}"
+
+
 def test_answer_ends_at_the_blank_line_of_the_pattern() -> None:
     went_on = "red 3\n\nSay it again: blue\nblue"
     assert first_answer(went_on, POOL[:2]) == "red 3"
