@@ -6,14 +6,14 @@ Fine-tunes one model on the support chats in several ways, each in a process of 
 that what else the machine does hits all of them: `retune`, the training loop of the product, in as
 many processes as it chooses; `retune_compiled`, where asked for, with `train.compile`, the time of
 compiling included, so that it takes many epochs; `defaults`, the transformers trainer with nothing
-set but data and epochs; `tuned_N`, the same trainer with bf16, batches of N examples grouped by
-length and the product's learning rate; `tuned_N_fp32`, that without bf16, which is faster on some
-CPUs; for decoder-only models also `trl`, trl.SFTTrainer with packing, where it is installed, and
-`llamafactory-cli`, LLaMA-Factory with bf16 and batches of 8 grouped by length, where that command
-is on the PATH: it needs an environment of its own, since it asks for older libraries. A way that
-ends in `_each_core` is the same on a CPU with a process of one thread for each core, started by
-torchrun. `--model llama` and `--model t5-small` (or `t5-base`, `t5-tiny`) make models of random
-weights of that shape.
+set but data and epochs; `tuned_N`, the same trainer with bf16 (not on a CPU that has none), batches
+of N examples grouped by length and the product's learning rate; `tuned_N_fp32`, that without bf16,
+which is faster on some CPUs; for decoder-only models also `trl`, trl.SFTTrainer with packing, where
+it is installed, and `llamafactory-cli`, LLaMA-Factory with batches of 8 grouped by length, where
+that command is on the PATH: it needs an environment of its own, since it asks for older libraries.
+A way that ends in `_each_core` is the same on a CPU with a process of one thread for each core,
+started by torchrun. `--model llama` and `--model t5-small` (or `t5-base`, `t5-tiny`) make models of
+random weights of that shape.
 
 Useful tokens are those of prompt and completion without padding; the loss is that of the same
 validation examples after training, computed by the same code. Ratios are medians over the rounds.
@@ -42,15 +42,23 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.memory import POCKET, RESULTS  # noqa: E402
-from benchmarks.ways import BATCH_TOKENS, LLAMAFACTORY, OURS, measured, model_folder  # noqa: E402
+from benchmarks.ways import (  # noqa: E402
+    BATCH_TOKENS,
+    HAS_BF16,
+    LLAMAFACTORY,
+    OURS,
+    measured,
+    model_folder,
+)
 from tasks.config import Train  # noqa: E402
 from tasks.launch import environment  # noqa: E402
 from tasks.room import num_cores  # noqa: E402
 from tasks.training.cost import launch_of  # noqa: E402
 
-TUNED = ("tuned_8", "tuned_16", "tuned_32", "tuned_8_fp32", "tuned_16_fp32")
+TUNED_BF16 = ("tuned_8", "tuned_16", "tuned_32")
+TUNED = (*(TUNED_BF16 if HAS_BF16 else ()), "tuned_8_fp32", "tuned_16_fp32")
 EACH_CORE = "_each_core"
-ON_EACH_CORE = ("tuned_8", "tuned_8_fp32")
+ON_EACH_CORE = tuple(way for way in TUNED if way.startswith("tuned_8"))
 
 
 def in_a_process(

@@ -26,7 +26,7 @@ from tasks.training.examples import Examples
 from tasks.training.loop import Trainer
 from tasks.training.memory import peak_memory_bytes
 from tasks.training.model import load_model, load_tokenizer
-from tasks.training.precision import pick_device
+from tasks.training.precision import has_bf16, pick_device
 
 LEARNING_RATE = 1e-3
 BATCH_TOKENS = Train().batch_tokens
@@ -36,6 +36,9 @@ COMPILED = "retune_compiled"
 OURS = ("retune", COMPILED)
 
 LLAMAFACTORY = "llamafactory-cli"
+HAS_BF16 = torch.cuda.is_available() or has_bf16()
+"""A CPU without it emulates it, hundreds of times slower than fp32."""
+
 COUNTED = 32
 PEAK_TRIES = 20
 PEAK_SIDES = {"cpu": 2048, "cuda": 8192}
@@ -91,10 +94,10 @@ def pairs(split: str, path: Path) -> Path:
 
 
 def peak_flops_per_s() -> float:
-    """Operations a second that large products of matrices reach, in bf16 or fp32."""
+    """Operations a second that large products of matrices reach, in fp32 or bf16."""
     device, fastest = pick_device(), 0.0
     length = PEAK_SIDES[device.type]
-    for dtype in (torch.bfloat16, torch.float32):
+    for dtype in (torch.float32, torch.bfloat16) if HAS_BF16 else (torch.float32,):
         side = torch.ones(length, length, dtype=dtype, device=device)
         for _ in range(PEAK_TRIES):
             started = time.perf_counter()
@@ -195,7 +198,7 @@ def _by_llamafactory(
     settings = {
         "model_name_or_path": str(model), "stage": "sft", "finetuning_type": "full",
         "dataset": "chats", "dataset_dir": str(folder), "template": "empty", "do_train": True,
-        "cutoff_len": LONGEST, "bf16": True, "disable_gradient_checkpointing": True,
+        "cutoff_len": LONGEST, "bf16": HAS_BF16, "disable_gradient_checkpointing": True,
         "per_device_train_batch_size": 8, "train_sampling_strategy": "group_by_length",
         "learning_rate": train.learning_rate, "num_train_epochs": train.epochs, "seed": SEED,
         "use_cpu": not torch.cuda.is_available(), "report_to": "none", "save_strategy": "no",
@@ -242,7 +245,7 @@ def _by_others(
         "seed": SEED,
         "use_cpu": not torch.cuda.is_available(),
     }
-    tuned: Any = {"bf16": True, "learning_rate": LEARNING_RATE}
+    tuned: Any = {"bf16": HAS_BF16, "learning_rate": LEARNING_RATE}
     if way == "trl":
         from datasets import Dataset
         from trl import SFTConfig, SFTTrainer
