@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from tasks.data.light_tokenizer import token_counts
+from tasks.data.light_tokenizer import PairLength, token_counts
 
 
 def test_without_a_tokenizer_file_characters_count(tmp_path: Path) -> None:
     counts = token_counts([{"prompt": "123456789", "completion": "1234"}], tmp_path)
-    assert counts == ([(3, 1)], "at 4 characters a token", None)
+    assert counts == ([PairLength(3, 1)], "at 4 characters a token", None)
 
 
 def test_a_tokenizer_without_an_end_counts_one(
@@ -42,7 +42,7 @@ def test_chat_templates_count(tiny_models: dict[str, Path], tmp_path: Path) -> N
     counts, how, all_stop = token_counts(sample, tmp_path)
     prompts = encode_prompts(texts, tokenizer, is_encoder_decoder=False)
     completions = encode_completions(["red", "red"], tokenizer, is_encoder_decoder=False)
-    assert counts == list(zip(map(len, prompts), map(len, completions), strict=True))
+    assert counts == list(map(PairLength, map(len, prompts), map(len, completions)))
     assert counts[0][0] > len(tokenizer(texts[0])["input_ids"]) + 5
     assert how == "by the base model's tokenizer"
     assert all_stop is True

@@ -96,7 +96,9 @@ class Source(Section):
 
     answers: Literal["last", "all"] = "last"
     """Which answers of a conversation are learnt: the last one, or all, each as a record of its own
-    and all on one side of the split; never those whose `weight` is 0."""
+    and all on one side of the split; never those whose `weight` is 0. A decoder-only model reads
+    all of them in one pass in training, where its chat template writes an answer that was given as
+    the model is to write it; a step of as many tokens then learns more answers."""
 
     columns: dict[str, str] = {}
     """Prompt field -> column of the source: a name, or a number from 0 where there is no header.

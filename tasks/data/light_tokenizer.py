@@ -1,7 +1,7 @@
 """Counts tokens without torch and transformers, for plans: from the tokenizer's own file.
 
 token_counts([{"prompt": "Summarize: ...", "completion": "Tom asks ..."}], folder)
--> TokenCounts([(212, 31)], "by the base model's tokenizer", all_stop=True)
+-> TokenCounts([PairLength(212, 31)], "by the base model's tokenizer", all_stop=True)
 """
 
 import math
@@ -16,6 +16,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tasks.data.base_model import read_config
+from tasks.data.conversations import follows
 from tasks.data.tokenizing import (
     default_template,
     encode_completions,
@@ -107,16 +108,30 @@ class LightTokenizer:
         return str(token["content"] if isinstance(token, dict) else token)
 
 
+class PairLength(NamedTuple):
+    """Tokens of a pair, uncut.
+
+    Attributes:
+        prompt: Of its prompt.
+        completion: Of its completion.
+        follows: Whether it is read together with the pair before it (`tasks.data.conversations`).
+    """
+
+    prompt: int
+    completion: int
+    follows: bool = False
+
+
 class TokenCounts(NamedTuple):
     """Tokens of some examples.
 
     Attributes:
-        lengths: Tokens of prompt and completion of each, uncut.
+        lengths: Of each.
         how: How they were counted, in words.
         all_stop: Whether each completion ends with the stop token; None where that is not known.
     """
 
-    lengths: list[tuple[int, int]]
+    lengths: list[PairLength]
     how: str
     all_stop: bool | None
 
@@ -146,10 +161,22 @@ def token_counts(
         except TemplateError:
             pass  # a chat template that only transformers understands
         else:
-            counts = zip(map(len, prompts), map(len, completions), strict=True)
+            lengths = _lengths(prompts, completions, is_encoder_decoder)
             stop = stop_token_id(tokenizer, is_encoder_decoder)
             all_stop = all(ids[-1] == stop for ids in completions)
-            return TokenCounts(list(counts), "by the base model's tokenizer", all_stop)
+            return TokenCounts(lengths, "by the base model's tokenizer", all_stop)
     by_size = [[math.ceil(len(text) / CHARACTERS_PER_TOKEN) for text in part] for part in texts]
     how = f"at {CHARACTERS_PER_TOKEN} characters a token"
-    return TokenCounts(list(zip(*by_size, strict=True)), how, None)
+    return TokenCounts(list(map(PairLength, *by_size)), how, None)
+
+
+def _lengths(
+    prompts: Sequence[list[int]], completions: Sequence[list[int]], is_encoder_decoder: bool
+) -> list[PairLength]:
+    lengths: list[PairLength] = []
+    whole: list[int] = []
+    for prompt, completion in zip(prompts, completions, strict=True):
+        is_next = not is_encoder_decoder and follows(prompt, whole)
+        lengths.append(PairLength(len(prompt), len(completion), is_next))
+        whole = [*prompt, *completion]
+    return lengths

@@ -20,6 +20,9 @@ SAMPLE_EXAMPLES = 500
 
 LONGEST = 16
 
+TOGETHER = 16
+"""Rows of a group that come together at most, for a group may also be a customer of years."""
+
 COLUMNS = ["task", "prompt", "completion"]
 
 
@@ -28,9 +31,11 @@ class Sample(NamedTuple):
 
     Attributes:
         num_rows: Task -> how many there are.
-        examples: At most 500, drawn, as many of each task.
+        examples: About 500, drawn, as many of each task.
         long: The 16 longest by characters, and those with 31, 63, 127 ... before them: where a
             limit of tokens leaves the longest out, one of them is about as long as those it leaves.
+
+    The answers of a conversation come together, in their order, for they are trained on together.
     """
 
     num_rows: dict[str, int]
@@ -48,16 +53,41 @@ def sample_examples(path: Path, seed: int) -> Sample:
     with pq.ParquetFile(path) as file:
         tasks = np.asarray(file.read(columns=["task"])["task"].to_pylist())
         names, counts = np.unique(tasks, return_counts=True)
-        shuffled = np.random.default_rng(seed).permutation(len(tasks))
+        pieces = _pieces(file)
         most = SAMPLE_EXAMPLES // len(names)
-        drawn = np.concatenate([shuffled[tasks[shuffled] == name][:most] for name in names])
+        drawn = [_drawn(pieces, np.flatnonzero(tasks == name), most, seed) for name in names]
         longest_first = np.argsort(-_characters(file), kind="stable")
         ranks = np.union1d(np.arange(LONGEST), 2 ** np.arange(len(tasks).bit_length()) - 1)
         return Sample(
             dict(zip(names.tolist(), counts.tolist(), strict=True)),
-            _rows(file, drawn),
-            _rows(file, longest_first[ranks[ranks < len(tasks)]]),
+            _rows(file, np.concatenate(drawn)),
+            _rows(file, _whole(pieces, longest_first[ranks[ranks < len(tasks)]])),
         )
+
+
+def _pieces(file: pq.ParquetFile) -> npt.NDArray[np.int64]:
+    """A number for each row, the same for rows of one group that stand next to each other."""
+    encoded = file.read(columns=["group_id"])["group_id"].combine_chunks().dictionary_encode()
+    groups = encoded.indices.fill_null(-1).to_numpy()
+    rows = np.arange(len(groups))
+    goes_on = (groups == np.roll(groups, 1)) & (groups >= 0)
+    first = np.maximum.accumulate(np.where(goes_on, 0, rows))
+    return rows - (rows - first) % TOGETHER
+
+
+def _drawn(
+    pieces: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], most: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """Some of the rows: as many pieces of them as have `most` rows."""
+    own, sizes = np.unique(pieces[rows], return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(own))
+    enough = np.searchsorted(sizes[order].cumsum(), most) + 1
+    return _whole(pieces, own[order[:enough]])
+
+
+def _whole(pieces: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """All rows of the pieces that some rows are of."""
+    return np.flatnonzero(np.isin(pieces, pieces[rows]))
 
 
 def _characters(file: pq.ParquetFile) -> npt.NDArray[np.int64]:

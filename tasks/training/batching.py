@@ -13,7 +13,8 @@ import numpy.typing as npt
 import torch
 
 from tasks.config import Train
-from tasks.training.examples import Examples, Ids
+from tasks.data.conversations import Ids, as_read, is_learnt
+from tasks.training.examples import Examples
 from tasks.training.model import start_token_id
 from tasks.training.packing import pack
 
@@ -211,7 +212,7 @@ def collate(
     return Batch(
         inputs=inputs,
         labels=labels,
-        num_supervised=sum(map(len, completions)),
+        num_supervised=int(examples.supervised[np.asarray(rows)].sum()),
         num_tokens=sum(map(len, prompts)) + sum(map(len, completions)),
         num_padded=padded,
     )
@@ -246,12 +247,14 @@ def _of_sequences(
     prompts: Sequence[Ids], completions: Sequence[Ids], pad_token_id: int, packs: bool
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Inputs and labels of a decoder-only model."""
-    pairs = list(zip(prompts, completions, strict=True))
-    whole = [np.concatenate(pair) for pair in pairs]
+    whole = [
+        np.concatenate([prompt, as_read(completion)])
+        for prompt, completion in zip(prompts, completions, strict=True)
+    ]
     # The logits at a position predict the next token: labels are one step ahead.
     ahead = [
-        np.concatenate([np.full(len(prompt) - 1, IGNORED), completion, [IGNORED]])
-        for prompt, completion in pairs
+        np.concatenate([np.full(len(prompt) - 1, IGNORED), labels, [IGNORED]])
+        for prompt, labels in zip(prompts, map(_labels, completions), strict=True)
     ]
     if not packs:
         mask = _pad([np.ones_like(ids) for ids in whole], 0)
@@ -270,6 +273,10 @@ def _of_sequences(
     return {"input_ids": together(whole, pad_token_id), "position_ids": positions}, together(
         ahead, IGNORED
     )
+
+
+def _labels(completion: Ids) -> Ids:
+    return np.where(is_learnt(completion), completion, IGNORED)
 
 
 def _pad(rows: Sequence[npt.NDArray[np.integer]], filler: int) -> torch.Tensor:

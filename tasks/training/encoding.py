@@ -13,7 +13,7 @@ or seed finds them done.
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -27,12 +27,13 @@ import pyarrow.parquet as pq
 
 from tasks.config import Train
 from tasks.data.batches import batches
+from tasks.data.conversations import Pair, joined
 from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prompts
 from tasks.launch import report
 from tasks.stage import digest_of_file, digest_of_json, read_json, write_json
 from tasks.training.examples import Examples, Ragged
 
-VERSION = "4"
+VERSION = "5"
 BATCH_ROWS = 500
 """At once: more are not faster, and what their texts took stays with the process."""
 
@@ -47,9 +48,6 @@ ARRAYS = {
     "ids": "S16",
     "tasks": "<i2",
 }
-
-Encoded = tuple[list[str], list[str], list[list[int]], list[list[int]]]
-"""Record ids, tasks, and the token ids of prompts and completions."""
 
 
 def encode_examples(
@@ -133,7 +131,7 @@ def _write(
 ) -> None:
     started, done = time.monotonic(), 0
     numbers: dict[str, int] = {}
-    counts = {"num_examples": 0, "num_too_long": 0, "num_dropped": 0}
+    counts = {"num_examples": 0, "num_too_long": 0, "num_dropped": 0, "num_joined": 0}
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / f"{name}.bin").open("wb")) for name in ARRAYS}
         pairs = pq.ParquetFile(path)
@@ -146,7 +144,10 @@ def _write(
             for task in pc.unique(rows["task"]).to_pylist():
                 numbers.setdefault(task, len(numbers))
             kept = _within_limits(rows, tokenizer, is_encoder_decoder, limits, counts)
-            _append(files, kept, numbers)
+            examples = kept if is_encoder_decoder else joined(kept)
+            counts["num_joined"] += len(kept) - len(examples)
+            counts["num_examples"] += len(examples)
+            _append(files, examples, numbers)
     write_json(folder / SUMMARY, {"tasks": list(numbers), **counts, "bytes": _sizes(folder)})
 
 
@@ -156,11 +157,11 @@ def _within_limits(
     is_encoder_decoder: bool,
     limits: Train,
     counts: dict[str, int],
-) -> Encoded:
+) -> list[Pair]:
     columns = rows.to_pydict()
     prompts = encode_prompts(columns["prompt"], tokenizer, is_encoder_decoder)
     completions = encode_completions(columns["completion"], tokenizer, is_encoder_decoder)
-    kept: Encoded = ([], [], [], [])
+    kept: list[Pair] = []
     rows_of = zip(columns["id"], columns["task"], prompts, completions, strict=True)
     for number, (record, task, prompt, completion) in enumerate(rows_of):
         fits_completion = len(completion) <= limits.max_completion_tokens
@@ -169,26 +170,23 @@ def _within_limits(
         if not fits and (limits.too_long == "drop" or not fits_completion):
             counts["num_dropped"] += 1
             continue
-        kept[0].append(record)
-        kept[1].append(task)
         if not fits:  # cut as scoring and serving cut it
             text, limit = columns["prompt"][number], limits.max_prompt_tokens
             prompt, _ = encode_prompt(text, tokenizer, is_encoder_decoder, limit)
-        kept[2].append(prompt)
-        kept[3].append(completion)
-    counts["num_examples"] += len(kept[0])
+        kept.append((record, task, prompt, completion))
     return kept
 
 
-def _append(files: Mapping[str, BinaryIO], kept: Encoded, numbers: dict[str, int]) -> None:
-    ids, tasks, prompts, completions = kept
+def _append(
+    files: Mapping[str, BinaryIO], examples: Sequence[Pair], numbers: dict[str, int]
+) -> None:
     arrays: dict[str, Iterator[Any]] = {
-        "prompts": chain.from_iterable(prompts),
-        "prompt_lengths": map(len, prompts),
-        "completions": chain.from_iterable(completions),
-        "completion_lengths": map(len, completions),
-        "ids": map(str.encode, ids),
-        "tasks": (numbers[task] for task in tasks),
+        "prompts": chain.from_iterable(prompt for _, _, prompt, _ in examples),
+        "prompt_lengths": (len(prompt) for _, _, prompt, _ in examples),
+        "completions": chain.from_iterable(completion for *_, completion in examples),
+        "completion_lengths": (len(completion) for *_, completion in examples),
+        "ids": (record.encode() for record, *_ in examples),
+        "tasks": (numbers[task] for _, task, *_ in examples),
     }
     for name, values in arrays.items():
         files[name].write(np.fromiter(values, ARRAYS[name]).tobytes())
@@ -205,6 +203,7 @@ def _mapped(folder: Path) -> Examples:
         completions=Ragged.of_lengths(arrays["completions"], arrays["completion_lengths"]),
         num_too_long=summary["num_too_long"],
         num_dropped=summary["num_dropped"],
+        num_joined=summary["num_joined"],
         emptied=tuple(t for number, t in enumerate(summary["tasks"]) if number not in numbers),
     )
 

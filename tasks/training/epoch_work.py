@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.config import Recipe, Train
+from tasks.data.light_tokenizer import PairLength
 from tasks.data.mixing import Rehearsal, draws_per_epoch
 from tasks.data.sampling import Sample
 from tasks.errors import BadData
@@ -46,7 +47,7 @@ class Work:
         supervised_tokens: Those of them that carry loss, stop tokens included, estimated.
         too_long_share: Share of the training examples over a length limit.
         truncated_share: Share of the training examples whose prompt is cut.
-        longest: Tokens of prompt and completion of the longest example that was looked at.
+        longest: Tokens of the longest example that was looked at, only read and learnt.
     """
 
     mixture: Sequence[TaskMix]
@@ -58,13 +59,13 @@ class Work:
     longest: tuple[int, int]
 
 
-def work_of_epoch(recipe: Recipe, sample: Sample, lengths: Sequence[tuple[int, int]]) -> Work:
+def work_of_epoch(recipe: Recipe, sample: Sample, lengths: Sequence[PairLength]) -> Work:
     """Estimate the work of one epoch from a sample of the training examples.
 
     Args:
         recipe: The recipe.
         sample: Some of the examples.
-        lengths: Tokens of prompt and completion of each of those drawn, then of the long ones.
+        lengths: Tokens of each of those drawn, then of the long ones.
 
     Raises:
         BadData: All of the sample is over the length limits and would be left out.
@@ -113,11 +114,9 @@ def work_of_epoch(recipe: Recipe, sample: Sample, lengths: Sequence[tuple[int, i
     )
 
 
-def longest_of(lengths: Sequence[tuple[int, int]], train: Train) -> tuple[int, int] | None:
-    """Tokens of prompt and completion of the longest example trained on; None without any."""
-    return max(
-        filter(None, (_within_limits(*size, train) for size in lengths)), key=sum, default=None
-    )
+def longest_of(lengths: Sequence[PairLength], train: Train) -> tuple[int, int] | None:
+    """Tokens of the longest example trained on, only read and learnt; None without any."""
+    return max(_examples(lengths, train), key=sum, default=None)
 
 
 @dataclass(frozen=True)
@@ -131,27 +130,37 @@ class _Seen:
     mean_supervised: float
 
 
-def _seen(lengths: Sequence[tuple[int, int]], num_rows: int, train: Train) -> _Seen:
-    kept = [size for own in lengths if (size := _within_limits(*own, train))]
-    num_too_long = sum(_is_too_long(*size, train) for size in lengths)
-    num_left_out = len(lengths) - len(kept)
+def _seen(lengths: Sequence[PairLength], num_rows: int, train: Train) -> _Seen:
+    kept = _examples(lengths, train)
+    num_too_long = sum(_is_too_long(size, train) for size in lengths)
+    num_left_out = sum(_is_left_out(size, train) for size in lengths)
     each = num_rows / max(1, len(lengths))
     return _Seen(
         usable=round(each * len(kept)),
         too_long=each * num_too_long,
         truncated=each * (num_too_long - num_left_out),
         mean_tokens=sum(map(sum, kept)) / max(1, len(kept)),
-        mean_supervised=sum(completion for _, completion in kept) / max(1, len(kept)),
+        mean_supervised=sum(learnt for _, learnt in kept) / max(1, len(kept)),
     )
 
 
-def _is_too_long(prompt: int, completion: int, train: Train) -> bool:
-    return prompt > train.max_prompt_tokens or completion > train.max_completion_tokens
+def _is_too_long(size: PairLength, train: Train) -> bool:
+    return size.prompt > train.max_prompt_tokens or size.completion > train.max_completion_tokens
 
 
-def _within_limits(prompt: int, completion: int, train: Train) -> tuple[int, int] | None:
-    """Tokens of an example as it is trained on; None where it is left out."""
-    is_left_out = train.too_long == "drop" or completion > train.max_completion_tokens
-    if is_left_out and _is_too_long(prompt, completion, train):
-        return None
-    return min(prompt, train.max_prompt_tokens), completion
+def _is_left_out(size: PairLength, train: Train) -> bool:
+    is_for_good = train.too_long == "drop" or size.completion > train.max_completion_tokens
+    return is_for_good and _is_too_long(size, train)
+
+
+def _examples(lengths: Sequence[PairLength], train: Train) -> list[tuple[int, int]]:
+    """Tokens that are only read and that are learnt, of each example as it is trained on."""
+    examples: list[tuple[int, int]] = []
+    for size in lengths:
+        if _is_left_out(size, train):
+            continue
+        is_next = size.follows and examples and size.prompt <= train.max_prompt_tokens
+        before = examples.pop()[1] if is_next else 0
+        prompt = min(size.prompt, train.max_prompt_tokens)
+        examples.append((prompt - before, before + size.completion))
+    return examples

@@ -4,15 +4,15 @@
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tasks.data.conversations import Ids, is_learnt
 from tasks.data.tokenizing import stop_token_id
 from tasks.errors import BadData, BadRecipe
-
-Ids = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,11 @@ class Examples:
         ids: Record id of each example.
         tasks: Task of each example.
         prompts: Token ids of the prompts.
-        completions: Token ids of the completions, each with the stop token last.
-        num_too_long: Examples over a length limit.
+        completions: Token ids of the completions, each with the stop token last; of several answers
+            of one conversation with what is between them (`tasks.data.conversations`).
+        num_too_long: Pairs over a length limit.
         num_dropped: Those of them that were left out.
+        num_joined: Pairs that were joined to the one before them.
         emptied: Tasks of which all examples were left out.
     """
 
@@ -61,15 +63,19 @@ class Examples:
     completions: Ragged
     num_too_long: int
     num_dropped: int
+    num_joined: int = 0
     emptied: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
-    def num_supervised_tokens(self) -> int:
-        """Tokens that carry loss."""
-        return len(self.completions.flat)
+    @cached_property
+    def supervised(self) -> npt.NDArray[np.int64]:
+        """Tokens of each example that carry loss, shape (examples,)."""
+        if not self.num_joined:
+            return self.completions.lengths
+        starts = self.completions.starts[:-1]
+        return np.add.reduceat(is_learnt(self.completions.flat), starts, dtype=np.int64)
 
 
 def check_supervision(
@@ -95,17 +101,21 @@ def check_supervision(
     if examples.emptied and where == "train":
         found = f"none left of {', '.join(examples.emptied)}: all are over the length limits"
         raise BadData(where, "examples of every task", found, mend)
-    others = examples.completions.flat[examples.completions.flat != stop]
-    if len(others) == 0:
+    learnt = examples.completions.flat[is_learnt(examples.completions.flat)]
+    if np.all(learnt == stop):
         mend = "check that the prompt file's target has content"
         raise BadData(where, "completions with tokens to learn", "no supervised token", mend)
-    if stop not in examples.completions.flat:
+    if stop not in learnt:
         mend = "check the chat template of the tokenizer"
         raise BadData(where, f"the stop token {stop} in completions", "it is never learnt", mend)
 
 
 def check_lengths(
-    examples: Examples, reads: int | None, writes: int | None, is_encoder_decoder: bool
+    examples: Examples,
+    reads: int | None,
+    writes: int | None,
+    is_encoder_decoder: bool,
+    most: int,
 ) -> None:
     """Check that the model has a position for each token: beyond them it would fail or be wrong.
 
@@ -114,6 +124,7 @@ def check_lengths(
         reads: The most tokens that the model reads; None for no limit.
         writes: The most that it writes; decoder-only, both are for prompt and completion together.
         is_encoder_decoder: The model's architecture.
+        most: The recipe's `max_completion_tokens`, which several answers together may exceed.
 
     Raises:
         BadRecipe: The limits let longer examples through.
@@ -123,7 +134,7 @@ def check_lengths(
         _check_length("completions", completions, writes, writes)
         _check_length("prompts", prompts, reads, reads)
     else:
-        fitting = None if reads is None else reads - int(completions.max())
+        fitting = None if reads is None else reads - min(most, int(completions.max()))
         _check_length("prompts with completions", prompts + completions, reads, fitting)
 
 

@@ -177,8 +177,8 @@ class Trainer:
         progress = self.progress
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(progress.step, self.num_steps, self.train)
-        lengths = self.examples.completions.lengths
-        num_supervised = int(sum(lengths[rows].sum() for rows in micro_batches))
+        supervised = self.examples.supervised
+        num_supervised = int(sum(supervised[rows].sum() for rows in micro_batches))
         attempt = partial(self._gradients, micro_batches, num_supervised)
         with products(self.bf16, self.device), attention(self.device):
             own = self._within_memory(attempt, micro_batches)

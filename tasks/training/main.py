@@ -70,7 +70,8 @@ def _train_together(job: TrainJob, processes: Processes) -> None:
         validation = _encoded(job, job.validation_file, tokenizer, model, writes)
         check_supervision(validation, tokenizer, is_encoder_decoder, "validation")
         for side in (examples, validation):
-            check_lengths(side, *num_positions(base), is_encoder_decoder)
+            most = job.train.max_completion_tokens
+            check_lengths(side, *num_positions(base), is_encoder_decoder, most)
     draws = draws_per_epoch(Counter(examples.tasks.tolist()), job.mixture, job.rehearsal)
     trainer = Trainer(
         model, tokenizer, examples, validation, draws, job.train, job.scratch, job.events
@@ -107,7 +108,8 @@ def _counts(
         "examples": len(examples),
         "too_long": examples.num_too_long,
         "dropped_too_long": examples.num_dropped,
-        "supervised_tokens": examples.num_supervised_tokens,
+        "joined_answers": examples.num_joined,
+        "supervised_tokens": int(examples.supervised.sum()),
         "mixture": _mixture(examples, trainer.draws, rehearsal),
         "planned_steps": trainer.num_steps,
         "precision": "bf16" if trainer.bf16 else "fp32",

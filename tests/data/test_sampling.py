@@ -1,19 +1,23 @@
 """Which training examples are looked at before any is tokenized."""
 
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from tasks.data.sampling import SAMPLE_EXAMPLES, sample_examples
+from tasks.data.sampling import COLUMNS, SAMPLE_EXAMPLES, TOGETHER, sample_examples
 
 
-def written(path: Path, lengths: list[int]) -> Path:
+def written(path: Path, lengths: list[int], groups: list[str] | None = None) -> Path:
     rows = [
         {"task": "ab"[number % 2], "prompt": "x" * length, "completion": f"{number}"}
+        | {"group_id": groups[number] if groups else None}
         for number, length in enumerate(lengths)
     ]
-    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=700)
+    schema = pa.schema([(name, pa.string()) for name in ("group_id", *COLUMNS)])
+    pq.write_table(pa.Table.from_pylist(rows, schema), path, row_group_size=700)
     return path
 
 
@@ -43,3 +47,20 @@ def test_few_rows_are_all_there(tmp_path: Path) -> None:
         path = written(tmp_path / "train.parquet", [*range(count)])
         sample = sample_examples(path, 7)
         assert len(sample.examples) == count and sample.long[-1]["prompt"] == "x" * (count - 1)
+
+
+def test_the_answers_of_a_conversation_come_together(tmp_path: Path) -> None:
+    sizes = [1 + number % 9 for number in range(400)]
+    groups = [f"chat {number}" for number, size in enumerate(sizes) for _ in range(size)]
+    path = written(tmp_path / "train.parquet", [5] * len(groups), groups)
+    rows = [{**row, "task": "a"} for row in pq.read_table(path).to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    sample = sample_examples(path, 7)
+    drawn = Counter(groups[int(row["completion"])] for row in sample.examples)
+    assert all(groups.count(name) == count for name, count in drawn.items())
+    assert SAMPLE_EXAMPLES <= len(sample.examples) < SAMPLE_EXAMPLES + 10
+    assert sum(drawn.values()) / len(drawn) == pytest.approx(len(groups) / 400, rel=0.1)
+
+    rows = [{**row, "group_id": "one customer"} for row in rows]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    assert len(sample_examples(path, 7).examples) < SAMPLE_EXAMPLES + TOGETHER

@@ -204,10 +204,10 @@ def test_examples_beyond_the_positions_of_a_model_are_refused(
     reads: int, writes: int, is_encoder_decoder: bool, told: str
 ) -> None:
     examples = examples_of([[5] * 5, [5] * 3], [[7, 1], [8, 1]])
-    check_lengths(examples, None, None, is_encoder_decoder)
-    check_lengths(examples, 7, 7, is_encoder_decoder)
+    check_lengths(examples, None, None, is_encoder_decoder, 256)
+    check_lengths(examples, 7, 7, is_encoder_decoder, 256)
     with pytest.raises(BadRecipe, match=told):
-        check_lengths(examples, reads, writes, is_encoder_decoder)
+        check_lengths(examples, reads, writes, is_encoder_decoder, 256)
 
 
 @pytest.mark.parametrize("completion", [[], [1]], ids=["nothing left", "no supervised token"])
