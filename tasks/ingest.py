@@ -26,22 +26,25 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from tasks.config import Recipe, Section, Source, TaskSection
 from tasks.config.task import PLACES
 from tasks.data.readers import Unreadable, with_columns
+from tasks.data.ready_made import without
 from tasks.data.record_files import COLUMNS, RecordFile, choose
-from tasks.data.records import Layout, Needs, layout_of, records_of, split_of
+from tasks.data.records import Layout, Needs, Record, layout_of, records_of, split_name, split_of
 from tasks.data.shapes import TURNS, BadRow
 from tasks.data.sources import Part, digest_of, parts_of
 from tasks.data.sources_dvc import commit
+from tasks.data.splitting import JUDGING
 from tasks.errors import BadData, BadPrompt, BadRecipe, Issue
 from tasks.prompts.library import PromptFile
 from tasks.prompts.of_task import prompts_of
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
-VERSION = "4"
+VERSION = "5"
 REJECTS = "rejects.jsonl"
 REVISIONS = "dvc.json"
 
 _MAX_REASONS = 20
+_MAX_NAMES = 10
 _SHOWN_REJECTS = 3
 _PROGRESS_ROWS = 2_000
 _MAY_BE_EMPTY = {"instruction": ("input",)}
@@ -118,6 +121,8 @@ def write(section: IngestSection, inputs: Inputs, output: Output) -> Counted:
                 raise intake.too_many_rejected(kept_rejects)
             summary[task.name] = intake.summary(output.path / f"{task.name}.parquet")
             logger.info("ingest: %s: %s", task.name, intake.in_words(summary[task.name]))
+            for remark in summary[task.name]["remarks"]:
+                logger.warning("ingest: %s: %s", task.name, remark)
     write_json(output.path / "summary.json", summary)
     if revisions := _revisions(section):
         write_json(output.path / REVISIONS, revisions)
@@ -135,7 +140,9 @@ class _Intake:
         self.num_read = self.num_rejected = self.num_duplicates = self.num_files = 0
         self.num_records = self.num_several = 0
         self.reasons: Counter[str] = Counter()
-        self.splits: set[str | None] = set()
+        self.sides: Counter[str | None] = Counter()
+        self.usable: set[str | None] = set()
+        self.names: set[str] = set()
         self.first_rejects: list[str] = []
 
     def read(self, output: Output) -> None:
@@ -151,6 +158,7 @@ class _Intake:
                     part, records, lambda: progress.update(bar, completed=self.num_read)
                 )
         self.num_duplicates = records.num_duplicates
+        self._check_splits()
         if self.num_read == 0:
             mend = "check the source; a file with a header alone has no rows"
             raise BadData(f"the source of {task.name}", "rows", "none", mend)
@@ -173,8 +181,38 @@ class _Intake:
             "not_chosen": self.num_records - self.num_duplicates - num_rows,
             "reasons": reasons,
             # Those of which no row can be used are among them.
-            "ready_made": [side for side in ("validation", "test") if side in self.splits],
+            "ready_made": self._ready_made(),
+            "remarks": self.remarks(),
         }
+
+    def remarks(self) -> list[str]:
+        """What else is to be known of the data, in words."""
+        told = []
+        if splits := self.task.source.splits:
+            used = " and ".join(f"{split} as {side}" for split, side in splits.items())
+            told.append(f"of its ready-made splits, {used}; others are left out (source.splits)")
+        if self.num_several:
+            told.append(
+                f"{self.num_several:,} records to train on have several answers, of which the "
+                "first is learnt and each counts as right; where only all of them together are "
+                "the answer, join them to one text"
+            )
+        return told
+
+    def _ready_made(self) -> dict[str, int]:
+        """Side -> rows read, of the ready-made splits that judge the model."""
+        return {side: self.sides[side] for side in JUDGING if side in self.sides}
+
+    def _check_splits(self) -> None:
+        """Fail where the recipe names values of the split column that no row has."""
+        source = self.task.source
+        missing = sorted(source.splits.keys() - self.names) if source.split_column else []
+        if missing:
+            others = ", ".join(sorted(self.names))
+            expected = f"rows of the splits of source.splits: {', '.join(missing)}"
+            found = f"only {others} in the column {source.split_column}"
+            mend = "name splits that are there"
+            raise BadData(f"the source of {self.task.name}", expected, found, mend)
 
     def in_words(self, summary: Mapping[str, Any]) -> str:
         """What was counted, for the log."""
@@ -182,28 +220,31 @@ class _Intake:
         text += f", {self.num_rejected:,} rejected, {self.num_duplicates:,} duplicates"
         if not_chosen := summary["not_chosen"]:
             text += f", {not_chosen:,} not chosen (max_examples)"
-        if self.num_several:
-            text += f", {self.num_several:,} with several right answers (the first is trained on)"
         return f"{text} ({self._most_common()})" if self.reasons else text
 
     def too_many_rejected(self, kept: Path) -> BadData:
         """The error for a source of which too much is unusable."""
         share = self.num_rejected / self.num_read
         found = f"{self.num_rejected:,} of {self.num_read:,} rows unusable ({share:.1%})"
+        mend = "mend or remove them, translate labels with source.values, or raise max_rejected; "
+        mend += f"all of them are in {kept}"
+        for side, num_rows in self._ready_made().items():
+            if num_rows and side not in self.usable:
+                found += f", all of the split {side} among them"
+                mend = f"{without(side)}: all of them are in {kept}"
         lines = "".join(f"\n            {line}" for line in self.first_rejects)
         return BadData(
             f"the source of {self.task.name}",
             f"at most {self.task.max_rejected:.1%} unusable rows (max_rejected)",
             f"{found}: {self._most_common()}; the first of them:{lines}",
-            "mend or remove them, translate labels with source.values, or raise max_rejected; "
-            f"all of them are in {kept}",
+            mend,
         )
 
     def _most_common(self) -> str:
         return ", ".join(f"{count:,} x {reason}" for reason, count in self.reasons.most_common(3))
 
     def _read_part(self, part: Part, records: RecordFile, show: Callable[[], object]) -> None:
-        self.splits.add(part.split)
+        self.sides[part.split] += 0
         columns, rows = with_columns(part.rows())
         layout: Layout | None = None
         for line, row in rows:
@@ -211,21 +252,30 @@ class _Intake:
             if self.num_read % _PROGRESS_ROWS == 0:
                 show()
             if isinstance(row, Unreadable):
+                self.sides[part.split] += 1
                 self._reject(part, line, row.reason, row.text)
                 continue
             if layout is None:
                 known = columns or list(row)
                 layout = layout_of(known, self.task.needs, self.task.source, part.name)
-            self.splits.add(split_of(row, layout, part.split))
+            if (name := split_name(row, layout)) in layout.splits or len(self.names) < _MAX_NAMES:
+                self.names.add(name)
+            side = split_of(row, layout, part.split)
+            self.sides[side] += 1
             try:
                 made = records_of(row, layout, part.split)
             except BadRow as error:
                 self._reject(part, line, str(error), row)
             else:
+                self.num_read -= not made  # of a split that is left out
                 self.num_records += len(made)
+                self.usable.add(side)
                 for record in made:
-                    self.num_several += len(record.references) > 1
+                    self._look_at(record)
                     records.add(record)
+
+    def _look_at(self, record: Record) -> None:
+        self.num_several += len(record.references) > 1 and record.split not in JUDGING
 
     def _reject(self, part: Part, line: int, reason: str, row: object) -> None:
         self.num_rejected += 1

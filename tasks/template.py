@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from tasks.config import Recipe, Section
 from tasks.data.batches import batches
+from tasks.data.ready_made import without
 from tasks.errors import BadData, BadPrompt, Issue
 from tasks.progress import Bar
 from tasks.prompts.library import PromptFile, PromptTemplate
@@ -115,8 +116,9 @@ def write(section: TemplateSection, inputs: Inputs, output: Output) -> Counted:
                 "templates": dict(tally.used),
             }
             if task.name not in section.rehearsed:
-                brought = set(read[task.name]["ready_made"])
-                issues += [_no_example(task.name, side) for side in sorted(brought - tally.splits)]
+                brought: dict[str, int] = read[task.name]["ready_made"]
+                unused = sorted(brought.keys() - tally.splits)
+                issues += [_no_example(task.name, side, brought[side]) for side in unused]
                 _keep_prompts(output.path / "prompts", task.name, prompts)
     if issues:
         raise BadData.all_of(issues)
@@ -186,14 +188,12 @@ def _check(task: TemplateTask, prompts: PromptFile, tally: Tally) -> None:
     logger.warning("template: %s: %s", where, found)
 
 
-def _no_example(task: str, split: str) -> Issue:
+def _no_example(task: str, side: str, num_rows: int) -> Issue:
     return Issue(
-        f"tasks: {task}: the split {split} of its source",
+        f"tasks: {task}: the split {side} of its source",
         "at least one record that can be used",
-        "none: it has no rows, or each was rejected",
-        "mend it (rejects.jsonl of ingest says why), or leave it out: then records of the source "
-        f"are set aside for {split}. Of a hub data set, save the other splits with save_to_disk "
-        "and give that folder as source.path",
+        f"none: each of its {num_rows:,} rows was rejected" if num_rows else "none: it has no rows",
+        f"{without(side)}: rejects.jsonl of ingest has them",
     )
 
 

@@ -112,7 +112,8 @@ def pipeline(
         "name": "p", "version": "1", "task": "summarization", "slots": ["d"], "target": "s",
         "choices": [], "digest": "x", "templates": templates,
     }  # fmt: skip
-    counts = {"rows": 5, "read": 5, "rejected": 0, "duplicates": 0, "not_chosen": 0, "reasons": {}}
+    counts = {"rows": 5, "read": 5, "rejected": 0, "duplicates": 0, "not_chosen": 0}
+    counts |= {"reasons": {}, "remarks": []}
     write_stage(workspace, "ingest", {"summary.json": {"chat": counts}})
     rendered = {"summary.json": {"chat": {"rejected": 0}}, "prompts/chat.json": stored}
     write_stage(workspace, "template", rendered)

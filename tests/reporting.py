@@ -119,6 +119,7 @@ def write_folders(folder: Path, text: str) -> dict[str, Path]:
         "duplicates": 1,
         "not_chosen": 1,
         "reasons": {text: 2},
+        "remarks": [f"read {text}"],
     }
     divided = {
         "train": 10,
@@ -127,6 +128,7 @@ def write_folders(folder: Path, text: str) -> dict[str, Path]:
         "left_out": 0,
         "near_duplicates": 3,
         "leaks": 4,
+        "remarks": [f"torn {text}"],
     }
     overlap = {"rows": 1, "overlapping": 1, "share": 1.0, "examples": []}
     share = {"rows": 1234, "draws": 567, "share": 0.25, "passes": 0.459, "replay": False}

@@ -225,7 +225,7 @@ def test_several_references(
     record = records(run(tmp_path, source))[0]
     assert record["references"] == expected
     assert record["summary"] == "a"
-    told = "1 with several right answers (the first is trained on)"
+    told = "1 records to train on have several answers, of which the first is learnt"
     assert (told in caplog.text) == (len(expected) > 1)
 
 

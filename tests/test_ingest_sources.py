@@ -166,7 +166,7 @@ def test_hub_data_sets_come_through_the_datasets_library(
     jsonl(folder / "test.jsonl", [{**CHATS[2], "summary": None}])
     unlabelled = run(tmp_path, {**source, "revision": "4a5b6c"}, max_rejected=0.4)
     assert [row["split"] for row in records(unlabelled)] == ["train", "train"]
-    assert summary(unlabelled)["ready_made"] == ["test"]
+    assert summary(unlabelled)["ready_made"] == {"test": 1}
     with pytest.raises(BadData, match="BuilderConfig 'nope' not found"):
         run(tmp_path, {**source, "subset": "nope"})
     with pytest.raises(RetuneError, match="the hub cannot be reached"):

@@ -138,6 +138,11 @@ class Source(Section):
     """Column that names the ready-made split of a row: train, validation (or dev, val, valid) or
     test, also training and testing, in capitals or not."""
 
+    splits: dict[str, Literal["train", "validation", "test"]] = {}
+    """Ready-made split, of a data set or by `split_column` -> what it is used as; others are left
+    out. By their names when left out. `{train: train, validation: test}` is for a data set whose
+    own test split has no answers: validation records are then set aside from train."""
+
     group_column: str | None = None
     """Column whose equal values stay on one side of the split: a customer, a ticket, a document.
     Rows without a value stand for themselves."""

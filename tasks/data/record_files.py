@@ -16,11 +16,10 @@ import pyarrow.parquet as pq
 
 from tasks.data.batches import BATCH_BYTES, BATCH_ROWS, batches
 from tasks.data.records import Record
+from tasks.data.splitting import JUDGING
 
 COLUMNS = ("id", "split", "group_id", "references")
 """What stands before the fields; no field can be called so."""
-
-_JUDGING = ("validation", "test")
 
 
 class RecordFile:
@@ -44,7 +43,7 @@ class RecordFile:
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._batch: list[Record] = []
         self._batch_characters = 0
-        self._seen: dict[str | None, set[int]] = {split: set() for split in (None, *_JUDGING)}
+        self._seen: dict[str | None, set[int]] = {split: set() for split in (None, *JUDGING)}
         self.num_duplicates = 0
 
     def __enter__(self) -> Self:
@@ -59,7 +58,7 @@ class RecordFile:
     def add(self, record: Record) -> None:
         """Add a record, unless its split has it already."""
         # Kept once per split: what stands in train and in test is a leak, not a duplicate.
-        seen = self._seen[record.split if record.split in _JUDGING else None]
+        seen = self._seen[record.split if record.split in JUDGING else None]
         number = int(record.id, 16)
         if number in seen:
             self.num_duplicates += 1
@@ -104,14 +103,14 @@ def choose(source: Path, target: Path, max_examples: int) -> None:
             _rank(record)
             for batch in batches(file, ["id", "split"])
             for record, split in zip(*(column.to_pylist() for column in batch), strict=True)
-            if split not in _JUDGING
+            if split not in JUDGING
         )
         limit = max(heapq.nsmallest(max_examples, free), default=-1)
         with pq.ParquetWriter(target, file.schema_arrow, compression="zstd") as writer:
             for batch in batches(file):
                 ids, splits = batch["id"].to_pylist(), batch["split"].to_pylist()
                 stays = [
-                    split in _JUDGING or _rank(record) <= limit
+                    split in JUDGING or _rank(record) <= limit
                     for record, split in zip(ids, splits, strict=True)
                 ]
                 writer.write_batch(batch.filter(pa.array(stays)))

@@ -22,21 +22,9 @@ from functools import lru_cache
 from typing import Any
 
 from tasks.config import Section, Source
+from tasks.data.ready_made import NAMES, side_of
 from tasks.data.shapes import SHAPES, TURNS, BadRow, Shape, recognise
 from tasks.errors import BadData
-
-READY_MADE = {
-    "train": "train",
-    "dev": "validation",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "training": "train",
-    "testing": "test",
-}
-"""What a source may call a split -> what it is called here."""
-
 
 _BLANK = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
 """White space, and what Unicode has of no width: Python's `strip` leaves that."""
@@ -90,6 +78,7 @@ class Layout:
         values: Field -> value in the source -> value in the record.
         constants: Field -> value.
         split_column: Column of the ready-made split, if any.
+        splits: What its values are used as, where the recipe says so.
         group_column: Column whose equal values stay on one side, if any.
         turns_column: Column of a conversation, where it is mapped.
         answers: "last" or "all" of a conversation.
@@ -102,6 +91,7 @@ class Layout:
     values: Mapping[str, Mapping[str, str]]
     constants: Mapping[str, str]
     split_column: str | None
+    splits: Mapping[str, str]
     group_column: str | None
     turns_column: str | None
     answers: str
@@ -151,6 +141,7 @@ def layout_of(columns: Sequence[str], needs: Needs, source: Source, where: str) 
         },
         constants={field: _setting(v, "constants") for field, v in source.constants.items()},
         split_column=source.split_column,
+        splits=source.splits,
         group_column=source.group_column,
         turns_column=turns,
         answers=source.answers,
@@ -160,6 +151,8 @@ def layout_of(columns: Sequence[str], needs: Needs, source: Source, where: str) 
 def records_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> list[Record]:
     """Make records of a row: one, or of a conversation as many as are to be learnt.
 
+    None of a row whose ready-made split the recipe leaves out.
+
     Args:
         row: Column -> value.
         layout: Where its parts are.
@@ -168,6 +161,8 @@ def records_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> lis
     Raises:
         BadRow: With the reason.
     """
+    if layout.splits and layout.split_column and split_of(row, layout, split) is None:
+        return []
     if layout.turns_column is not None:
         row = {**row, TURNS: row.get(layout.turns_column)}
     read = [{}] if layout.shape is None else layout.shape.read(row)
@@ -196,8 +191,8 @@ def _record(row: Mapping[str, Any], layout: Layout, split: str | None) -> Record
     if layout.split_column is not None:
         split = split_of(row, layout, split)
         if split is None:
-            name, known = str(row.get(layout.split_column)), ", ".join(READY_MADE)
-            raise BadRow(f"{layout.split_column} '{_shortened(name)}' is not one of {known}")
+            name = split_name(row, layout)
+            raise BadRow(f"{layout.split_column} '{_shortened(name)}' is not one of {NAMES}")
     return Record(_id(values, references), split, references, values)
 
 
@@ -221,7 +216,12 @@ def split_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> str |
     """
     if layout.split_column is None:
         return split
-    return READY_MADE.get(str(row.get(layout.split_column)).strip().lower())
+    return side_of(split_name(row, layout), layout.splits)
+
+
+def split_name(row: Mapping[str, Any], layout: Layout) -> str:
+    """What stands in a row's split column; "" where the source has none."""
+    return "" if layout.split_column is None else str(row.get(layout.split_column)).strip()
 
 
 def text_of(value: Any) -> str | None:

@@ -24,7 +24,7 @@ from tasks.data import sources_dvc
 from tasks.data.readers import Rows, format_of, named_format, read_rows
 from tasks.data.readers_parallel import read_parallel
 from tasks.data.readers_tables import load_hub, load_saved, read_dataset
-from tasks.data.records import READY_MADE
+from tasks.data.ready_made import side_of
 from tasks.data.sources_files import (
     File,
     find_files,
@@ -72,7 +72,7 @@ def parts_of(source: Source, scratch: Path) -> Iterator[Part]:
     """
     if source.hub is not None:
         loaded = load_hub(source.hub, source.subset, str(source.revision))
-        yield from _dataset_parts(f"hub:{source.hub}", loaded)
+        yield from _dataset_parts(f"hub:{source.hub}", loaded, source.splits)
     elif source.dvc is not None:
         yield from _path_parts(sources_dvc.fetch(source.dvc, scratch), None, source, scratch)
     else:
@@ -121,8 +121,12 @@ def _ready_made(source: Source) -> list[tuple[str, str]]:
 
 def _path_parts(path: str, split: str | None, source: Source, scratch: Path) -> Iterator[Part]:
     if is_saved(path, source):
-        for part in _dataset_parts(path, load_saved(Path(at_home(path)))):
+        splits = source.splits if split is None else {}
+        for part in _dataset_parts(path, load_saved(Path(at_home(path))), splits):
             yield Part(part.name, split or part.split, part.rows)
+    elif source.splits and source.split_column is None and split is None:
+        expected = "a data set of several splits, or source.split_column, with source.splits"
+        raise BadData(path, expected, "files without splits", "leave source.splits out")
     elif source.format == "parallel":
         yield from _parallel_part(path, split, source, scratch)
     else:
@@ -216,12 +220,20 @@ def _counterpart(path: str, other: str, ready_made: str) -> str:
     return head + new + tail
 
 
-def _dataset_parts(name: str, splits: "Mapping[str, Dataset]") -> Iterator[Part]:
-    for split, dataset in splits.items():
-        ready_made = READY_MADE.get(split)
+def _dataset_parts(
+    name: str, datasets: "Mapping[str, Dataset]", splits: Mapping[str, str]
+) -> Iterator[Part]:
+    if missing := sorted(splits.keys() - datasets.keys()):
+        found = f"only {', '.join(filter(None, datasets)) or 'one split without a name'}"
+        expected = f"the splits of source.splits: {', '.join(missing)}"
+        raise BadData(name, expected, found, "name splits that are there")
+    for split, dataset in datasets.items():
+        ready_made = side_of(split, splits)
         if split and ready_made is None:
             # Such as `unsupervised`: what it is for is not known here, so it is not used.
-            logger.warning("ingest: split '%s' of %s left out", split, name)
+            mend = "" if splits else "; source.splits says what splits are used as"
+            rows = f"{dataset.num_rows:,} rows"
+            logger.warning("ingest: split '%s' of %s left out (%s)%s", split, name, rows, mend)
             continue
         place = f"{name}/{split}".rstrip("/")
         yield Part(place, ready_made, partial(read_dataset, place, dataset))

@@ -14,6 +14,9 @@ from collections.abc import Mapping, Sequence
 SIDES = ("train", "validation", "test")
 """The sides of a split, the later ones taking precedence within a cluster of near-duplicates."""
 
+JUDGING = SIDES[1:]
+"""Those that the model is judged by."""
+
 
 def place(record_id: str, seed: int, validation: float, test: float) -> str:
     """The side of one record.

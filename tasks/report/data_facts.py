@@ -5,7 +5,7 @@ TaskData(task="support_summary", read=1400, rows=1100, sides={"train": 794, ...}
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class TaskData:
         sides: Side of the split -> examples.
         left_out: Examples on no side.
         near_duplicates: Examples that were kept on the side of another that is nearly the same.
+        remarks: What else is to be known of them, in words.
         leaks: Examples of train or validation that also stand in another, ready-made split.
         lengths: Column -> lengths of its texts.
         overlaps: Test records that stand, nearly the same, in the training split; None for a task
@@ -64,6 +65,7 @@ class TaskData:
     sides: Mapping[str, int]
     left_out: int
     near_duplicates: int
+    remarks: Sequence[str]
     leaks: int
     lengths: Mapping[str, Lengths]
     overlaps: int | None
@@ -104,6 +106,7 @@ def _task(
         sides={side: split.get(side, 0) for side in SIDES},
         left_out=split["left_out"],
         near_duplicates=split.get("near_duplicates", 0),  # replayed tasks are not divided
+        remarks=[*ingest["remarks"], *split.get("remarks", [])],
         leaks=split.get("leaks", 0),
         lengths=lengths,
         overlaps=leakage["overlapping"] if leakage else None,

@@ -137,6 +137,7 @@ def test_the_policy_names_the_script_and_the_style(facts: Facts) -> None:
         ("data", "chat 16 12 2 1 1 1"),
         ("data", "not chosen"),
         ("data", f"rejected for {EVIL} (2)"),
+        ("data", f"chat: read {EVIL}. chat: torn {EVIL}."),
         ("data", "chat 10 1 1 0 3"),
         ("data", "chat, prompt 6 11 11"),
         ("data", "chat: 1 of 1 test records stand, nearly the same, in the training split"),
