@@ -25,6 +25,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from tasks.config import Recipe, Section, Source, TaskSection
 from tasks.config.task import PLACES
+from tasks.data.mojibake import garbled
 from tasks.data.readers import Unreadable, with_columns
 from tasks.data.ready_made import without
 from tasks.data.record_files import COLUMNS, RecordFile, choose
@@ -138,7 +139,8 @@ class _Intake:
         self.task = task
         self.rejects = rejects
         self.num_read = self.num_rejected = self.num_duplicates = self.num_files = 0
-        self.num_records = self.num_several = 0
+        self.num_records = self.num_several = self.num_garbled = 0
+        self.first_garbled = ""
         self.reasons: Counter[str] = Counter()
         self.sides: Counter[str | None] = Counter()
         self.usable: set[str | None] = set()
@@ -196,6 +198,12 @@ class _Intake:
                 f"{self.num_several:,} records to train on have several answers, of which the "
                 "first is learnt and each counts as right; where only all of them together are "
                 "the answer, join them to one text"
+            )
+        if self.num_garbled:
+            told.append(
+                f"{self.num_garbled:,} records look like UTF-8 that was read as another encoding "
+                f"('{self.first_garbled}'): set source.encoding to utf-8, or mend the file if it "
+                "is in there, with the package ftfy for example"
             )
         return told
 
@@ -276,6 +284,10 @@ class _Intake:
 
     def _look_at(self, record: Record) -> None:
         self.num_several += len(record.references) > 1 and record.split not in JUDGING
+        found = next(filter(None, map(garbled, record.values.values())), None)
+        if found is not None:
+            self.num_garbled += 1
+            self.first_garbled = self.first_garbled or found
 
     def _reject(self, part: Part, line: int, reason: str, row: object) -> None:
         self.num_rejected += 1
