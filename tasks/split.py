@@ -29,16 +29,15 @@ import pyarrow.parquet as pq
 from tasks.config import Recipe, Split
 from tasks.data.batches import batches
 from tasks.data.dedup import connected, near_duplicate_clusters
-from tasks.data.splitting import SIDES, place, place_clusters, shares
+from tasks.data.splitting import JUDGING, SIDES, place, place_clusters, shares
 from tasks.errors import BadData, Issue
 from tasks.progress import Bar
 from tasks.scoring.probes import Measured, digests_of, measured_on
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
-VERSION = "4"
+VERSION = "5"
 KEYS = ("id", "task", "split", "group_id", "label")
-JUDGING = ("validation", "test")
 
 SIGMAS = 4.0
 """Standard errors of a share, beyond which it is not by chance that it is another one."""
@@ -166,6 +165,7 @@ def _divide(
         "groups": len(set(groups) - {None}),
         "ready_made": sorted(brought),
         "leaks": len(leaks),
+        "remarks": _torn(task, sides, groups),
         "labels": shares(
             [label for label, side in zip(keys["label"].to_pylist(), sides, strict=True) if side],
             [side for side in sides if side],
@@ -218,6 +218,26 @@ def _warn_of_few_groups(
             "will be wide; raise split.test, or take smaller groups",
             len(tested), task, found,
         )  # fmt: skip
+
+
+def _torn(task: str, sides: Sequence[str | None], groups: Sequence[str | None]) -> list[str]:
+    """What to say of groups that a ready-made split tears apart; told as well."""
+    placed = [(group, side) for group, side in zip(groups, sides, strict=True) if group and side]
+    sides_of: dict[str, set[str]] = {}
+    for group, side in placed:
+        sides_of.setdefault(group, set()).add(side)
+    torn = {group for group, found in sides_of.items() if len(found) > 1}
+    if not torn:
+        return []
+    judged = sum(group in torn and side in JUDGING for group, side in placed)
+    remark = (
+        f"{len(torn):,} of {len(sides_of):,} groups are on several sides, as the ready-made splits "
+        f"have them: {judged:,} records of validation or test are of these, where the model may "
+        "do better than on new groups; to keep groups together, divide anew: every split as train "
+        "in source.splits, or the rows of all files in source.path"
+    )
+    logger.warning("split: %s: %s", task, remark)
+    return [remark]
 
 
 def _leaks(texts: Iterator[str], ready: Sequence[str | None]) -> dict[int, str]:

@@ -154,6 +154,22 @@ def test_a_record_of_test_in_validation_is_a_leak_too(tmp_path: Path) -> None:
     assert kept.rows == len(rows)
 
 
+def test_groups_that_a_ready_made_split_tears_apart_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [example("first", number, text) for number, text in enumerate(texts(60, seed=4))]
+    for number, row in enumerate(rows):
+        row |= {"group_id": f"group {number % 30}", "split": "train"}
+    whole = divided(tmp_path / "whole", rows)
+    assert not json.loads((whole.path / "summary.json").read_text())["first"]["remarks"]
+    rows[0]["split"] = rows[1]["split"] = rows[31]["split"] = rows[32]["split"] = "test"
+    torn = divided(tmp_path / "torn", rows)
+    [remark] = json.loads((torn.path / "summary.json").read_text())["first"]["remarks"]
+    assert "2 of 30 groups are on several sides" in remark
+    assert "2 records of validation or test are of these" in remark
+    assert remark in caplog.text
+
+
 def test_old_test_records_stay_in_test_when_data_are_added(tmp_path: Path) -> None:
     """Near-duplicates of old records among the new ones included."""
     old = texts(300, seed=5)
