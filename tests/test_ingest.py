@@ -247,6 +247,41 @@ def test_a_column_that_is_not_there_is_not_looked_for_behind_its_number(tmp_path
         run(tmp_path, {"path": path, "columns": {"summary": "q1"}})
 
 
+NESTED = {
+    "chat": {"turns": [{"text": "Ana: Lunch?"}], "meta": {"who": "Ana"}},
+    "answers": [{"text": "Ana eats."}, {"text": "Lunch."}],
+    "a.b": "own name",
+    "a": {"b": "nested"},
+}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_fields_of_nested_objects(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist([NESTED]), path)
+    else:
+        jsonl(path, [NESTED])
+    columns = {"dialogue": "chat.meta.who", "summary": "answers.text"}
+    source = {"path": str(path), "columns": columns, "group_column": "chat.meta.who"}
+    [record] = records(run(tmp_path, source))
+    assert (record["dialogue"], record["references"]) == ("Ana", ["Ana eats.", "Lunch."])
+    assert record["group_id"]
+    own = {"path": str(path), "columns": {**columns, "dialogue": "a.b"}}
+    assert records(run(tmp_path, own))[0]["dialogue"] == "own name"
+    for wrong, found in (("chat.meta.whom", "chat.meta.who"), ("chat.who", "chat.turns.text")):
+        with pytest.raises(BadData, match=f"the column '{wrong}'(.|\n)*only chat,.* {found},"):
+            run(tmp_path, {"path": str(path), "columns": {**columns, "dialogue": wrong}})
+
+
+def test_a_row_without_the_nested_object_is_rejected(tmp_path: Path) -> None:
+    rows = [NESTED, {**NESTED, "chat": {"meta": None}}, {**NESTED, "chat": "who"}]
+    columns = {"dialogue": "chat.meta.who", "summary": "answers.text"}
+    source = {"path": jsonl(tmp_path / "a.jsonl", rows), "columns": columns}
+    artifact = run(tmp_path, source, max_rejected=0.9)
+    assert summary(artifact)["reasons"] == {"dialogue (column chat.meta.who) is missing": 2}
+
+
 def test_later_rows_may_have_more_references(tmp_path: Path) -> None:
     rows = [{"dialogue": f"d{number}", "summary": "a"} for number in range(150)]
     rows[120]["summary2"] = "b"

@@ -101,9 +101,10 @@ class Source(Section):
     the model is to write it; a step of as many tokens then learns more answers."""
 
     columns: dict[str, str] = {}
-    """Prompt field -> column of the source: a name, or a number from 0 where there is no header.
-    Where the column of the answer has lists, the first item is trained on, and each is right.
-    `messages: chat` says that a conversation is in the column `chat`."""
+    """Prompt field -> column of the source: a name, a number from 0 where there is no header, or
+    the path of a nested field, such as `answers.text`. Where the column of the answer has lists,
+    the first item is trained on, and each is right. `messages: chat` says that a conversation is in
+    the column `chat`."""
 
     header: bool = True
     """Whether the first line of a CSV or TSV file names its columns. A CSV file without a header of

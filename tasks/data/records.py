@@ -22,12 +22,16 @@ from functools import lru_cache
 from typing import Any
 
 from tasks.config import Section, Source
+from tasks.data.readers_rows import cell
 from tasks.data.ready_made import NAMES, side_of
 from tasks.data.shapes import SHAPES, TURNS, BadRow, Shape, recognise
 from tasks.errors import BadData
 
 _BLANK = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
 """White space, and what Unicode has of no width: Python's `strip` leaves that."""
+
+
+_SHOWN_NAMES = 30
 
 
 class Needs(Section):
@@ -164,7 +168,7 @@ def records_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> lis
     if layout.splits and layout.split_column and split_of(row, layout, split) is None:
         return []
     if layout.turns_column is not None:
-        row = {**row, TURNS: row.get(layout.turns_column)}
+        row = {**row, TURNS: cell(row, layout.turns_column)}
     read = [{}] if layout.shape is None else layout.shape.read(row)
     if layout.answers == "last":
         read = read[-1:]
@@ -200,7 +204,7 @@ def _group(row: Mapping[str, Any], layout: Layout) -> str | None:
     if layout.group_column is None:
         return None
     try:
-        text = text_of(row.get(layout.group_column))
+        text = text_of(cell(row, layout.group_column))
     except BadRow as error:
         raise BadRow(f"{layout.group_column} {error}") from None
     return hashlib.sha256(text.encode()).hexdigest()[:16] if text else None
@@ -221,7 +225,7 @@ def split_of(row: Mapping[str, Any], layout: Layout, split: str | None) -> str |
 
 def split_name(row: Mapping[str, Any], layout: Layout) -> str:
     """What stands in a row's split column; "" where the source has none."""
-    return "" if layout.split_column is None else str(row.get(layout.split_column)).strip()
+    return "" if layout.split_column is None else str(cell(row, layout.split_column)).strip()
 
 
 def text_of(value: Any) -> str | None:
@@ -272,7 +276,7 @@ def _setting(text: str, key: str) -> str:
 def _field(row: Mapping[str, Any], field: str, layout: Layout) -> str:
     if field in layout.constants:
         return layout.constants[field]
-    value = _mapped(row.get(layout.columns[field]), field, layout)
+    value = _mapped(cell(row, layout.columns[field]), field, layout)
     if value is None and field not in layout.needs.may_be_empty:
         raise BadRow(f"{_named(field, layout)} is missing")
     return value or ""
@@ -283,7 +287,7 @@ def _references(row: Mapping[str, Any], layout: Layout) -> tuple[str, ...]:
     target = layout.needs.target
     if target in layout.constants:
         return (layout.constants[target],)
-    given = row.get(layout.columns[target])
+    given = cell(row, layout.columns[target])
     first = given if isinstance(given, list) else [given]
     # Of each row: in JSON, the first that has several may come late.
     columns = _reference_columns(layout.numbered, tuple(row)) if layout.numbered else ()
@@ -387,5 +391,6 @@ def _missing(
         mend = "name the column, or set `source.header: false` if the first line is no header"
     needed = " and ".join(f"'{name}'" for name in missing)
     plural = "s" if len(missing) > 1 else ""
-    found = f"only {', '.join(there)}"
+    others = f" and {len(there) - _SHOWN_NAMES} others" if len(there) > _SHOWN_NAMES else ""
+    found = f"only {', '.join(there[:_SHOWN_NAMES])}{others}"
     return BadData(where, f"the column{plural} {needed}", found, mend)
