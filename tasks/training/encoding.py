@@ -21,7 +21,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -32,8 +31,9 @@ from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prom
 from tasks.launch import report
 from tasks.stage import digest_of_file, digest_of_json, read_json, write_json
 from tasks.training.examples import Examples, Ragged
+from tasks.training.special_tokens import SpecialTokens
 
-VERSION = "5"
+VERSION = "6"
 BATCH_ROWS = 500
 """At once: more are not faster, and what their texts took stays with the process."""
 
@@ -132,6 +132,7 @@ def _write(
     started, done = time.monotonic(), 0
     numbers: dict[str, int] = {}
     counts = {"num_examples": 0, "num_too_long": 0, "num_dropped": 0, "num_joined": 0}
+    special = SpecialTokens(tokenizer)
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / f"{name}.bin").open("wb")) for name in ARRAYS}
         pairs = pq.ParquetFile(path)
@@ -143,22 +144,25 @@ def _write(
             done += rows.num_rows
             for task in pc.unique(rows["task"]).to_pylist():
                 numbers.setdefault(task, len(numbers))
-            kept = _within_limits(rows, tokenizer, is_encoder_decoder, limits, counts)
+            columns = rows.to_pydict()
+            special.look_at(columns)
+            kept = _within_limits(columns, tokenizer, is_encoder_decoder, limits, counts)
             examples = kept if is_encoder_decoder else joined(kept)
             counts["num_joined"] += len(kept) - len(examples)
             counts["num_examples"] += len(examples)
             _append(files, examples, numbers)
-    write_json(folder / SUMMARY, {"tasks": list(numbers), **counts, "bytes": _sizes(folder)})
+    told = {"special_tokens": special.num_examples, "remark": special.in_words(done)}
+    summary = {"tasks": list(numbers), **counts, **told, "bytes": _sizes(folder)}
+    write_json(folder / SUMMARY, summary)
 
 
 def _within_limits(
-    rows: pa.RecordBatch,
+    columns: Mapping[str, list[str]],
     tokenizer: Any,
     is_encoder_decoder: bool,
     limits: Train,
     counts: dict[str, int],
 ) -> list[Pair]:
-    columns = rows.to_pydict()
     prompts = encode_prompts(columns["prompt"], tokenizer, is_encoder_decoder)
     completions = encode_completions(columns["completion"], tokenizer, is_encoder_decoder)
     kept: list[Pair] = []
@@ -204,6 +208,8 @@ def _mapped(folder: Path) -> Examples:
         num_too_long=summary["num_too_long"],
         num_dropped=summary["num_dropped"],
         num_joined=summary["num_joined"],
+        num_special=summary["special_tokens"],
+        remark=summary["remark"],
         emptied=tuple(t for number, t in enumerate(summary["tasks"]) if number not in numbers),
     )
 

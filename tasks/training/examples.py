@@ -55,6 +55,8 @@ class Examples:
         num_dropped: Those of them that were left out.
         num_joined: Pairs that were joined to the one before them.
         emptied: Tasks of which all examples were left out.
+        num_special: Examples with text that the tokenizer reads as special tokens.
+        remark: What to say of them; "" where there are none.
     """
 
     ids: npt.NDArray[np.str_]
@@ -65,6 +67,8 @@ class Examples:
     num_dropped: int
     num_joined: int = 0
     emptied: tuple[str, ...] = ()
+    num_special: int = 0
+    remark: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -79,6 +79,9 @@ def _train_together(job: TrainJob, processes: Processes) -> None:
     counts = _counts(model, examples, trainer, job.rehearsal)
     if processes.is_first:
         report(job.events, "start", **counts)
+        for name, encoded in (("train", examples), ("validation", validation)):
+            if encoded.remark:
+                report(job.events, "warning", text=f"on the side {name}, {encoded.remark}")
     progress, best = trainer.run(), trainer.best_weights
     counts = _counts(model, examples, trainer, job.rehearsal)  # a checkpoint can differ
     del trainer, base, model  # merging an adapter takes the base model once more
@@ -109,6 +112,7 @@ def _counts(
         "too_long": examples.num_too_long,
         "dropped_too_long": examples.num_dropped,
         "joined_answers": examples.num_joined,
+        "special_tokens_in_text": examples.num_special,
         "supervised_tokens": int(examples.supervised.sum()),
         "mixture": _mixture(examples, trainer.draws, rehearsal),
         "planned_steps": trainer.num_steps,
