@@ -47,6 +47,7 @@ REVISIONS = "dvc.json"
 _MAX_REASONS = 20
 _MAX_NAMES = 10
 _SHOWN_REJECTS = 3
+_AT_COLUMN = re.compile(r" at column \d+$")
 _PROGRESS_ROWS = 2_000
 _MAY_BE_EMPTY = {"instruction": ("input",)}
 
@@ -291,7 +292,7 @@ class _Intake:
 
     def _reject(self, part: Part, line: int, reason: str, row: object) -> None:
         self.num_rejected += 1
-        self.reasons[reason] += 1
+        self.reasons[_AT_COLUMN.sub("", reason)] += 1
         if len(self.first_rejects) < _SHOWN_REJECTS:
             self.first_rejects.append(f"{part.name}:{line} {reason}")
         reject = {"task": self.task.name, "file": part.name, "line": line, "reason": reason}

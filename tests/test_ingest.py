@@ -92,6 +92,7 @@ def test_rejects_have_their_file_line_and_reason(tmp_path: Path) -> None:
         "duplicates": 0,
     }
     assert counted["reasons"]["dialogue is missing"] == 3
+    assert counted["reasons"]["not JSON: Expecting value"] == 1
     assert sum(counted["reasons"].values()) == 9
 
 

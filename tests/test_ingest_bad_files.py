@@ -35,6 +35,7 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
     "unknown ending": ("a.xlsx", b"PK", {}, ["a known ending: .jsonl", "'.xlsx'", "as CSV"]),
     "old spreadsheet": ("a.csv", b"\xd0\xcf\x11\xe0...", {}, ["an old spreadsheet", "as CSV"]),
     "bars": ("a.csv", GOOD_CSV.replace(b",", b"|"), {}, ["only dialogue|summary", "sep=|"]),
+    "packed otherwise": ("a.jsonl.zst", b"x", {}, ["'.zst'", "pack it with gzip"]),
     "no ending": ("a", GOOD_CSV, {}, ["a known ending", "''"]),
     "truncated gz": (
         "a.jsonl.gz",

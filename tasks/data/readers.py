@@ -38,6 +38,8 @@ FORMATS = {
 }
 """End of a file's name -> its format."""
 
+_PACKED = (".zst", ".xz", ".bz2", ".br", ".lz4")
+
 TABLES = ("parquet", "arrow")
 """Formats that are compressed inside, and not text."""
 
@@ -61,6 +63,8 @@ def named_format(name: str, source: Source) -> str:
             "choose others by a pattern (*.csv), rename it, save a spreadsheet as CSV, or say what "
             "it is: source.format: tsv (or lines), for example"
         )
+        if suffix.lower() in _PACKED:
+            mend = "unpack it, or pack it with gzip"
         raise BadData(name, expected, f"'{suffix}'", mend)
     if zipped and found in TABLES:
         raise BadData(name, f"a {found} file", "a gzipped one", "unpack it")

@@ -110,6 +110,8 @@ def prompts_and_completions(turns: Any, system: Any = None) -> list[dict[str, st
     Raises:
         BadRow: Not such a list, or nothing to answer.
     """
+    if isinstance(turns, str):
+        raise BadRow("the conversation is a text, not a list of turns; if it is JSON, parse it")
     if not isinstance(turns, list) or not turns:
         raise BadRow("the conversation is not a list of turns")
     said = [_turn(turn) for turn in turns]
@@ -138,7 +140,7 @@ def _turn(given: Any) -> Turn:
     if not isinstance(given, dict):
         raise BadRow("a turn of the conversation is not an object")
     role, text = given.get("role", given.get("from")), given.get("content", given.get("value"))
-    if not isinstance(role, str) or role not in _ROLES:
+    if not isinstance(role, str) or role.lower() not in _ROLES:
         raise BadRow(f"the role '{role}' in the conversation is not known")
     if given.get("tool_calls") or given.get("function_call"):
         raise BadRow(f"a turn of the role '{role}' calls a tool, which would be left out")
@@ -146,7 +148,7 @@ def _turn(given: Any) -> Turn:
         text = _joined(text)
     if not isinstance(text, str) or not text.strip():
         raise BadRow(f"a turn of the role '{role}' has no text")
-    turn = Turn(_ROLES[role], text.strip())
+    turn = Turn(_ROLES[role.lower()], text.strip())
     if mark := MARK.search(turn.content):
         raise BadRow(f"the text of a turn has the line {mark[0].strip()}, as if others began there")
     return turn

@@ -45,6 +45,11 @@ def test_sharegpt_and_messages_say_the_same() -> None:
     assert SHAPES["messages"].read(messages) == [expected]
 
 
+def test_roles_may_be_in_capitals() -> None:
+    turns = said(("User", "Guten Tag"), ("ASSISTANT", "Good day"))
+    assert last_of(turns) == {"prompt": "Guten Tag", "completion": "Good day"}
+
+
 def test_each_answer_has_what_was_said_before() -> None:
     turns = said(
         ("assistant", "How can I help?"),
@@ -116,6 +121,7 @@ def test_alpaca_may_lack_its_input(row: dict[str, Any]) -> None:
     [
         (None, "not a list of turns"),
         ([], "not a list of turns"),
+        ('[{"role": "user", "content": "Hi"}]', "a text, not .*; if it is JSON, parse it"),
         (["Hi"], "not an object"),
         (said(("user", "Hi")), "no turn of the assistant"),
         (said(("assistant", "Hi")), "no turn of the user before the last answer"),
