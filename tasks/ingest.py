@@ -237,6 +237,8 @@ class _Intake:
         found = f"{self.num_rejected:,} of {self.num_read:,} rows unusable ({share:.1%})"
         mend = "mend or remove them, translate labels with source.values, or raise max_rejected; "
         mend += f"all of them are in {kept}"
+        if any(reason.endswith("is an object, not text") for reason in self.reasons):
+            mend = f"reach into objects with source.columns: {{FIELD: COLUMN.NAME}}; {mend}"
         for side, num_rows in self._ready_made().items():
             if num_rows and side not in self.usable:
                 found += f", all of the split {side} among them"

@@ -120,7 +120,7 @@ DATA = [
           {"a.csv": "text,sad\na,b\n"}),
     _data("all rows rejected", "5.0% | 2 of 2 rows unusable | a.csv:2 said is empty",
           {"a.csv": "text,said\na,\nb,\n"}),
-    _data("too many rejected", "3 of 43 rows unusable | a.csv:42 3 cells where 2 are | toy/ingest",
+    _data("too many rejected", "3 of 43 rows unusable | a.csv:42 3 cells where the | toy/ingest",
           {"a.csv": COLOURS + "a,b,c\n" * 3}),
     _data("unknown format", "a.xlsx | a known ending: .jsonl | '.xlsx'", {"a.xlsx": "x"}),
     _data("a zip archive", "a.csv | text | a zip archive | unpack", {"a.csv": b"PK\x03\x04..."}),

@@ -102,6 +102,18 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         {},
         ["the column 'summary'", "only dialogue, sumary", "{summary: sumary}"],
     ),
+    "no header": (
+        "a.csv",
+        b"Ana: Lunch?,Ana eats\nBo: Ill?,No\n",
+        {},
+        ["only Ana: Lunch?, Ana eats", "or set source.header: false"],
+    ),
+    "objects": (
+        "a.jsonl",
+        b'{"dialogue": {"en": "x"}, "summary": "y"}\n',
+        {},
+        ["1 x dialogue is an object, not text", "source.columns: {FIELD: COLUMN.NAME}"],
+    ),
     "missing key": ("a.jsonl", b'{"dialogue": "x"}\n', {}, ["'summary'", "only dialogue"]),
     "missing split column": (
         "a.csv",

@@ -128,7 +128,7 @@ def _rows(path: Path, cells: Cells, header: bool) -> Rows:
 def _named(names: list[str], row: list[str]) -> dict[str, str] | Unreadable:
     if len(row) == len(names):
         return dict(zip(names, row, strict=True))
-    return Unreadable(f"{len(row)} cells where {len(names)} are expected", " | ".join(row))
+    return Unreadable(f"{len(row)} cells where the first line has {len(names)}", " | ".join(row))
 
 
 def _column_names(path: Path, line: int, row: list[str]) -> list[str]:

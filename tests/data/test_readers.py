@@ -121,7 +121,7 @@ def test_rows_know_the_line_on_which_they_start(tmp_path: Path) -> None:
     rows = read(path)
     assert [line for line, _ in rows] == [2, 6, 7, 8, 9]
     assert rows[1][1] == {"text": "four", "label": "y"}
-    assert rows[2][1] == Unreadable("1 cells where 2 are expected", "five")
+    assert rows[2][1] == Unreadable("1 cells where the first line has 2", "five")
     assert isinstance(rows[3][1], Unreadable) and rows[3][1].reason.startswith("not CSV: ")
     assert rows[4][1] == {"text": "seven", "label": "z"}
 
