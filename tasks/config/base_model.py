@@ -13,7 +13,9 @@ class BaseModelSection(Section):
 
     path: FilePath | None = None
     """Folder in Hugging Face format (config.json, tokenizer, model.safetensors), relative to the
-    current folder."""
+    current folder. For a translation model of many languages (NLLB, M2M100, mBART, SeamlessM4T)
+    `src_lang` and `tgt_lang` in its tokenizer_config.json say that of prompts and that of
+    completions."""
 
     hub: str | None = None
     """Repository on the Hugging Face hub, such as `google/flan-t5-small`; needs `revision`."""

@@ -121,10 +121,17 @@ def _check_tokenizer(folder: Path) -> None:
     if not found:
         mend = "save the tokenizer into the folder (tokenizer.save_pretrained)"
         raise BadModel(where, f"a tokenizer ({' or '.join(TOKENIZERS)})", "none", mend)
-    pieces = [name for name in found if name in SENTENCEPIECE]
-    if "tokenizer.json" not in found and pieces and not find_spec("sentencepiece"):
+    pieces = needs_sentencepiece(folder)
+    if pieces and not find_spec("sentencepiece"):
         mend = "install it: pip install sentencepiece"
-        raise BadModel(where, f"the package sentencepiece, to read {pieces[0]}", "none", mend)
+        raise BadModel(where, f"the package sentencepiece, to read {pieces}", "none", mend)
+
+
+def needs_sentencepiece(folder: Path) -> str | None:
+    """The file of a tokenizer that the package sentencepiece has to read, if any."""
+    if (folder / "tokenizer.json").exists():
+        return None
+    return next((name for name in SENTENCEPIECE if (folder / name).exists()), None)
 
 
 def _check_code(folder: Path, section: BaseModelSection) -> None:

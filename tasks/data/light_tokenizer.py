@@ -72,10 +72,16 @@ class LightTokenizer:
         self.chat_template = beside.read_text(encoding="utf-8") if beside.exists() else template
 
     def __call__(
-        self, texts: Sequence[str], add_special_tokens: bool, **_: object
+        self,
+        text: Sequence[str] = (),
+        text_target: Sequence[str] = (),
+        *,
+        add_special_tokens: bool,
+        **_: object,
     ) -> dict[str, list[list[int]]]:
         """Token ids of several texts."""
-        encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=add_special_tokens)
+        texts = [*text, *text_target]
+        encoded = self._tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
         return {"input_ids": [encoding.ids for encoding in encoded]}
 
     def apply_chat_template(

@@ -1,6 +1,7 @@
 """Text to token ids, the same way in training, scoring and serving.
 
-Encoder-decoder (T5, BART): the prompt is the encoder's input, the completion the decoder's label.
+Encoder-decoder (T5, BART): the prompt is the encoder's input, the completion the decoder's label;
+of a translation model (Marian, NLLB, mBART) they are texts of its two languages.
 Decoder-only with a chat template: the prompt is a user turn, or those of a conversation
 (`tasks.data.turns`), the completion the assistant's.
 Decoder-only without one: the prompt, a line break, the completion.
@@ -11,7 +12,7 @@ Decoder-only without one: the prompt, a line break, the completion.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
 
@@ -119,8 +120,32 @@ def encode_completions(
 ) -> list[list[int]]:
     """Token ids of several completions, each with the stop token at its end."""
     stop = stop_token_id(tokenizer, is_encoder_decoder)
-    encoded = _ids(tokenizer, completions, special=is_encoder_decoder)
-    return [ids if ids and ids[-1] == stop else [*ids, stop] for ids in encoded]
+    language = target_language(tokenizer) if is_encoder_decoder else None
+    part = "text_target" if is_encoder_decoder else "text"
+    encoded = _ids(tokenizer, completions, is_encoder_decoder and language is None, part)
+    first = [language.token_id] if language and not language.starts else []
+    return [[*first, *ids] if ids and ids[-1] == stop else [*first, *ids, stop] for ids in encoded]
+
+
+class Language(NamedTuple):
+    """The language that a translation model writes.
+
+    Attributes:
+        token_id: The token that stands for it.
+        starts: Whether the decoder starts from it (mBART); else it is what is written first (NLLB).
+    """
+
+    token_id: int
+    starts: bool
+
+
+def target_language(tokenizer: Tokenizer) -> Language | None:
+    """The language of completions; None where no token stands for it."""
+    if getattr(tokenizer, "tgt_lang", None) is None:
+        return None
+    [around] = _ids(tokenizer, [""], special=True, part="text_target")
+    token_id = next((token for token in around if token != tokenizer.eos_token_id), None)
+    return None if token_id is None else Language(token_id, starts=around[-1] == token_id)
 
 
 def stop_token_id(tokenizer: Tokenizer, is_encoder_decoder: bool) -> int:
@@ -138,9 +163,14 @@ def stop_token_id(tokenizer: Tokenizer, is_encoder_decoder: bool) -> int:
     return int(tokenizer.eos_token_id) if is_word else int(ids[0])
 
 
-def _ids(tokenizer: Tokenizer, texts: Sequence[str], special: bool) -> list[list[int]]:
+def _ids(
+    tokenizer: Tokenizer, texts: Sequence[str], special: bool, part: str = "text"
+) -> list[list[int]]:
     encoded = tokenizer(
-        list(texts), add_special_tokens=special, return_attention_mask=False, verbose=False
+        **{part: list(texts)},
+        add_special_tokens=special,
+        return_attention_mask=False,
+        verbose=False,
     )
     ids: list[list[int]] = encoded["input_ids"]
     return ids

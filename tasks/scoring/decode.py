@@ -42,15 +42,17 @@ class Ends:
 
     Attributes:
         stop_ids: Tokens that end a completion.
-        start_id: Token that an encoder-decoder's completion starts from.
+        start_ids: Tokens that an encoder-decoder's completion starts from.
         pad_id: Token that fills a batch up; it is masked.
         max_new_tokens: Length limit of a completion, the stop token included.
+        barred_ids: Tokens that are never written.
     """
 
     stop_ids: tuple[int, ...]
-    start_id: int | None
+    start_ids: tuple[int, ...]
     pad_id: int
     max_new_tokens: int
+    barred_ids: tuple[int, ...] = ()
 
 
 @dataclass
@@ -127,12 +129,15 @@ def decode(
     state = _start(model, prompts, ends)
     device = state.tokens.device
     stops = torch.tensor(ends.stop_ids, device=device)
+    barred = torch.tensor(ends.barred_ids, dtype=torch.long, device=device)
     rows = torch.arange(len(prompts), device=device)
     written = torch.full((len(prompts), ends.max_new_tokens), ends.pad_id, device=device)
     lengths = torch.full((len(prompts),), ends.max_new_tokens, device=device)
     goes_on = torch.ones(len(prompts), dtype=torch.bool, device=device)
     for step in range(ends.max_new_tokens):
-        tokens = choose(state.logits(), rows, step)
+        logits = state.logits()
+        logits[:, barred] = -torch.inf
+        tokens = choose(logits, rows, step)
         written[rows, step] = tokens
         stopped = goes_on & torch.isin(tokens, stops)
         lengths[rows[stopped]] = step + 1
@@ -212,8 +217,7 @@ def _start(model: PreTrainedModel, prompts: Sequence[Sequence[int]], ends: Ends)
         ids, mask = _padded(prompts, ends.pad_id, left=True)
         return _State(model, ids.to(model.device), mask.to(model.device), None, accepted=accepted)
     ids, mask = (part.to(model.device) for part in _padded(prompts, ends.pad_id, left=False))
-    assert ends.start_id is not None  # the model was checked when it was loaded
-    tokens = torch.full((len(prompts), 1), ends.start_id, device=model.device)
+    tokens = torch.tensor([ends.start_ids], device=model.device).repeat(len(prompts), 1)
     encoded, wrap = _encoded(model, ids, mask)
     return _State(model, tokens, mask, encoded, wrap, accepted=accepted)
 

@@ -18,11 +18,12 @@ from tasks.data.tokenizing import encode_prompt
 from tasks.errors import BadModel
 from tasks.scoring.decode import Choose, Ends, decode, greedy, keeps_padding_apart, sampler
 from tasks.training.model import (
+    barred_token_ids,
     fit,
     load_model,
     load_tokenizer,
     num_positions,
-    start_token_id,
+    start_token_ids,
     stop_token_ids,
 )
 from tasks.training.precision import pick_device, uses_bf16
@@ -61,7 +62,9 @@ class Generator:
         model: In evaluation mode, on its device.
         tokenizer: Its tokenizer.
         stop_ids: Tokens that end a completion.
-        start_id: Token that an encoder-decoder's completion starts from.
+        start_ids: Tokens that an encoder-decoder's completion starts from: the decoder's first
+            input, then what it has to write first, if anything.
+        barred_ids: Tokens that are never written.
         pads: Whether prompts of different lengths can share a batch.
         write: What writes the completions in place of `decode` (`tasks.scoring.vllm_engine`).
     """
@@ -69,7 +72,8 @@ class Generator:
     model: PreTrainedModel
     tokenizer: Any
     stop_ids: tuple[int, ...]
-    start_id: int | None = None
+    start_ids: tuple[int, ...] = ()
+    barred_ids: tuple[int, ...] = ()
     pads: bool = True
     write: Write | None = None
 
@@ -116,7 +120,8 @@ def load_generator(
         model=model,
         tokenizer=tokenizer,
         stop_ids=tuple(stop_token_ids(model, tokenizer)),
-        start_id=start_token_id(model),
+        start_ids=tuple(start_token_ids(model)),
+        barred_ids=tuple(barred_token_ids(model)),
         pads=model.config.is_encoder_decoder or keeps_padding_apart(model),
     )
 
@@ -184,9 +189,10 @@ def generate(
     seeds = _seeds(prompts, generation.seed) if generation.temperature > 0 else []
     ends = Ends(
         stop_ids=generator.stop_ids,
-        start_id=generator.start_id,
+        start_ids=generator.start_ids,
         pad_id=generator.tokenizer.pad_token_id,
         max_new_tokens=generation.max_new_tokens,
+        barred_ids=generator.barred_ids,
     )
     lengths = [len(ids) for ids, _ in encoded]
     budget = WRITER_BATCH_TOKENS if generator.write else generation.batch_tokens

@@ -29,7 +29,9 @@ def nats_of(
     max_prompt_tokens: int,
     takes: Callable[[int], bool] = lambda number: True,
 ) -> list[float]:
-    """Negative log likelihood of each completion after its prompt, the stop token left out.
+    """Negative log likelihood of each completion after its prompt.
+
+    The stop token is left out, and what a model has to write first.
 
     Args:
         generator: The model.
@@ -46,7 +48,9 @@ def nats_of(
     limit = prompt_limit(generator, max_prompt_tokens, generation)
     read = [generator.encode(prompt, limit)[0] for prompt in prompts]
     tokenizer, both = generator.tokenizer, generator.is_encoder_decoder
-    written = [ids[:-1] for ids in encode_completions(completions, tokenizer, both)]
+    first = list(generator.start_ids[1:])
+    encoded = encode_completions(completions, tokenizer, both)
+    written = [ids[len(first) : -1] if ids[: len(first)] == first else ids[:-1] for ids in encoded]
     lengths = [len(one) + len(other) for one, other in zip(read, written, strict=True)]
     _check(generator, list(map(len, written)) if both else lengths)
     vocabulary: int = generator.model.get_input_embeddings().weight.size(0)  # type: ignore[operator]
@@ -77,13 +81,14 @@ def _losses(
 def _of_encoder_decoder(
     generator: Generator, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    device, model = generator.model.device, generator.model
+    device, model, start = generator.model.device, generator.model, generator.start_ids
     pad = generator.tokenizer.pad_token_id
     ids = _filled([prompt for prompt, _ in pairs], pad).to(device)
     mask = _filled([[1] * len(prompt) for prompt, _ in pairs], 0).to(device)
-    labels = _filled([text for _, text in pairs], IGNORED).to(device)
-    started = [[generator.start_id, *text[:-1]][: len(text)] for _, text in pairs]
-    decoder_ids = _filled(started, pad).to(device)
+    labels = _filled([[*[IGNORED] * len(start[1:]), *text] for _, text in pairs], IGNORED).to(
+        device
+    )
+    decoder_ids = _filled([[*start, *text][:-1] for _, text in pairs], pad).to(device)
     logits = model(input_ids=ids, attention_mask=mask, decoder_input_ids=decoder_ids).logits
     return logits, labels
 

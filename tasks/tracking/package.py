@@ -23,6 +23,7 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 
+from tasks.data.base_model import needs_sentencepiece
 from tasks.stage import digest_of_file, digests_of_files, write_json
 from tasks.tracking.connection import connect, retry_while_down
 from tasks.tracking.files import DIGESTS_FILE
@@ -155,7 +156,7 @@ def save_package(
         code_paths=[str(staged / "tasks")],
         signature=signature(package),
         input_example=[dict(package.example)],
-        pip_requirements=requirements(),
+        pip_requirements=requirements(package.model),
     )
     for cache in list(saved.rglob("__pycache__")):
         shutil.rmtree(cache)
@@ -184,10 +185,11 @@ def signature(package: Package) -> ModelSignature:
     )
 
 
-def requirements() -> list[str]:
-    """The packages that serving needs, at the versions that made the model."""
+def requirements(model: Path) -> list[str]:
+    """The packages that serving a model folder needs, at the versions that made it."""
+    names = [*PACKAGES, "sentencepiece"] if needs_sentencepiece(model) else PACKAGES
     # A local part such as `+cpu` names a build that the package index does not have.
-    return [f"{name}=={installed_version(name).partition('+')[0]}" for name in PACKAGES]
+    return [f"{name}=={installed_version(name).partition('+')[0]}" for name in names]
 
 
 def _stage(package: Package, staged: Path) -> None:

@@ -113,8 +113,15 @@ def _key(path: Path, tokenizer: Any, is_encoder_decoder: bool, limits: Train) ->
         tokenizer.special_tokens_map,
         is_encoder_decoder,
         [limits.max_prompt_tokens, limits.max_completion_tokens, limits.too_long],
+        *_target(tokenizer),
     ]
     return digest_of_json(parts)
+
+
+def _target(tokenizer: Any) -> list[str]:
+    """What changes the ids of completions alone: of a translation model, the language."""
+    translates = hasattr(tokenizer, "_switch_to_target_mode")
+    return [f"target: {getattr(tokenizer, 'tgt_lang', None)}"] if translates else []
 
 
 def _settings(tokenizer: Any) -> list[tuple[str, str]]:

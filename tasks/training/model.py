@@ -22,8 +22,16 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from tasks.data.tokenizing import default_template, settled, stop_token_id
 from tasks.errors import BadModel, first_line
+from tasks.training.languages import set_languages
 
-TOKEN_SETTINGS = ("bos_token_id", "pad_token_id", "eos_token_id", "decoder_start_token_id")
+TOKEN_SETTINGS = (
+    "bos_token_id",
+    "pad_token_id",
+    "eos_token_id",
+    "decoder_start_token_id",
+    "forced_bos_token_id",
+    "bad_words_ids",
+)
 """What is kept of generation_config.json. Beams, penalties, lengths and sampling are not: they
 would make models incomparable, and the registered model another than the one that was tested."""
 
@@ -205,6 +213,21 @@ def _check_weights(loaded: Mapping[str, Any], folder: Path) -> None:
         raise BadModel(str(folder), "weights that fit config.json", found, mend)
 
 
+def start_token_ids(model: Any) -> list[int]:
+    """The tokens that an encoder-decoder's completion starts from when it is generated.
+
+    The start token, and where one must come first (NLLB: the language), that one.
+    """
+    start, first = start_token_id(model), model.generation_config.forced_bos_token_id
+    return [] if start is None else [start] if first is None else [start, first]
+
+
+def barred_token_ids(model: Any) -> list[int]:
+    """The tokens that a model is never to write (Marian: padding, whose logit is always 0)."""
+    words = model.generation_config.bad_words_ids or ()
+    return [word[0] for word in words if len(word) == 1]
+
+
 def start_token_id(model: Any) -> int | None:
     """The token that an encoder-decoder's completion starts from, by the rule of transformers.
 
@@ -242,13 +265,15 @@ def stop_token_ids(model: Any, tokenizer: Any) -> list[int]:
 def fit(model: Any, tokenizer: Any, folder: Path) -> None:
     """Check that model and tokenizer belong together, and tell the model what ends a completion.
 
-    What is saved of it then stops where it was trained to, whoever generates with it.
+    What is saved of it then stops where it was trained to, whoever generates with it, and a
+    translation model starts with its language.
 
     Raises:
-        BadModel: A token has no embedding, no token starts a completion, or the chat template
-            can't be used.
+        BadModel: A token has no embedding, no token starts a completion, a language is not told, or
+            the chat template can't be used.
     """
     _check_vocabulary(model, tokenizer, folder)
+    set_languages(model, tokenizer, folder)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)
     if is_encoder_decoder and start_token_id(model) is None:
         mend = "set it in config.json"

@@ -145,7 +145,7 @@ def test_rows_that_end_early_leave_the_batch(model_of: Callable[[str], Generator
 
 
 def ends_of(generator: Generator) -> Ends:
-    return Ends(generator.stop_ids, generator.start_id, generator.tokenizer.pad_token_id, 12)
+    return Ends(generator.stop_ids, generator.start_ids, generator.tokenizer.pad_token_id, 12)
 
 
 def test_settings_of_the_folder_do_not_count(tmp_path: Path) -> None:
@@ -155,6 +155,22 @@ def test_settings_of_the_folder_do_not_count(tmp_path: Path) -> None:
     extra = {"num_beams": 3, "no_repeat_ngram_size": 1, "min_length": 90, "temperature": 0.3}
     path.write_text(json.dumps(settings | extra))
     assert run(load_generator(tmp_path), PROMPTS, GREEDY) == before
+
+
+def test_a_barred_token_is_never_written(tmp_path: Path) -> None:
+    ids: list[list[int]] = []
+
+    def write(prompts: Any, ends: Ends, *_: Any) -> list[list[int]]:
+        ids[:] = decode(generator.model, prompts, ends, greedy)
+        return ids
+
+    generator = load_generator(save_model(tmp_path, "gpt2"))
+    run(replace(generator, write=write), PROMPTS[:1], GREEDY)
+    barred, path = ids[0][0], tmp_path / "generation_config.json"
+    words = [[barred], [7, 8]]  # a word of several tokens bars none of them
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"bad_words_ids": words}))
+    run(replace(load_generator(tmp_path), write=write), PROMPTS[:1], GREEDY)
+    assert ids[0] and barred not in ids[0]
 
 
 def test_limits(model_of: Callable[[str], Generator]) -> None:

@@ -22,7 +22,7 @@ def slowly(generator: Generator, prompt: str, completion: str) -> float:
     tokenizer = generator.tokenizer
     ids = tokenizer(completion, add_special_tokens=False)["input_ids"]
     read, total = generator.encode(prompt, None)[0], 0.0
-    written = [generator.start_id] if generator.is_encoder_decoder else []
+    written = list(generator.start_ids)
     for token in ids:
         with torch.inference_mode():
             if generator.is_encoder_decoder:

@@ -24,7 +24,7 @@ import pytest
 
 from tasks.errors import BadModel
 from tasks.tracking import registry
-from tasks.tracking.package import Package, log_package, save_package
+from tasks.tracking.package import Package, log_package, requirements, save_package
 from tasks.tracking.run import open_run
 from tasks.tracking.serving import complete, load, resolve
 
@@ -261,3 +261,11 @@ def _post(url: str, server: "subprocess.Popen[bytes]", body: Any) -> tuple[int, 
             assert server.poll() is None, "the server ended"
             assert time.monotonic() < deadline, "the server did not answer"
             time.sleep(0.3)
+
+
+def test_a_model_of_word_pieces_needs_what_reads_them(tmp_path: Path) -> None:
+    pytest.importorskip("sentencepiece")
+    (tmp_path / "source.spm").touch()
+    assert any(line.startswith("sentencepiece==") for line in requirements(tmp_path))
+    (tmp_path / "tokenizer.json").touch()
+    assert not any(line.startswith("sentencepiece") for line in requirements(tmp_path))
