@@ -23,25 +23,37 @@ T5 = {
     "decoder_start_token_id": 0,
     "feed_forward_proj": "gated-gelu",
 }
+BART = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "max_position_embeddings": 256,
+    "decoder_start_token_id": 1,
+    "init_std": 0.2,
+}
+PROPHETNET = {
+    "hidden_size": 32,
+    "num_encoder_layers": 2,
+    "num_decoder_layers": 2,
+    "num_encoder_attention_heads": 2,
+    "num_decoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "max_position_embeddings": 256,
+    "decoder_start_token_id": 0,
+    "init_std": 0.2,
+}
 ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "t5_tied": ("T5Config", T5 | {"tie_word_embeddings": True}),
     "flan_t5": ("T5Config", T5 | {"tie_word_embeddings": False}),
-    "bart": (
-        "BartConfig",
-        {
-            "d_model": 32,
-            "encoder_layers": 2,
-            "decoder_layers": 2,
-            "encoder_attention_heads": 2,
-            "decoder_attention_heads": 2,
-            "encoder_ffn_dim": 64,
-            "decoder_ffn_dim": 64,
-            "max_position_embeddings": 256,
-            "decoder_start_token_id": 1,
-            "forced_eos_token_id": 1,
-            "init_std": 0.2,
-        },
-    ),
+    "bart": ("BartConfig", BART | {"forced_eos_token_id": 1}),
+    # Sparse attention needs texts of more than 14 tokens.
+    "bigbird_pegasus": ("BigBirdPegasusConfig", BART | {"block_size": 2, "num_random_blocks": 1}),
+    "prophetnet": ("ProphetNetConfig", PROPHETNET),
     "gpt2": (
         "GPT2Config",
         {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 256, "initializer_range": 0.2},

@@ -118,9 +118,10 @@ def load_model(
     try:
         if from_scratch:
             return _ready(unloaded(folder, trust_remote_code))
-        auto = _auto_class(AutoConfig.from_pretrained(folder, **trusted(trust_remote_code)), folder)
-        model, loaded = auto.from_pretrained(
+        config = _config(folder, trust_remote_code)
+        model, loaded = _auto_class(config, folder).from_pretrained(
             folder,
+            config=config,
             dtype=torch.float32,
             **trusted(trust_remote_code),
             use_safetensors=None if allow_pickle else True,
@@ -141,14 +142,25 @@ def unloaded(folder: Path, trust_remote_code: bool = False) -> PreTrainedModel:
         BadModel: Its architecture is unknown, or does not write text.
     """
     try:
-        config = AutoConfig.from_pretrained(folder, **trusted(trust_remote_code))
-        auto = _auto_class(config, folder)
-        model: PreTrainedModel = auto.from_config(
+        config = _config(folder, trust_remote_code)
+        model: PreTrainedModel = _auto_class(config, folder).from_config(
             config, dtype=torch.float32, trust_remote_code=trust_remote_code
         )
     except UNUSABLE as error:
         raise _unusable(folder, error) from None
     return model
+
+
+def _config(folder: Path, trust_remote_code: bool) -> Any:
+    """The model's config, with full attention for BigBird-Pegasus.
+
+    With the first short text transformers would go over to it for good: what a text gets would
+    depend on those before it, and a resumed training would end in other weights.
+    """
+    config = AutoConfig.from_pretrained(folder, **trusted(trust_remote_code))
+    if getattr(config, "attention_type", None) == "block_sparse":
+        config.attention_type = "original_full"
+    return config
 
 
 def _auto_class(config: Any, folder: Path) -> Any:

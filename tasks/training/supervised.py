@@ -76,7 +76,9 @@ def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 @contextmanager
 def _sees_only(positions: torch.Tensor, head: nn.Module | None) -> Iterator[None]:
-    def pick(module: nn.Module, states: tuple[torch.Tensor]) -> torch.Tensor:
+    def pick(module: nn.Module, states: tuple[torch.Tensor]) -> torch.Tensor | None:
+        if states[0].dim() != 3:  # ProphetNet's, of several tokens ahead
+            return None
         return states[0].flatten(0, 1).index_select(0, positions)
 
     handle = head.register_forward_pre_hook(pick) if head else None
