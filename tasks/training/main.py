@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, set_seed
 
+from tasks.data.base_model import read_config
 from tasks.data.mixing import Rehearsal, draws_per_epoch
 from tasks.errors import first_line
 from tasks.launch import report, work
@@ -59,6 +60,8 @@ def _train_together(job: TrainJob, processes: Processes) -> None:
     base = load_model(
         job.base, job.from_scratch, job.allow_pickle, quantization, job.trust_remote_code
     )
+    if processes.is_first:
+        _tell_what_is_left_out(job, base)
     fit(base, tokenizer, job.base)
     check_causal(base, job.base)
     model = with_adapters(base, job.train)
@@ -89,6 +92,16 @@ def _train_together(job: TrainJob, processes: Processes) -> None:
         counts |= _write_model(job, best, tokenizer, validation)
         _write(job, progress, counts)
         report(job.events, "done", best_epoch=progress.best_epoch)
+
+
+def _tell_what_is_left_out(job: TrainJob, base: PreTrainedModel) -> None:
+    whole, part = read_config(job.base).get("model_type"), base.config.model_type
+    if whole != part:
+        text = (
+            f"of {job.base} ({whole}) only the part that reads and writes text ({part}) is loaded: "
+            "what is trained, tested and registered reads no images and no sound"
+        )
+        report(job.events, "warning", text=text)
 
 
 def _encoded(

@@ -12,7 +12,7 @@ from tasks.config import Generation
 from tasks.errors import BadRecipe
 from tasks.stage import digests_of_files
 from tasks.training.job import TrainJob
-from tests.architectures import ARCHITECTURES, DECODER, save_architecture
+from tests.architectures import ARCHITECTURES, DECODER, IDS, save_architecture
 from tests.conftest import WritePairs
 
 TRAIN: dict[str, Any] = {
@@ -194,6 +194,25 @@ def test_adapters_with_recomputed_activations_are_the_same(
         shutil.rmtree(job.scratch)
         shutil.rmtree(job.output)
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_what_reads_images_is_left_out_of_a_model_and_told(
+    make_job: MakeJob, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    from transformers import Llama4Config, Llama4ForConditionalGeneration
+
+    sizes: Any = DECODER | IDS | {"intermediate_size_mlp": 64, "num_local_experts": 2}
+    images: Any = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
+    images |= {"num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    config = Llama4Config(text_config=sizes, vision_config=images)
+    Llama4ForConditionalGeneration(config).save_pretrained(tmp_path / "whole")
+    tiny_tokenizer.save_pretrained(tmp_path / "whole")
+    job = make_job("llama", epochs=1).model_copy(update={"base": tmp_path / "whole"})
+    train(job)
+    events = [json.loads(line) for line in job.events.read_text().splitlines()]
+    [told] = [event["text"] for event in events if event["event"] == "warning"]
+    assert f"{tmp_path / 'whole'} (llama4) only the part" in told
+    assert json.loads((job.output / "model/config.json").read_text())["model_type"] == "llama4_text"
 
 
 CHAT = (
