@@ -18,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tasks.data.base_model import read_config
 from tasks.data.conversations import follows
 from tasks.data.tokenizing import (
+    ask_for_answers,
     default_template,
     encode_completions,
     encode_prompts,
@@ -70,6 +71,9 @@ class LightTokenizer:
         beside = folder / "chat_template.jinja"
         template = default_template(self._settings.get("chat_template"))
         self.chat_template = beside.read_text(encoding="utf-8") if beside.exists() else template
+        if isinstance(self.chat_template, str):
+            self.chat_template = settled(self.chat_template)
+            ask_for_answers(self)
 
     def __call__(
         self,
@@ -100,7 +104,7 @@ class LightTokenizer:
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", Generation]
         )
-        return environment.from_string(settled(self.chat_template)).render(
+        return environment.from_string(self.chat_template).render(
             messages=turns,
             tools=None,
             documents=None,

@@ -10,6 +10,7 @@ Decoder-only without one: the prompt, a line break, the completion.
     "Tom asks ..."    ->  [94, 1045, ..., 1]       (the stop token last: it must be learnt)
 """
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -34,6 +35,9 @@ THINKS = "enable_thinking"
 AT_ONCE = f"{{%- set {THINKS} = false -%}}"
 """Put before such a template: completions hold no thoughts to learn, and what a base model thinks
 would be taken for its answer, or take all tokens that an answer may have."""
+
+THOUGHT, ITS_END = "<think>", "\n</think>\n\n"
+"""What the prompts of models that always think end with (DeepSeek-R1, QwQ), and what ends that."""
 
 HALF_CHARACTER = "\ufffd"
 """What a tokenizer of bytes decodes some of the bytes of a character to."""
@@ -67,6 +71,33 @@ def settled(chat_template: str) -> str:
         if word in chat_template and line not in chat_template:
             chat_template = line + chat_template
     return chat_template
+
+
+def ask_for_answers(tokenizer: Tokenizer) -> None:
+    """Have the chat template's prompts end where an answer begins, and not with a thought.
+
+    Else a completion would be learnt as a thought, and a server that keeps those apart would find
+    no answer; or without what the template writes before it, as gpt-oss's names the channel.
+    """
+    question, answer = {"role": "user", "content": "?"}, {"role": "assistant", "content": "yes!"}
+    try:
+        asked = tokenizer.apply_chat_template(
+            [question], tokenize=False, add_generation_prompt=True
+        )
+        whole = tokenizer.apply_chat_template([question, answer], tokenize=False)
+    except (TemplateError, ValueError, TypeError):
+        return  # `fit` tells what is wrong with it
+    lacking = ""
+    if whole.startswith(asked):
+        lacking = whole.removeprefix(asked).partition("yes!")[0]
+    elif asked.rstrip().endswith(THOUGHT):
+        lacking = ITS_END
+    if lacking.strip():
+        template = tokenizer.chat_template.removesuffix("\n")  # as Jinja does at a text's end
+        written = json.dumps(lacking, ensure_ascii=False)
+        tokenizer.chat_template = (
+            f"{template}{{% if add_generation_prompt %}}{{{{ {written} }}}}{{% endif %}}"
+        )
 
 
 def encode_prompt(

@@ -20,7 +20,7 @@ from transformers.activations import GELUTanh, NewGELUActivation
 from transformers.utils import logging
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
-from tasks.data.tokenizing import default_template, settled, stop_token_id
+from tasks.data.tokenizing import ask_for_answers, default_template, settled, stop_token_id
 from tasks.errors import BadModel, first_line
 from tasks.training.languages import set_languages
 
@@ -89,6 +89,7 @@ def load_tokenizer(
     template = default_template(tokenizer.chat_template)
     if isinstance(template, str):  # without a default one, several are refused by `fit`
         tokenizer.chat_template = settled(template)
+        ask_for_answers(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -162,6 +162,42 @@ def test_a_model_that_can_think_is_asked_for_its_answer(
     assert text.endswith("<assistant><think></think>")
 
 
+TURNS = "{% for turn in messages %}<{{ turn.role }}>{{ turn.content }}<extra_id_5>{% endfor %}"
+ALWAYS = TURNS + "{% if add_generation_prompt %}{{ '<assistant><think>\\n' }}{% endif %}\n"
+CHANNELS = (
+    "{% for turn in messages %}<{{ turn.role }}>{% if turn.role == 'assistant' %}«final»{% endif %}"
+    "{{ turn.content }}<extra_id_5>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "asked"),
+    [
+        (ALWAYS, "<assistant><think>\n\n</think>\n\n"),
+        (CHANNELS, "<assistant>«final»"),
+        (TURNS, "<assistant>"),
+    ],
+    ids=["always thinks", "channels", "no word of generation"],
+)
+def test_a_prompt_ends_where_the_answer_begins(
+    template: str, asked: str, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(tmp_path / "base")
+    load_tokenizer(tmp_path / "base").save_pretrained(tmp_path / "tuned")
+    for each in (
+        load_tokenizer(tmp_path / "base"),
+        load_tokenizer(tmp_path / "tuned"),
+        LightTokenizer(tmp_path / "base", {"eos_token_id": 1}),
+    ):
+        [ids] = encode_prompts(["Hi"], each, False)
+        assert tiny_tokenizer.decode(ids) == f"<user>Hi<extra_id_5>{asked}"
+        assert "think" not in each.apply_chat_template(
+            [{"role": "user", "content": "Hi"}], tokenize=False
+        )
+
+
 def test_a_tokenizer_of_bytes_needs_no_vocabulary(
     tiny_models: dict[str, Path], tmp_path: Path
 ) -> None:
