@@ -20,6 +20,7 @@ from flows.accelerators import accelerator
 from flows.artifact_key import artifact_key
 from flows.finetune import run_name
 from flows.forget import NOTHING_KEPT
+from flows.held import held
 from flows.stage_task import BACKOFF_S, JITTER, child_crashed, retry_condition
 from flows.stages import DAY_S
 from tasks.compare import run as steps
@@ -30,7 +31,6 @@ from tasks.compare.ways import Way
 from tasks.config import Recipe, load_recipe
 from tasks.gpus import Rooms, rooms_for
 from tasks.home import prepare_environment, workspace_of
-from tasks.lock import workspace_lock
 from tasks.report.comparison import markdown, page
 from tasks.stage import Artifact, write_json
 
@@ -112,7 +112,7 @@ def compare(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
     workspace, started = workspace_of(loaded.name), time.monotonic()
     folder = steps.folder_of(workspace)
     tags = {"prefect.flow_run_id": str(runtime.flow_run.id)}
-    with workspace_lock(workspace), comparison_run(loaded, folder, tags) as run_id:
+    with held(workspace), comparison_run(loaded, folder, tags) as run_id:
         scored = _scored(loaded, workspace, folder, run_id)
         found = document(scored)
         report = folder / "comparison.html"

@@ -19,10 +19,10 @@ from flows import stages
 from flows.artifact_key import artifact_key
 from flows.dvc_record import record_in_dvc
 from flows.forget import NOTHING_KEPT
+from flows.held import held
 from flows.standing import standing
 from tasks.config import Recipe, load_recipe
 from tasks.home import prepare_environment, workspace_of
-from tasks.lock import workspace_lock
 from tasks.pipeline import foreseen, pipeline_key
 from tasks.report.grids import test_grid
 from tasks.report.table import markdown
@@ -60,7 +60,7 @@ def finetune(recipe: str, overrides: list[str] | None = None) -> dict[str, Any]:
     logger.setLevel(logging.INFO)
     loaded = load_recipe(recipe, overrides or [])
     workspace = workspace_of(loaded.name)
-    with workspace_lock(workspace), _tracked(loaded, workspace):
+    with held(workspace), _tracked(loaded, workspace):
         records = stages.ingest(loaded, workspace)
         examples = stages.template(loaded, workspace, records)
         parts = stages.split(loaded, workspace, examples)

@@ -21,13 +21,14 @@ from pydantic import Field
 from flows import stages
 from flows.finetune import finetune, run_name
 from flows.forget import NOTHING_KEPT, forget
+from flows.held import held
 from flows.news import News, look
 from flows.notify import notify
 from flows.watch import announce_again
+from tasks.config import load_recipe
 from tasks.data.profile import profile, shifts
 from tasks.errors import BadInput, NeedsApproval
 from tasks.home import prepare_environment, workspace_of
-from tasks.lock import workspace_lock
 from tasks.tracking.reference import profile_of, remember_sources, weights_of
 from tasks.tracking.registry import by_version
 
@@ -90,12 +91,12 @@ def retrain(
     """
     prepare_environment()
     logger.setLevel(logging.INFO)
-    news = look(recipe, overrides or [])
-    if news.same_as and not force:
-        return _ended(
-            news, "nothing new", [f"The data are those of version {news.same_as.version}."]
-        )
-    shifted = _shifts(news)
+    with held(workspace_of(load_recipe(recipe, overrides or []).name)):
+        news = look(recipe, overrides or [])  # only now: who held it may have trained on them
+        if news.same_as and not force:
+            reason = f"The data are those of version {news.same_as.version}."
+            return _ended(news, "nothing new", [reason])
+        shifted = _shifts(news)
     if shifted and not approve:
         answer = _asked(news, shifted)
         if not answer.approve:
@@ -111,14 +112,13 @@ def retrain(
 def _shifts(news: News) -> tuple[str, ...]:
     """Make the examples, which are reused, and compare them with those of the reference."""
     recipe, workspace = news.recipe, workspace_of(news.recipe.name)
-    with workspace_lock(workspace):
-        records = stages.ingest(recipe, workspace)
-        parts = stages.split(recipe, workspace, stages.template(recipe, workspace, records))
-        known = profile_of(news.reference, workspace / ".reference") if news.reference else None
-        shutil.rmtree(workspace / ".reference", ignore_errors=True)
-        if known is None:
-            return ()
-        return shifts(known, profile(records.path, parts.path), recipe.retrain.max_shift)
+    records = stages.ingest(recipe, workspace)
+    parts = stages.split(recipe, workspace, stages.template(recipe, workspace, records))
+    known = profile_of(news.reference, workspace / ".reference") if news.reference else None
+    shutil.rmtree(workspace / ".reference", ignore_errors=True)
+    if known is None:
+        return ()
+    return shifts(known, profile(records.path, parts.path), recipe.retrain.max_shift)
 
 
 def _asked(news: News, shifted: tuple[str, ...]) -> DataApproval:

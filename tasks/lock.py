@@ -1,4 +1,4 @@
-"""One run at a time in a workspace; the second is told who holds it.
+"""One run at a time in a workspace; the second is told who holds it, and may wait.
 
 The lock is the kernel's (`flock`), so it goes with its process however that ends. Others, which
 the second waits for, are held while an alias of the registry moves or MLflow's database is made.
@@ -6,6 +6,7 @@ the second waits for, are held while an alias of the registry moves or MLflow's 
 
 import fcntl
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -17,13 +18,20 @@ from urllib.parse import quote
 from tasks.errors import BadWorkspace
 from tasks.home import state_home
 
+logger = logging.getLogger("retune")
+
 
 @contextmanager
-def workspace_lock(workspace: Path) -> Iterator[None]:
+def workspace_lock(workspace: Path, waits: bool = False) -> Iterator[None]:
     """Hold the workspace.
 
+    Args:
+        workspace: Its folder; made where it is new.
+        waits: Wait, however long, while another process holds it.
+
     Raises:
-        BadWorkspace: Another process holds it, or it can't be written to.
+        BadWorkspace: Another process holds it and this one does not wait, or it can't be written
+            to.
     """
     path = workspace / ".lock"
     try:
@@ -35,12 +43,15 @@ def workspace_lock(workspace: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BadWorkspace(
-                str(workspace),
-                "a workspace that no other run holds",
-                _holder(path),
-                "wait for it, or give this recipe another `name`",
-            ) from None
+            if not waits:
+                raise BadWorkspace(
+                    str(workspace),
+                    "a workspace that no other run holds",
+                    _holder(path),
+                    "wait for it, or give this recipe another `name`",
+                ) from None
+            logger.info("waiting for the workspace %s, %s", workspace, _holder(path))
+            fcntl.flock(file, fcntl.LOCK_EX)
         _write_holder(path)
         yield
 

@@ -2,6 +2,9 @@
 
 import errno
 import json
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +180,24 @@ def test_a_held_workspace_names_its_holder(tmp_path: Path) -> None:
         raise AssertionError("the lock was given twice")
     with workspace_lock(tmp_path):
         pass
+
+
+def test_who_waits_for_a_held_workspace_gets_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "retune")
+    with ThreadPoolExecutor(1) as pool:
+
+        def wait() -> str:
+            with workspace_lock(tmp_path, waits=True):
+                return "held"
+
+        with workspace_lock(tmp_path):
+            waiting = pool.submit(wait)
+            while not caplog.messages:
+                assert not waiting.done()
+        assert waiting.result() == "held"
+    assert f"waiting for the workspace {tmp_path}, held by process {os.getpid()}" in caplog.text
 
 
 def test_a_workspace_below_a_file_is_refused(tmp_path: Path) -> None:

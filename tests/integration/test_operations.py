@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 
+from tasks.lock import workspace_lock
 from tasks.running import running
 from tests.integration.conftest import (
     CHATS,
@@ -194,6 +195,22 @@ def test_the_worker_runs_a_deployment_for_somebody_elsewhere(
     assert run["state_type"] == "COMPLETED", deployed.logs
     result = deployed.up.home / "workspaces" / "site" / "register" / "result.json"
     assert json.loads(result.read_text(encoding="utf-8"))["recipe"] == "site"
+
+
+def test_a_deployed_run_waits_for_whoever_holds_the_workspace(deployed: Site) -> None:
+    def found() -> list[dict[str, Any]]:
+        return [each for each in deployed.flow_runs("retrain") if each["id"] == run]
+
+    def waits() -> bool:
+        logs = deployed.ask("logs", logs={"flow_run_id": {"any_": [run]}})
+        return any(f"held by process {os.getpid()}" in log["message"] for log in logs)
+
+    with workspace_lock(deployed.up.home / "workspaces" / "site"):
+        run = deployed.run("retrain", recipe=str(deployed.recipe))
+        deployed.wait_for(waits)
+        assert [each["state_name"] for each in found()] == ["Running"]
+    [done] = deployed.wait_for(lambda: ended(found()))
+    assert done["state_name"] == "NothingNew", deployed.logs
 
 
 def test_what_was_made_from_the_newest_data_is_not_made_again(site: Site) -> None:
