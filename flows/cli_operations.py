@@ -4,12 +4,19 @@ retune up
 """
 
 import signal
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from flows.command import Json, Overrides, RecipeFile, print_json, print_text, reporting
+from flows.command import (
+    Json,
+    Overrides,
+    RecipeFile,
+    interrupt,
+    print_json,
+    print_text,
+    reporting,
+)
 from flows.pools import Kind
 
 app = typer.Typer()
@@ -58,8 +65,7 @@ def up(
     """
     from flows.services import Ports, services
 
-    for asked in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
-        signal.signal(asked, _interrupt)
+    signal.signal(signal.SIGINT, interrupt)  # a shell's background jobs ignore it
     try:
         with services(Ports(prefect_port, mlflow_port), pool) as found:
             for service in found.services:
@@ -137,8 +143,3 @@ def approve(
         print_json(resumed)
     else:
         print_text(f"{resumed['name']}: {'refused' if no else 'approved'}; the run goes on.")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_IGN)  # once is enough
-    raise KeyboardInterrupt

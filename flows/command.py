@@ -8,10 +8,12 @@ def models() -> None: ...
 import contextlib
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +36,10 @@ STDOUT = 1
 """File descriptor."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as Kubernetes and systemd send it: handled like Ctrl-C."""
+
+
 @contextlib.contextmanager
 def reporting(goes_on: bool = False) -> Iterator[None]:
     """Prepare the process for a command, and turn what it raises into message and exit code.
@@ -44,6 +50,7 @@ def reporting(goes_on: bool = False) -> Iterator[None]:
     from flows.logs import to_terminal
 
     to_terminal()
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         prepare_environment()
         with contextlib.redirect_stdout(sys.stderr):  # whatever a library may print
@@ -53,9 +60,11 @@ def reporting(goes_on: bool = False) -> Iterator[None]:
     except RetuneError as error:
         _say(str(error) if error.exit_code > 1 else f"{error}\n{_keep_traceback()}")
         raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        _say("Interrupted." + (" The same command goes on from here." if goes_on else ""))
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as error:
+        asked = isinstance(error, Terminated)
+        said = "Stopped by SIGTERM." if asked else "Interrupted."
+        _say(said + (" The same command goes on from here." if goes_on else ""))
+        raise typer.Exit(128 + (signal.SIGTERM if asked else signal.SIGINT)) from None
     except Exception as error:
         if no_room := BadWorkspace.behind(error, state_home()):
             _say(str(no_room))
@@ -63,6 +72,14 @@ def reporting(goes_on: bool = False) -> Iterator[None]:
         # The last resort: one line for the user; the traceback goes to a file.
         _say(f"{type(error).__name__}: {error}\n{_keep_traceback()}")
         raise typer.Exit(1) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Handle a signal by an exception, once."""
+    signal.signal(number, signal.SIG_IGN)
+    raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
 def check_free(recipe: Path, overrides: list[str]) -> None:

@@ -6,6 +6,7 @@ wait_until_ready("Prefect's server", process, "http://127.0.0.1:4200/api/health"
 
 import http.client
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -96,9 +97,11 @@ def answers(url: str) -> bool:
         connection.close()
 
 
-def stop(process: "subprocess.Popen[bytes]", timeout_s: float) -> None:
-    """Ask a server to end; kill it where it does not within `timeout_s` seconds."""
-    process.terminate()
+def stop(
+    process: "subprocess.Popen[bytes]", timeout_s: float, by: signal.Signals = signal.SIGTERM
+) -> None:
+    """Ask a server to end, by a signal; kill it where it does not within `timeout_s` seconds."""
+    process.send_signal(by)
     try:
         process.wait(timeout_s)
     except subprocess.TimeoutExpired:

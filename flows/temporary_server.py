@@ -12,6 +12,7 @@ Prefect can start one by itself, but then imports the whole server into this pro
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,20 +56,29 @@ def temporary_server() -> Iterator[Callable[[], None]]:
     url = f"http://{HOST}:{free_port()}/api"
     keep_from_proxy()
     log = Path(os.environ["PREFECT_HOME"]) / "server.log"
-    process = start(_command(url), log, end_with_parent, ENVIRONMENT)
+    process = start(_command(url), log, _end_with_command, ENVIRONMENT)
     os.environ["PREFECT_API_URL"] = url
     try:
         yield lambda: wait_until_ready(NAME, process, f"{url}/health", log)
     finally:
         _send_what_is_left()
         del os.environ["PREFECT_API_URL"]
-        stop(process, STOP_TIMEOUT_S)
+        stop(process, STOP_TIMEOUT_S, signal.SIGINT)
 
 
 def _command(url: str) -> list[str]:
     app = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
     address = ["--host", HOST, "--port", str(urlsplit(url).port)]
     return [sys.executable, "-m", "uvicorn", *app, *address, "--log-level", "error"]
+
+
+def _end_with_command() -> None:
+    """For `preexec_fn`: SIGTERM, which systemd sends to all at once, is for the command alone.
+
+    The run has yet to tell the server of its end.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    end_with_parent()
 
 
 def _send_what_is_left() -> None:

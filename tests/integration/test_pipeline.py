@@ -3,13 +3,16 @@
 import json
 import random
 import shutil
+import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pandas as pd
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
@@ -276,6 +279,27 @@ def test_a_killed_run_goes_on_where_it_was(company: Company, first: Ended, tmp_p
     assert sorted(aliases) == ["challenger", "champion"]
     losses = client_of(home).get_metric_history(last.result["run_id"], "train/loss")
     assert {1, num_steps(home)} <= {loss.step for loss in losses}
+
+
+def test_a_run_that_is_stopped_says_that_it_goes_on(company: Company, tmp_path: Path) -> None:
+    """By SIGTERM to the command and all that it has started, as systemd sends it."""
+    home = tmp_path / "home"
+    for moment in ("train: start ", "test: started"):
+        command = Command(home, "run", str(company.recipe), "--json")
+        command.wait_for(lambda moment=moment, command=command: moment in command.log)
+        asked = time.monotonic()
+        for process in processes_of(home):
+            with suppress(psutil.NoSuchProcess):  # ended by one that was told before it
+                process.send_signal(signal.SIGTERM)
+        stopped = command.end()
+        assert time.monotonic() - asked < GONE_AFTER_S
+        assert stopped.returncode == 143, stopped.log
+        said = "Stopped by SIGTERM. The same command goes on from here."
+        assert stopped.log.splitlines()[-1] == said
+        assert_all_gone(home)
+    last = retune(home, "run", str(company.recipe), "--json")
+    assert last.returncode == 0, last.log
+    assert versions_of(home) == ["1"]
 
 
 def test_a_killed_training_process_is_started_again(survivor: Ended) -> None:
