@@ -12,6 +12,7 @@ from flows.command import (
     Json,
     Overrides,
     RecipeFile,
+    check_free,
     interrupt,
     print_json,
     print_text,
@@ -111,9 +112,8 @@ def retrain(
     `retune retrain configs/recipes/support_chat.yaml`
     """
     from flows.temporary_server import temporary_server
-    from tasks.config import load_recipe
 
-    load_recipe(recipe, overrides or [])  # Prefect keeps the parameters, a refused password too
+    check_free(recipe, overrides or [])  # Prefect keeps the parameters, a refused password too
     with temporary_server() as wait_until_ready:
         from flows.retrain import retrain as retrain_flow
 

@@ -85,11 +85,13 @@ def promote(
     """
     from flows.temporary_server import temporary_server
     from tasks.errors import BadInput, NotPromoted
+    from tasks.tracking.registry import challenger_of
 
     if override != bool(reason.strip()):
         given = "--override alone" if override else "--reason alone"
         raise BadInput("retune promote", "--override together with --reason TEXT", given)
     _check_store()
+    challenger_of(model)  # known before a server is started
     with temporary_server() as wait_until_ready:
         from flows.promote import promote as promote_flow
 

@@ -86,10 +86,12 @@ def check_free(recipe: Path, overrides: list[str]) -> None:
     """Fail early on what can be checked before a server is started.
 
     Raises:
-        BadInput: The recipe, or what it names beside data and model, can't be used here, or another
-            run holds its workspace.
+        BadInput: The recipe, or what it names on this disk, can't be used, or another run holds
+            its workspace.
     """
     from tasks.config import load_recipe
+    from tasks.data.base_model import folder_of
+    from tasks.data.sources import size_of
     from tasks.home import workspace_of
     from tasks.lock import workspace_lock
     from tasks.pipeline import PIPELINE
@@ -97,6 +99,10 @@ def check_free(recipe: Path, overrides: list[str]) -> None:
     loaded = load_recipe(recipe, overrides)
     for stage in PIPELINE:
         stage.select(loaded)
+    for task in loaded.trained_tasks:
+        size_of(task.source)
+    if loaded.base_model.path:  # what is to be fetched is fetched when it is needed
+        folder_of(loaded.base_model)
     with workspace_lock(workspace_of(loaded.name)):
         pass  # free; the flow takes it for itself
 

@@ -81,7 +81,7 @@ def promote(
     """
     prepare_environment()
     logging.getLogger("retune").setLevel(logging.INFO)
-    version = _challenger(model)
+    version = registry.challenger_of(model)
     if registry.CHAMPION in version.aliases:
         result = _unchanged(version)
     else:
@@ -114,14 +114,6 @@ def rollback(model: str, to: str | int | None = None, reason: str = "") -> dict[
     prepare_environment()
     # `prefect deployment run --param to=1` reads a number.
     return asdict(promotion.rollback(model, None if to is None else str(to), reason))
-
-
-def _challenger(model: str) -> Version:
-    version = registry.by_alias(model, registry.CHALLENGER)
-    if version is None:
-        mend = "`retune models` lists what there is; `retune run RECIPE` makes a challenger"
-        raise BadModel(model, "a model with a challenger", "none", mend)
-    return version
 
 
 @task(
@@ -176,7 +168,7 @@ def _settled(judged: Judged, agreed: Agreed, override: str) -> dict[str, Any]:
     reason = "" if decision.promote else override
     move = promotion.promote(judged.version, decision, judged.champion, reason, agreed.who)
     if move is None:
-        return _unchanged(_challenger(judged.version.model))
+        return _unchanged(registry.challenger_of(judged.version.model))
     return _result(judged, decision, "promoted", move)
 
 

@@ -19,13 +19,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tasks.config import Recipe, Source
-from tasks.config.section import at_home
+from tasks.config import Recipe
 from tasks.data.base_model import folder_of, start_of
 from tasks.data.light_tokenizer import token_counts
 from tasks.data.sampling import sample_examples
-from tasks.data.sources import find_files, is_saved
-from tasks.data.sources_dvc import in_working_tree
+from tasks.data.sources import size_of
 from tasks.data.splitting import SIDES
 from tasks.errors import BadInput
 from tasks.gpus import has_gpu
@@ -263,7 +261,7 @@ def _why_unread(recipe: Recipe) -> str:
     """Why a plan does not read the sources; empty where it does."""
     total = 0
     for task in recipe.trained_tasks:
-        size = _source_bytes(task.source)
+        size = size_of(task.source)
         if size is None:
             return f"not read yet: the source of {task.name} has to be fetched first"
         total += size
@@ -271,23 +269,6 @@ def _why_unread(recipe: Recipe) -> str:
         most = f"{LARGEST_SOURCES_BYTES / 1e6:,.0f} MB"
         return f"not read yet: the sources have {total / 1e6:,.0f} MB, a plan reads up to {most}"
     return ""
-
-
-def _source_bytes(source: Source) -> int | None:
-    """Size on this disk; None for what is elsewhere."""
-    paths = [*source.parallel.values(), source.path, source.validation, source.test]
-    if source.dvc is not None:
-        local = in_working_tree(source.dvc)
-        if local is None:
-            return None
-        paths.append(local)
-    if source.hub is not None:
-        return None
-    total = 0
-    for path in filter(None, paths):
-        files = Path(at_home(path)).rglob("*") if is_saved(path, source) else find_files(path)
-        total += sum(file.stat().st_size for file in files if file.is_file())
-    return total
 
 
 @contextmanager

@@ -16,7 +16,7 @@ RETUNE = [sys.executable, "-c", "from flows.cli import main; main()"]
 
 RECIPE = """\
 name: talk
-base_model: {path: none}
+base_model: {path: models/pocket-flan}
 tasks: [{name: talk, source: {path: data/support_chat.jsonl}, prompts: dialogue_summary}]
 registry: {model: talker}
 """
@@ -90,6 +90,24 @@ def test_a_workspace_that_is_held_is_bad_input(tmp_path, recipe):
     assert done.returncode == 2
     assert f"held by process {os.getpid()}" in done.stderr
     assert not (home / "prefect" / "server.log").exists()  # no server was started for this
+
+
+@pytest.mark.parametrize("command", ["run", "retrain", "compare"])
+@pytest.mark.parametrize("key", ["tasks.0.source.path", "base_model.path"])
+def test_a_missing_file_is_told_before_a_server_starts(command, key, tmp_path, recipe):
+    home = tmp_path / "home"
+    done = retune(home, command, str(recipe), "--set", f"{key}=data/nowhere")
+    assert done.returncode == 2
+    assert done.stderr.startswith("data/nowhere\n") and "mend " in done.stderr
+    assert not (home / "prefect" / "server.log").exists()
+
+
+def test_an_unknown_model_is_told_before_a_server_starts(tmp_path):
+    home = tmp_path / "home"
+    done = retune(home, "promote", "nobody")
+    assert done.returncode == 2
+    assert "nobody\n  expected  a model with a challenger" in done.stderr
+    assert not (home / "prefect" / "server.log").exists()
 
 
 def test_a_password_in_an_override_is_refused_before_prefect_keeps_it(tmp_path, recipe):

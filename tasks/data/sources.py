@@ -105,6 +105,27 @@ def digest_of(source: Source) -> str:
     return digest_of_json(digests)
 
 
+def size_of(source: Source) -> int | None:
+    """Bytes of what is read, as far as they are on this disk; None for what is elsewhere.
+
+    Raises:
+        BadData: A file that is not there.
+    """
+    paths = [*source.parallel.values(), source.path, source.validation, source.test]
+    if source.dvc is not None:
+        local = sources_dvc.in_working_tree(source.dvc)
+        if local is None:
+            return None
+        paths.append(local)
+    if source.hub is not None:
+        return None
+    total = 0
+    for path in filter(None, paths):
+        files = Path(at_home(path)).rglob("*") if is_saved(path, source) else find_files(path)
+        total += sum(file.stat().st_size for file in files if file.is_file())
+    return total
+
+
 def is_saved(path: str, source: Source) -> bool:
     """Whether a path of a source is a folder that `datasets` saved."""
     folder = Path(at_home(path))

@@ -106,6 +106,19 @@ def by_alias(model: str, alias: str) -> Version | None:
     return _get(lambda client: client.get_model_version_by_alias(model, alias))
 
 
+def challenger_of(model: str) -> Version:
+    """The challenger of a model.
+
+    Raises:
+        BadModel: There is none.
+    """
+    version = by_alias(model, CHALLENGER)
+    if version is None:
+        mend = "`retune models` lists what there is; `retune run RECIPE` makes a challenger"
+        raise BadModel(model, "a model with a challenger", "none", mend)
+    return version
+
+
 def by_version(model: str, version: str) -> Version:
     """One version.
 
