@@ -29,6 +29,7 @@ from tasks.errors import BadInput
 from tasks.gpus import has_gpu
 from tasks.home import workspace_of
 from tasks.pipeline import PIPELINE, Foreseen, foreseen
+from tasks.progress import Bar
 from tasks.stage import Artifact, Inputs, logger, read_json
 from tasks.training.cost import estimated, launch_of, measured, num_parameters, speed_of
 from tasks.training.epoch_work import TaskMix, Work, work_of_epoch
@@ -112,6 +113,7 @@ def plan(recipe: Recipe, measure: bool = False) -> Plan:
         BadInput: A file that a stage reads can't be used, or its rows can't.
     """
     workspace = workspace_of(recipe.name)
+    logger.info("plan: looking at data and base model")
     # What a run reads must be there.
     digests = {stage.name: stage.files(stage.select(recipe)) for stage in PIPELINE}
     stages = foreseen(recipe, workspace)
@@ -206,7 +208,8 @@ def _memory(recipe: Recipe, work: Work | None, trained: Path | None) -> Memory:
             trainable_parameters=summary.get("trainable_parameters"),
         )
     base, longest = recipe.base_model, work.longest if work else None
-    found = forecast(start_of(base), recipe.train, longest, base.trust_remote_code)
+    with Bar("plan", "forecasting the memory of training"):
+        found = forecast(start_of(base), recipe.train, longest, base.trust_remote_code)
     if not isinstance(found, Forecast):
         return Memory(None, found)
     footprint, processes = found.footprint, launch_of(recipe.train, start_of(base)).num_per_node

@@ -1,6 +1,7 @@
 """The figures of `retune plan`, against those of the stages and of the real encoder and batches."""
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -326,8 +327,11 @@ def test_what_can_not_fit_is_refused_before_it_trains(recipe: Recipe, tmp_path: 
 
 
 @only_t5
-def test_the_time_can_be_measured(recipe: Recipe) -> None:
+def test_the_time_can_be_measured(recipe: Recipe, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "retune")
     planned = plan(recipe, measure=True)
+    assert "plan: training a few steps" in caplog.messages
+    assert any(message.startswith("plan: 7 of 7, ") for message in caplog.messages)
     source = planned.estimated_from["training_seconds"]
     found = re.match(r"measured now: ([\d,]+) tokens/s, the median of 6 optimizer steps", source)
     assert found and planned.tokens and planned.training_seconds
@@ -382,7 +386,12 @@ def test_the_command_prints_one_document_without_torch(recipe_file: Path) -> Non
     command = [sys.executable, "-c", code, "plan", str(recipe_file), "--json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "[]\n"
+    *progress, imported = done.stderr.splitlines()
+    assert imported == "[]"
+    assert [line.partition("  ")[2] for line in progress] == [
+        "plan: looking at data and base model",
+        "plan: forecasting the memory of training",
+    ]
     document = json.loads(done.stdout)
     expected = json.loads(json.dumps(as_json(plan(load_recipe(recipe_file)))))
     assert document.keys() == expected.keys()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tasks.config.train import Launch
 from tasks.launch import Event, launch
+from tasks.progress import Bar
 from tasks.stage import write_json
 from tasks.training.launching import Training, job_of, on_processes
 
@@ -43,11 +44,16 @@ def measured_speed(training: Training, split: Path) -> tuple[float, str]:
     def listen(event: Event) -> None:
         if event["event"] == "step":
             rates.append(event["tokens_per_s"])
+            bar.update(len(rates), STEPS + 1, f"{rates[-1]:,.0f} tokens/s")
             is_late = len(rates) > 1 and time.monotonic() - started > MOST_S
             if is_late or len(rates) > STEPS:
                 raise _Enough
 
-    with tempfile.TemporaryDirectory(prefix="retune-trial-") as name, suppress(_Enough):
+    with (
+        Bar("plan", "training a few steps") as bar,
+        tempfile.TemporaryDirectory(prefix="retune-trial-") as name,
+        suppress(_Enough),
+    ):
         folder = Path(name)
         job, events = folder / "job.json", folder / "events.jsonl"
         short = on_processes(short, job)
