@@ -41,6 +41,10 @@ from tasks.training.trial import measured_speed
 NUM_DATA_STAGES = 3
 """Ingest, template and split: what a plan may run, in a temporary folder."""
 
+RUN_BYTES = 320 * 2**20
+"""What `retune run` holds when training starts, more than a plan does: the flow with its libraries,
+and Prefect's server."""
+
 LARGEST_SOURCES_BYTES = 200_000_000
 """A plan leaves sources unread that are larger than this together."""
 
@@ -208,11 +212,12 @@ def _memory(recipe: Recipe, work: Work | None, trained: Path | None) -> Memory:
             trainable_parameters=summary.get("trainable_parameters"),
         )
     base, longest = recipe.base_model, work.longest if work else None
+    start = start_of(base)
     with Bar("plan", "forecasting the memory of training"):
-        found = forecast(start_of(base), recipe.train, longest, base.trust_remote_code)
+        found = forecast(start, recipe.train, longest, base.trust_remote_code, RUN_BYTES)
     if not isinstance(found, Forecast):
         return Memory(None, found)
-    footprint, processes = found.footprint, launch_of(recipe.train, start_of(base)).num_per_node
+    footprint, processes = found.footprint, launch_of(recipe.train, start, RUN_BYTES).num_per_node
     each = f" in each of {processes} processes" if processes > 1 else ""
     return Memory(
         total=found.memory_bytes,

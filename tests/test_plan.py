@@ -15,13 +15,14 @@ import pytest
 
 import tasks.plan
 import tasks.training.cost
+import tasks.training.forecast
 from flows.tables import plan_tables
 from tasks.config import Recipe, Train, load_recipe
 from tasks.data.mixing import draws_per_epoch
 from tasks.errors import BadData, BadInput
 from tasks.home import workspace_of
 from tasks.pipeline import PIPELINE
-from tasks.plan import as_json, plan
+from tasks.plan import RUN_BYTES, as_json, plan
 from tasks.stage import Artifact, Inputs, digest_of_folder, write_json
 from tasks.training.forecast import Change, Forecast, forecast
 from tests.toy import ECHO, write_rows
@@ -81,11 +82,15 @@ def one_forecast_of_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _forecast(
-    folder: Path, train: Train, longest: tuple[int, int] | None, trusts_code: bool
+    folder: Path,
+    train: Train,
+    longest: tuple[int, int] | None,
+    trusts_code: bool,
+    reserved_bytes: int,
 ) -> Forecast | str:
     key = (str(folder), longest)  # no test here changes what else it depends on
     if key not in KNOWN:
-        KNOWN[key] = forecast(folder, train, longest, trusts_code)
+        KNOWN[key] = forecast(folder, train, longest, trusts_code, reserved_bytes)
     return KNOWN[key]
 
 
@@ -324,6 +329,16 @@ def test_what_can_not_fit_is_refused_before_it_trains(recipe: Recipe, tmp_path: 
         stage.run(stage.select(recipe), Inputs(workspace_of(recipe.name), made))
     assert "take a smaller base model" in str(no.value)
     assert not list(workspace_of(recipe.name).rglob("job.json"))
+
+
+@only_t5
+def test_what_the_run_itself_takes_is_not_there_for_training(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.training.forecast, "available_memory_bytes", lambda: RUN_BYTES)
+    monkeypatch.setattr(tasks.plan, "forecast", forecast)
+    planned = plan(recipe)
+    assert (planned.available_memory_bytes, planned.fits) == (0, False)
 
 
 @only_t5

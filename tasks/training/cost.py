@@ -170,7 +170,7 @@ def rough_memory_bytes(train: Train, base: Path) -> int | None:
     return rough and WIDE_MARGIN * rough
 
 
-def launch_of(train: Train, base: Path) -> Launch:
+def launch_of(train: Train, base: Path, reserved_bytes: int = 0) -> Launch:
     """The processes that train; where their number is left open, as many as pay on a CPU.
 
     Threads of a small model wait for each other more than they compute, processes do not: they
@@ -179,12 +179,14 @@ def launch_of(train: Train, base: Path) -> Launch:
     Args:
         train: The recipe's section.
         base: The base model's folder.
+        reserved_bytes: Memory that will be taken before training starts.
     """
     launch = train.launch
     if launch.processes_per_node or launch != Launch() or has_gpu():
         return launch
     rough = rough_memory_bytes(train, base)
-    fit = available_memory_bytes() // (PROCESS_BYTES + rough) if rough else 1
+    available = available_memory_bytes() - reserved_bytes
+    fit = available // (PROCESS_BYTES + rough) if rough else 1
     processes = max(1, min(num_cores(), fit, train.batch_tokens // PROCESS_TOKENS))
     return Launch(processes_per_node=processes)
 

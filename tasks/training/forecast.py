@@ -164,7 +164,11 @@ class Shape:
 
 
 def forecast(
-    folder: Path, train: Train, longest: tuple[int, int] | None, trust_remote_code: bool = False
+    folder: Path,
+    train: Train,
+    longest: tuple[int, int] | None,
+    trust_remote_code: bool = False,
+    reserved_bytes: int = 0,
 ) -> Forecast | str:
     """What training takes on this machine, found out in a process of its own within seconds.
 
@@ -174,6 +178,7 @@ def forecast(
         longest: Tokens of prompt and completion of the longest example; None where they are not
             known, and the limits count.
         trust_remote_code: Run code of the folder.
+        reserved_bytes: Memory of this machine that will be taken before training starts.
 
     Returns:
         The forecast, or why there is none.
@@ -184,12 +189,12 @@ def forecast(
     if train.method == "qlora":
         return "not known: weights in 4 bits are not forecast"
     prompt, completion = longest or (train.max_prompt_tokens, train.max_completion_tokens)
-    launch = launch_of(train, folder)
+    launch = launch_of(train, folder, reserved_bytes)
     train = train.model_copy(update={"launch": launch})
     on_gpu = has_gpu()
     job = ForecastJob(
         folder=folder.absolute(), train=train, prompt=prompt, completion=completion,
-        available=None if on_gpu else available_memory_bytes(),
+        available=None if on_gpu else max(0, available_memory_bytes() - reserved_bytes),
         processes=1 if on_gpu else launch.num_per_node, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
