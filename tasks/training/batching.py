@@ -268,11 +268,12 @@ def _of_sequences(
 
     if max(map(len, packed)) == 1:  # nothing to keep apart: attention needs no mask and is faster
         return {"input_ids": together(whole, pad_token_id)}, together(ahead, IGNORED)
-    # A row's filling has position 0 throughout, so that each of its tokens sees itself only.
+    # A row's filling has position 0 throughout, so that each of its tokens sees itself only. It is
+    # of a token that is learnt: the pad token's embedding may be zeros, of which a norm has no
+    # gradient (Gemma 3n).
     positions = together([np.arange(len(ids)) for ids in whole], 0)
-    return {"input_ids": together(whole, pad_token_id), "position_ids": positions}, together(
-        ahead, IGNORED
-    )
+    inputs = {"input_ids": together(whole, int(whole[0][-1])), "position_ids": positions}
+    return inputs, together(ahead, IGNORED)
 
 
 def _labels(completion: Ids) -> Ids:

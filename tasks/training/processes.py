@@ -84,12 +84,13 @@ def distribute(
         return model
     if accelerate == "ddp":
         # Unlike a GPU's, a CPU's number of processes is not asked for, so that any model must do.
-        any_model = model.device.type == "cpu"
+        # Of a multimodal one, what reads images has nothing to do.
+        is_part = "text_config" in model.config.sub_configs
         return DistributedDataParallel(
             model,
             forward_sync_buffers=False,
             gradient_as_bucket_view=True,
-            find_unused_parameters=any_model,
+            find_unused_parameters=is_part or model.device.type == "cpu",
         )
     policy = BF16 if in_bf16 else MixedPrecisionPolicy()
     for block in blocks_of(model):

@@ -69,6 +69,13 @@ def test_packed_and_unpacked_agree(name: str) -> None:
     assert float(results[0][2]) == pytest.approx(float(results[1][2]), abs=1e-4)
 
 
+def test_rows_are_not_filled_with_the_pad_token() -> None:
+    """Its embedding may be zeros, of which the norm that Gemma 3n takes has no gradient."""
+    batch = collate(np.arange(11), random_examples(11, 20), False, 99, None, packs=True)
+    assert batch.num_padded > batch.num_tokens
+    assert 99 not in batch.inputs["input_ids"]
+
+
 @pytest.mark.parametrize("name", ["bloom", "mamba"])
 def test_models_that_would_mix_examples_are_found_out(name: str) -> None:
     assert not can_pack(model_of(name))
