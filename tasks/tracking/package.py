@@ -43,6 +43,7 @@ SHIPPED = (
     "tasks/data/tokenizing.py",
     "tasks/data/turns.py",
     "tasks/training/__init__.py",
+    "tasks/training/languages.py",
     "tasks/training/model.py",
     "tasks/training/precision.py",
     "tasks/scoring/__init__.py",

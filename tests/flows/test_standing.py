@@ -59,6 +59,7 @@ def test_a_retraining_that_reuses_all_found_nothing_new(
     sources = {"source of chat": "51ab"}
     news = News(recipe(), (), sources, None, registry.by_version("summarizer", "1"))
     reused = {**result, "stages": {"register": {"state": "reused"}}}
+    monkeypatch.setattr(flows.retrain, "load_recipe", lambda path, overrides: news.recipe)
     monkeypatch.setattr(flows.retrain, "look", lambda path, overrides: news)
     monkeypatch.setattr(flows.retrain, "_shifts", lambda news: ())
     monkeypatch.setattr(flows.retrain, "finetune", lambda path, overrides: reused)

@@ -40,7 +40,7 @@ pytestmark = [
 MODEL = "clerk-chats"
 SUMMARY = {"rougeL", "rouge1", "rouge2", "fabrication", "omission"}
 INTERVAL = {"value", "low", "high", "n"}
-GONE_AFTER_S = 10.0
+GONE_AFTER_S = 30.0
 SEED = 11
 TEST_AND_AFTER = ["reused"] * 5 + ["ran", "reused", "ran"]
 

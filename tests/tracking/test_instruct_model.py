@@ -129,7 +129,7 @@ def test_a_decoder_answers_as_it_was_tested(
     answers = model.predict(pd.DataFrame({"prompt": prompts}))
     assert answers == [completion.text for completion in tested]
     assert [completion.num_prompt_tokens for completion in tested] == [
-        len(tokenizer(f"<{prompt}>", add_special_tokens=False)["input_ids"]) for prompt in prompts
+        len(tokenizer(f"<{prompt}><", add_special_tokens=False)["input_ids"]) for prompt in prompts
     ]
 
 
