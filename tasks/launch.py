@@ -15,11 +15,10 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import psutil
 
@@ -209,24 +208,6 @@ def work(do: Callable[[], None], events: Path) -> int:
         report(events, "bad_input", issues=[vars(issue) for issue in known.issues])
         return known.exit_code
     return 0
-
-
-def run_and_end(main: Callable[[str], int]) -> NoReturn:
-    """Call `main` with the command line's argument and end this process with what it returns.
-
-    It ends at once: Python would take a second to tear down what it has imported, and among several
-    processes a thread of torch's can wait for Python meanwhile and Python for that thread, forever
-    (pytorch issues 75097 and 190489).
-    """
-    code = 1
-    try:
-        code = main(sys.argv[1])
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
 
 def _follow(

@@ -1,11 +1,14 @@
 """How a process that ended abnormally is told of; what a start leaves behind: nothing."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tasks.errors import ChildFailed
 from tasks.launch import launch
+from tests.conftest import ROOT
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -63,3 +66,22 @@ def test_it_leaves_nothing_among_temporary_files(
     launch("begins", folder / "job.json", folder / "events", lambda event: None)
     assert (folder / "job.log").read_text().split() == [str(temporary)]
     assert not list(temporary.iterdir())
+
+
+def test_torchrun_waits_for_none_of_its_threads() -> None:
+    """A signal leaves one that follows a log, where it comes as the others are being started."""
+    lines = """
+import runpy, threading
+import torch.distributed.run as torchrun
+
+def interrupted():
+    threading.Thread(target=threading.Event().wait).start()
+    raise RuntimeError("as by a signal")
+
+torchrun.main = interrupted
+runpy.run_module("tasks.torchrun", run_name="__main__")
+"""
+    command = [sys.executable, "-c", lines, "--standalone"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert "as by a signal" in ended.stderr

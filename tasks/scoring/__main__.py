@@ -1,7 +1,7 @@
 """Entry point of the scoring process: `torchrun -m tasks.scoring JOB.json`."""
 
+from tasks.ending import run_and_end
 from tasks.garbage import uncollected
-from tasks.launch import run_and_end
 
 if __name__ == "__main__":
     with uncollected():

@@ -13,8 +13,9 @@ from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
+from tasks.ending import run_and_end
 from tasks.errors import BadInput
-from tasks.launch import report, run_and_end, work
+from tasks.launch import report, work
 from tasks.scoring.harness import HarnessJob
 from tasks.scoring.job import Way
 from tasks.training.model import load_model, load_tokenizer

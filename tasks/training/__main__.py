@@ -1,7 +1,7 @@
 """Entry point of the training process: `torchrun -m tasks.training JOB.json`."""
 
+from tasks.ending import run_and_end
 from tasks.garbage import uncollected
-from tasks.launch import run_and_end
 
 if __name__ == "__main__":
     with uncollected():

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from tasks.ending import run_and_end
 from tasks.errors import BadModel
-from tasks.launch import run_and_end, work
+from tasks.launch import work
 from tasks.training.adapters import scale_adapter
 from tasks.training.model import load_model, load_tokenizer
 

@@ -135,7 +135,7 @@ def _half_used(rank: int, port: int) -> None:
         assert torch.equal(*gradients) and gradients[0].abs().sum() > 0
         assert model.spare.weight.grad is None or not model.spare.weight.grad.any()
         model.zero_grad(set_to_none=True)
-    os._exit(0)  # as `tasks.launch.run_and_end` does
+    os._exit(0)  # as `tasks.ending.run_and_end` does
 
 
 def test_weights_that_are_never_used_do_not_matter() -> None:
@@ -168,7 +168,7 @@ def _sharded_in_bf16(rank: int, port: int, base: Path) -> None:
         assert other.grad is not None
         difference = (gradient.full_tensor() - other.grad).norm()
         assert difference < 0.01 * other.grad.norm(), difference
-    os._exit(0)  # as `tasks.launch.run_and_end` does
+    os._exit(0)  # as `tasks.ending.run_and_end` does
 
 
 def test_weights_are_gathered_in_bf16_and_learned_in_fp32(tiny_models: dict[str, Path]) -> None:
@@ -198,7 +198,7 @@ def test_all_save_together_whatever_their_clocks_say(
 def test_it_ends_whatever_its_threads_wait_for(body: str, code: int, told: str) -> None:
     program = f"""
 import sys, threading
-from tasks.launch import run_and_end
+from tasks.ending import run_and_end
 def main(job):
     threading.Thread(target=threading.Event().wait).start()
     print(job)
