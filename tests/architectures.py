@@ -23,7 +23,7 @@ T5 = {
     "decoder_start_token_id": 0,
     "feed_forward_proj": "gated-gelu",
 }
-BART = {
+SIZES: dict[str, Any] = {
     "d_model": 32,
     "encoder_layers": 2,
     "decoder_layers": 2,
@@ -32,9 +32,11 @@ BART = {
     "encoder_ffn_dim": 64,
     "decoder_ffn_dim": 64,
     "max_position_embeddings": 256,
-    "decoder_start_token_id": 1,
     "init_std": 0.2,
 }
+"""Of what is built like BART."""
+
+BART = SIZES | {"decoder_start_token_id": 1}
 PROPHETNET = {
     "hidden_size": 32,
     "num_encoder_layers": 2,

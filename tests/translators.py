@@ -6,20 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.architectures import SIZES
+
 WORDS = {"red": "rot", "green": "grün", "blue": "blau", "black": "schwarz", "white": "weiß"}
 ENGLISH = [f"Say the colour {word} again!" for word in WORDS] * 20
 GERMAN = [f"Sag noch einmal die Farbe {word}!" for word in WORDS.values()] * 20
-SIZES: dict[str, Any] = {
-    "d_model": 32,
-    "encoder_layers": 2,
-    "decoder_layers": 2,
-    "encoder_attention_heads": 2,
-    "decoder_attention_heads": 2,
-    "encoder_ffn_dim": 64,
-    "decoder_ffn_dim": 64,
-    "max_position_embeddings": 256,
-    "init_std": 0.2,
-}
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 IDS = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
 IN_PIECES = ("marian", "m2m100", "plbart")

@@ -37,7 +37,7 @@ def joined(pairs: Iterable[Pair]) -> list[Pair]:
     examples: list[Pair] = []
     whole: list[int] = []
     for record, task, prompt, completion in pairs:
-        if examples and examples[-1][1] == task and follows(prompt, whole):
+        if follows(prompt, whole) and examples[-1][1] == task:
             _, _, first, learnt = examples.pop()
             read_only = [~number for number in prompt[len(whole) :]]
             examples.append((record, task, first, [*learnt, *read_only, *completion]))

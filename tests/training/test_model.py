@@ -133,6 +133,16 @@ def test_a_config_that_makes_no_model_is_told(
         load_tokenizer(tmp_path)
 
 
+def loaded(tokenizer: Any, template: str, folder: Path) -> list[Any]:
+    """A tokenizer with a chat template: as loaded, of what that was saved as, and for plans."""
+    chat = copy.deepcopy(tokenizer)
+    chat.chat_template = template
+    chat.save_pretrained(folder / "base")
+    load_tokenizer(folder / "base").save_pretrained(folder / "tuned")
+    light = LightTokenizer(folder / "base", {"eos_token_id": 1})
+    return [load_tokenizer(folder / "base"), load_tokenizer(folder / "tuned"), light]
+
+
 THINKING = (
     "{% for turn in messages %}{% generation %}<{{ turn.role }}>{{ turn.content }}<extra_id_5>"
     "{% endgeneration %}{% endfor %}{% if add_generation_prompt %}<assistant>"
@@ -144,15 +154,7 @@ THINKING = (
 def test_a_model_that_can_think_is_asked_for_its_answer(
     tiny_tokenizer: Any, tmp_path: Path
 ) -> None:
-    tokenizer = copy.deepcopy(tiny_tokenizer)
-    tokenizer.chat_template = THINKING
-    tokenizer.save_pretrained(tmp_path / "base")
-    load_tokenizer(tmp_path / "base").save_pretrained(tmp_path / "tuned")
-    for each in (
-        load_tokenizer(tmp_path / "base"),
-        load_tokenizer(tmp_path / "tuned"),
-        LightTokenizer(tmp_path / "base", {"eos_token_id": 1}),
-    ):
+    for each in loaded(tiny_tokenizer, THINKING, tmp_path):
         [ids] = encode_prompts(["Hi"], each, False)
         assert tiny_tokenizer.decode(ids) == "<user>Hi<extra_id_5><assistant><think></think>"
     # As another server asks the tuned model, which has learnt to answer after just this.
@@ -182,15 +184,7 @@ CHANNELS = (
 def test_a_prompt_ends_where_the_answer_begins(
     template: str, asked: str, tiny_tokenizer: Any, tmp_path: Path
 ) -> None:
-    tokenizer = copy.deepcopy(tiny_tokenizer)
-    tokenizer.chat_template = template
-    tokenizer.save_pretrained(tmp_path / "base")
-    load_tokenizer(tmp_path / "base").save_pretrained(tmp_path / "tuned")
-    for each in (
-        load_tokenizer(tmp_path / "base"),
-        load_tokenizer(tmp_path / "tuned"),
-        LightTokenizer(tmp_path / "base", {"eos_token_id": 1}),
-    ):
+    for each in loaded(tiny_tokenizer, template, tmp_path):
         [ids] = encode_prompts(["Hi"], each, False)
         assert tiny_tokenizer.decode(ids) == f"<user>Hi<extra_id_5>{asked}"
         assert "think" not in each.apply_chat_template(

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.memory import write_rows
 from tasks.config import Train
 from tasks.prompts.denoising import corrupted, removed
 from tasks.training.encoding import encode_examples
@@ -43,28 +44,19 @@ def chat(tiny_tokenizer: Any) -> Any:
     return tokenizer
 
 
-def write(path: Path, pairs: list[tuple[str, str]]) -> Path:
-    rows = [
-        {"id": f"{number:016x}", "task": "t", "prompt": prompt, "completion": completion}
-        for number, (prompt, completion) in enumerate(pairs)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), path)
-    return path
-
-
 def encode(path: Path, tokenizer: Any) -> Examples:
     return encode_examples(path, tokenizer, False, Train(), path.parent / "tokens")
 
 
 def test_what_is_there_on_purpose_is_not_told(tmp_path: Path, chat: Any) -> None:
-    examples = encode(write(tmp_path / "pairs.parquet", ON_PURPOSE), chat)
+    examples = encode(write_rows(tmp_path / "pairs.parquet", ON_PURPOSE), chat)
     assert chat.convert_tokens_to_ids("<|user|>") in examples.prompts.flat
     assert chat.convert_tokens_to_ids("<extra_id_0>") in examples.prompts.flat
     assert (examples.num_special, examples.remark) == (0, "")
 
 
 def test_what_is_in_the_data_is_told_each_time(tmp_path: Path, chat: Any) -> None:
-    path = write(tmp_path / "pairs.parquet", ON_PURPOSE + IN_THE_DATA)
+    path = write_rows(tmp_path / "pairs.parquet", ON_PURPOSE + IN_THE_DATA)
     for _ in range(2):
         examples = encode(path, chat)
         assert examples.num_special == 4
