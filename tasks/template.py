@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from tasks.config import Recipe, Section
 from tasks.data.batches import batches
 from tasks.data.ready_made import without
+from tasks.data.turns import spoken
 from tasks.errors import BadData, BadPrompt, Issue
 from tasks.progress import Bar
 from tasks.prompts.library import PromptFile, PromptTemplate
@@ -32,7 +33,7 @@ from tasks.prompts.render import RenderError, choose_template, render
 from tasks.stage import Counted, Inputs, Output, Stage, logger, read_json, write_json
 from tasks.stage_main import main
 
-VERSION = "4"
+VERSION = "5"
 
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("id", "task", "split", "group_id")]
@@ -167,7 +168,7 @@ def _rendered(
                 "completion": rendered.completion,
                 "references": rendered.references,
                 "label": rendered.completion if prompts.task == "classification" else None,
-                "text": "\n".join(record[slot] for slot in prompts.slots),
+                "text": "\n".join(spoken(record[slot]) for slot in prompts.slots),
             }
         )
     return pa.Table.from_pylist(rows, schema=SCHEMA)

@@ -4,8 +4,10 @@ token_counts([{"prompt": "Summarize: ...", "completion": "Tom asks ..."}], folde
 -> TokenCounts([PairLength(212, 31)], "by the base model's tokenizer", all_stop=True)
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -90,9 +92,10 @@ class LightTokenizer:
 
     def apply_chat_template(
         self,
-        turns: Sequence[Mapping[str, str]],
+        turns: Sequence[Mapping[str, Any]],
         tokenize: bool,
         add_generation_prompt: bool = False,
+        tools: Sequence[Mapping[str, Any]] | None = None,
     ) -> str:
         """Text of a chat.
 
@@ -104,9 +107,10 @@ class LightTokenizer:
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", Generation]
         )
+        environment.filters["tojson"] = partial(json.dumps, ensure_ascii=False)  # as transformers'
         return environment.from_string(self.chat_template).render(
             messages=turns,
-            tools=None,
+            tools=tools,
             documents=None,
             add_generation_prompt=add_generation_prompt,
             bos_token=self._special("bos_token"),

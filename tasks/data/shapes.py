@@ -8,16 +8,22 @@
                        {"from": "gpt", "value": "Good day"}]}                     sharegpt
 
 All but Alpaca give the fields `prompt` and `completion`. Alpaca: Taori et al. 2023; ShareGPT:
-the format of the FastChat project; messages: the chat format of the OpenAI API.
+the format of the FastChat project; messages: the chat format of the OpenAI API, with its `tools`.
 """
 
+import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.data.tools import Call, call_of, with_calls, without_nulls
 from tasks.data.turns import MARK, Turn, as_text
 
 Cells = Mapping[str, Any]
+
+_CALLING = "calling"
+"""The role of a turn of the assistant that is a call in JSON, or several."""
 
 _ROLES = {
     "user": "user",
@@ -28,8 +34,15 @@ _ROLES = {
     "model": "assistant",
     "system": "system",
     "developer": "system",
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+    "function_call": _CALLING,
+    "tool_call": _CALLING,
 }
 _COMPLETIONS = ("completion", "response", "output")
+_WRAPPED = re.compile(r"<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
+"""What a tool returned, in data that was written for one chat template."""
 
 TURNS = "messages"
 """The column of a conversation, which may be mapped to one of another name."""
@@ -85,27 +98,31 @@ def _alpaca(row: Cells) -> list[dict[str, Any]]:
 
 
 def _messages(row: Cells) -> list[dict[str, Any]]:
-    return prompts_and_completions(row.get("messages"), row.get("system"))
+    return prompts_and_completions(row.get("messages"), row.get("system"), row.get("tools"))
 
 
 def _sharegpt(row: Cells) -> list[dict[str, Any]]:
-    return prompts_and_completions(row.get("conversations"), row.get("system"))
+    return prompts_and_completions(row.get("conversations"), row.get("system"), row.get("tools"))
 
 
-def prompts_and_completions(turns: Any, system: Any = None) -> list[dict[str, str]]:
+def prompts_and_completions(
+    turns: Any, system: Any = None, tools: Any = None
+) -> list[dict[str, str]]:
     """Each answer of a conversation, and what came before it.
 
     Args:
         turns: List of `{"role", "content"}` or `{"from", "value"}`. Turns of the assistant count
             as answers where the user has said something before, and their `weight` is not 0, which
-            the OpenAI API does not train on either.
+            the OpenAI API does not train on either. An answer may have `tool_calls`.
         system: System text that stands beside the turns, as some formats have it; used where none
             of them is the system's.
+        tools: Definitions of the tools that can be called: a list, or JSON of one.
 
     Returns:
         At least one with its `prompt` and `completion`. The prompt is what the user said or, where
         there is more than that before the answer, all of the turns in one text
-        (`tasks.data.turns`); system text stands first.
+        (`tasks.data.turns`); tools and system text stand first. A completion has its calls as
+        `tasks.data.tools` writes them.
 
     Raises:
         BadRow: Not such a list, or nothing to answer.
@@ -125,15 +142,16 @@ def prompts_and_completions(turns: Any, system: Any = None) -> list[dict[str, st
     first = next((row for row, (role, _) in enumerate(said) if role == "user"), len(said))
     if answers[-1] < first:
         raise BadRow("the conversation has no turn of the user before the last answer")
-    return [_answered(said, row, system) for row in answers if row > first]
+    known = _tools(tools)
+    return [_answered(said, row, system, known) for row in answers if row > first]
 
 
-def _answered(said: list[Turn], row: int, system: Any) -> dict[str, str]:
+def _answered(said: list[Turn], row: int, system: Any, tools: list[Turn]) -> dict[str, str]:
     rules = [turn for turn in said[:row] if turn.role == "system"]
     if not rules and isinstance(system, str) and system.strip():
         rules = [Turn("system", system.strip())]
     talk = [turn for turn in said[:row] if turn.role != "system"]
-    return {"prompt": as_text([*rules, *talk]), "completion": said[row].content}
+    return {"prompt": as_text([*tools, *rules, *talk]), "completion": said[row].content}
 
 
 def _turn(given: Any) -> Turn:
@@ -142,23 +160,78 @@ def _turn(given: Any) -> Turn:
     role, text = given.get("role", given.get("from")), given.get("content", given.get("value"))
     if not isinstance(role, str) or role.lower() not in _ROLES:
         raise BadRow(f"the role '{role}' in the conversation is not known")
-    if given.get("tool_calls") or given.get("function_call"):
-        raise BadRow(f"a turn of the role '{role}' calls a tool, which would be left out")
-    if isinstance(text, list):
-        text = _joined(text)
-    if not isinstance(text, str) or not text.strip():
-        raise BadRow(f"a turn of the role '{role}' has no text")
-    turn = Turn(_ROLES[role.lower()], text.strip())
+    turn = Turn(_ROLES[role.lower()], _text(text))
+    calls = _calls(given, turn)
+    if turn.role == _CALLING:
+        turn = Turn("assistant", "")
+    elif turn.role == "tool":
+        turn = Turn("tool", _returned(text))
     if mark := MARK.search(turn.content):
         raise BadRow(f"the text of a turn has the line {mark[0].strip()}, as if others began there")
+    if calls:
+        return Turn("assistant", with_calls(turn.content, calls))
+    if not turn.content and turn.role != "tool":
+        raise BadRow(f"a turn of the role '{role}' has no text")
     return turn
 
 
-def _joined(parts: list[Any]) -> str | None:
-    """The text of parts; None where one is no text, as a picture."""
-    given = [part.get("text") for part in parts if isinstance(part, dict)]
-    texts = [text for text in given if isinstance(text, str)]
-    return "".join(texts) if len(texts) == len(parts) else None
+def _returned(content: Any) -> str:
+    """What a tool returned; what is no text as JSON."""
+    text = _text(content)
+    if not text and content:
+        return json.dumps(content, ensure_ascii=False)
+    wrapped = _WRAPPED.fullmatch(text)
+    return wrapped[1] if wrapped else text
+
+
+def _calls(given: Cells, turn: Turn) -> list[Call]:
+    """The calls of a turn, in the formats of OpenAI and of LLaMA-Factory."""
+    made = given.get("tool_calls") or given.get("function_call")
+    if turn.role == _CALLING:
+        made = turn.content
+    if not made:
+        return []
+    made = _parsed(made)
+    calls = [
+        call_of(call.get("function", call)) if isinstance(call, dict) else None
+        for call in (made if isinstance(made, list) else [made])
+    ]
+    if turn.role not in ("assistant", _CALLING) or None in calls:
+        raise BadRow(f"a turn of the role '{turn.role}' has calls that are no name with arguments")
+    return [call for call in calls if call]
+
+
+def _tools(given: Any) -> list[Turn]:
+    """The turn of the tools' definitions; none where there are no tools."""
+    tools = _parsed(given)
+    if not tools:
+        return []
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise BadRow("the tools are no list of definitions")
+    functions = [tool.get("function", tool) for tool in tools]
+    if not all(isinstance(function.get("name"), str) for function in functions):
+        raise BadRow("the definition of a tool has no name")
+    wrapped = [{"type": "function", "function": without_nulls(tool)} for tool in functions]
+    return [Turn("tools", json.dumps(wrapped, ensure_ascii=False))]
+
+
+def _parsed(given: Any) -> Any:
+    """JSON, where a text is that; else what is given."""
+    if not isinstance(given, str) or not given.strip():
+        return given
+    try:
+        return json.loads(given)
+    except json.JSONDecodeError as error:
+        raise BadRow(f"tools or their calls are no JSON: {error}") from None
+
+
+def _text(content: Any) -> str:
+    """A turn's text; empty where there is none, or a part of it is no text, as a picture."""
+    if isinstance(content, list):
+        given = [part.get("text") for part in content if isinstance(part, dict)]
+        texts = [text for text in given if isinstance(text, str)]
+        content = "".join(texts) if len(texts) == len(content) else None
+    return content.strip() if isinstance(content, str) else ""
 
 
 SHAPES = {

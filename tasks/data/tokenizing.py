@@ -17,6 +17,15 @@ from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
 
+from tasks.data.tools import (
+    Call,
+    as_talk,
+    calls_in,
+    messages_of,
+    tool_names,
+    with_calls,
+    without_calls,
+)
 from tasks.data.turns import Turn, alternating, as_lines, parted, turns_of, without_oldest
 
 PROMPT_END = "\n"
@@ -41,6 +50,8 @@ THOUGHT, ITS_END = "<think>", "\n</think>\n\n"
 
 HALF_CHARACTER = "\ufffd"
 """What a tokenizer of bytes decodes some of the bytes of a character to."""
+
+_ANY_CALL = Call("lookup", {"name": "Ann"})
 
 Tokenizer = Any
 """A `transformers.PreTrainedTokenizerBase`; the name is not imported, for it brings in torch."""
@@ -151,6 +162,8 @@ def encode_completions(
 ) -> list[list[int]]:
     """Token ids of several completions, each with the stop token at its end."""
     stop = stop_token_id(tokenizer, is_encoder_decoder)
+    if not is_encoder_decoder and tokenizer.chat_template is not None:
+        completions = [_answer(tokenizer, completion) for completion in completions]
     language = target_language(tokenizer) if is_encoder_decoder else None
     part = "text_target" if is_encoder_decoder else "text"
     encoded = _ids(tokenizer, completions, is_encoder_decoder and language is None, part)
@@ -187,9 +200,7 @@ def stop_token_id(tokenizer: Tokenizer, is_encoder_decoder: bool) -> int:
     """
     if is_encoder_decoder or tokenizer.chat_template is None:
         return int(tokenizer.eos_token_id)
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "yes!"}]
-    text = tokenizer.apply_chat_template(turns, tokenize=False)
-    ids = _ids(tokenizer, [text.rpartition("yes!")[2].strip()], special=False)[0]
+    ids = _ids(tokenizer, [_end_of_turn(tokenizer)], special=False)[0]
     is_word = not ids or ids[0] not in tokenizer.added_tokens_decoder
     return int(tokenizer.eos_token_id) if is_word else int(ids[0])
 
@@ -207,21 +218,66 @@ def _ids(
     return ids
 
 
+def _end_of_turn(tokenizer: Tokenizer) -> str:
+    """What the chat template writes after an answer."""
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "yes!"}]
+    text: str = tokenizer.apply_chat_template(turns, tokenize=False)
+    return text.rpartition("yes!")[2].strip()
+
+
+def _answer(tokenizer: Tokenizer, answer: str) -> str:
+    """An answer as the model is to write it: its calls as the chat template has them, if it can."""
+    _, calls = without_calls(answer)
+    return calls and _own_form(tokenizer, answer, calls) or answer
+
+
+def _own_form(tokenizer: Tokenizer, answer: str, calls: Sequence[Call]) -> str | None:
+    """An answer with calls, in the form of the chat template.
+
+    Some templates leave out the text before a call (Llama 3.1). None where it has no calls or more
+    than the template writes, or could not be read back.
+    """
+    turns = [Turn("user", "?"), Turn("assistant", answer)]
+    try:
+        asked = _written(tokenizer, turns[:1])
+        whole = _written(tokenizer, turns, asks=False)
+    except (TemplateError, TypeError):  # some take one call at most, or arguments as a text only
+        return None
+    written = whole.removeprefix(asked).rstrip().removesuffix(_end_of_turn(tokenizer)).rstrip()
+    read = [call.compared for call in calls_in(written)]
+    same = whole.startswith(asked) and read == [call.compared for call in calls]
+    return written if same else None
+
+
 def _chat(tokenizer: Tokenizer, prompt: str) -> str:
     """The prompt in the model's own format: its turns, as far as the chat template takes them."""
     turns = turns_of(prompt)
     if len(turns) > 1:
-        for taken in (turns, alternating(turns)):
-            with suppress(TemplateError):  # some take no system text, or want the sides in turn
-                text = _written(tokenizer, taken)
-                if all(turn.content in text for turn in taken):
+        talk = as_talk(turns)
+        for taken, knows_tools in ((turns, True), (talk, False), (alternating(talk), False)):
+            with suppress(TemplateError, TypeError):  # some take no system text, or one side twice
+                text = _written(tokenizer, taken, knows_tools)
+                if all(_is_in(text, turn, tokenizer, knows_tools) for turn in taken):
                     return text
     return _written(tokenizer, [Turn("user", as_lines(prompt))])
 
 
-def _written(tokenizer: Tokenizer, turns: Sequence[Turn]) -> str:
-    messages = [turn._asdict() for turn in turns]
-    text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+def _is_in(text: str, turn: Turn, tokenizer: Tokenizer, knows_tools: bool) -> bool:
+    """Whether a chat template has written a turn; some write what tools return as JSON."""
+    if turn.role == "tools":
+        takes_calls = _own_form(tokenizer, with_calls("", [_ANY_CALL]), [_ANY_CALL]) is not None
+        return takes_calls and all(name in text for name in tool_names(turn.content))
+    content = _answer(tokenizer, turn.content) if knows_tools else turn.content
+    return content in text or json.dumps(content, ensure_ascii=False)[1:-1] in text
+
+
+def _written(
+    tokenizer: Tokenizer, turns: Sequence[Turn], knows_tools: bool = True, asks: bool = True
+) -> str:
+    messages, tools = messages_of(turns) if knows_tools else ([t._asdict() for t in turns], None)
+    text: str = tokenizer.apply_chat_template(
+        messages, tools=tools, tokenize=False, add_generation_prompt=asks
+    )
     return text
 
 

@@ -10,25 +10,33 @@
     Capital of Norway?
 
 A text that does not begin so is one turn of the user. The marks are those of Zephyr's chat format
-(Tunstall et al. 2023); what a model reads is its own format's.
+(Tunstall et al. 2023); what a model reads is its own format's. Where there are tools, their
+definitions stand first, under `<|tools|>`, and what one returned is a turn `<|tool|>`
+(`tasks.data.tools`).
 """
 
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-MARK = re.compile(r"^<\|(system|user|assistant)\|>$\n?", re.MULTILINE)
+MARK = re.compile(r"^<\|(tools|system|user|assistant|tool)\|>$\n?", re.MULTILINE)
 """The line that begins a turn."""
 
-_SPEAKERS = {"user": "User: ", "assistant": "Assistant: "}
+RULES = ("tools", "system")
+"""Roles of what holds for a whole conversation."""
+
+ASKING = ("user", "tool")
+"""Roles of turns that the assistant answers."""
+
+_SPEAKERS = {"user": "User: ", "assistant": "Assistant: ", "tool": "Tool: "}
 
 
 class Turn(NamedTuple):
     """What one side says.
 
     Attributes:
-        role: "system", "user" or "assistant".
-        content: The text.
+        role: "tools", "system", "user", "assistant" or "tool".
+        content: The text; of "tools" JSON.
     """
 
     role: str
@@ -43,7 +51,7 @@ def as_text(turns: Sequence[Turn]) -> str:
 
 
 def turns_of(text: str) -> list[Turn]:
-    """The turns of a text, the last of them the user's.
+    """The turns of a text, the last of them the user's or a tool's.
 
     A text that does not begin with a mark, or ends with another's turn, is one turn of the user.
     An empty turn of the assistant at the end, as a ready prompt may have, is left out.
@@ -56,17 +64,18 @@ def turns_of(text: str) -> list[Turn]:
     turns = [Turn(role, content.strip()) for role, content in pairs]
     if turns[-1] == Turn("assistant", ""):
         turns.pop()
-    return turns if turns and turns[-1].role == "user" else said
+    return turns if turns and turns[-1].role in ASKING else said
 
 
 def as_lines(text: str) -> str:
     """A conversation for a model that knows no turns: "User: ..." and "Assistant: ..." lines.
 
-    Text of the system stands first; where the user alone speaks, and once, without "User: ".
+    Text of the system stands first, and the tools before it; where the user alone speaks, and once,
+    without "User: ".
     """
     turns = turns_of(text)
-    rules = [turn.content for turn in turns if turn.role == "system"]
-    talk = [turn for turn in turns if turn.role != "system"]
+    rules = [turn.content for turn in turns if turn.role in RULES]
+    talk = [turn for turn in turns if turn.role not in RULES]
     if len(talk) == 1:
         return "\n".join([*rules, talk[0].content])
     return "\n".join([*rules, *(_SPEAKERS[turn.role] + turn.content for turn in talk)])
@@ -88,13 +97,18 @@ def alternating(turns: Sequence[Turn]) -> list[Turn]:
 
 
 def without_oldest(text: str) -> str | None:
-    """A conversation from the user's next turn on, text of the system kept; None at its last."""
+    """A conversation from the user's next turn on, its rules kept; None at its last."""
     turns = turns_of(text)
     asked = [position for position, turn in enumerate(turns) if turn.role == "user"]
-    if len(asked) == 1:
+    if len(asked) < 2:
         return None
-    rules = [turn for turn in turns[: asked[1]] if turn.role == "system"]
+    rules = [turn for turn in turns[: asked[1]] if turn.role in RULES]
     return as_text([*rules, *turns[asked[1] :]])
+
+
+def spoken(text: str) -> str:
+    """A conversation without what holds for the whole of it, which many others may share."""
+    return as_text([turn for turn in turns_of(text) if turn.role not in RULES])
 
 
 def parted(text: str) -> tuple[str, str]:

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tasks.data.tools import calls_in
+
 FloatArray = npt.NDArray[np.float64]
 References = Sequence[Sequence[str]]
 
@@ -164,6 +166,28 @@ def entity_type_f1(completions: Sequence[str], references: References) -> FloatA
     return _entity_statistics(completions, references, lambda text: _part(entities(text), 0))
 
 
+def tool_call_f1(completions: Sequence[str], references: References) -> FloatArray:
+    """F1 of calls of tools: a call counts where its function and all of its arguments are right.
+
+    0 to 1, higher is better; micro average over the set, as `entity_f1`. Order does not matter; a
+    call where the reference has none is a wrong one. As in the Berkeley Function-Calling
+    Leaderboard (Patil et al., 2025), how a call is written does not count; but each argument has
+    one right value.
+
+    Returns:
+        Shape (examples, 3): true positives, false positives, false negatives.
+    """
+    return _entity_statistics(completions, references, _tool_calls)
+
+
+def tool_name_f1(completions: Sequence[str], references: References) -> FloatArray:
+    """F1 of the functions that are called, whatever their arguments.
+
+    0 to 1, higher is better. Aggregation and statistics as `tool_call_f1`, which this is at least.
+    """
+    return _entity_statistics(completions, references, lambda text: _part(_tool_calls(text), 0))
+
+
 def length_ratio(completions: Sequence[str], references: References) -> FloatArray:
     """How alike completion and closest reference are in length: shorter by longer, in words.
 
@@ -232,8 +256,13 @@ def _entity_statistics(
     return np.array(rows, dtype=float).reshape(-1, 3)
 
 
+def _tool_calls(text: str) -> Counter[tuple[str, str]]:
+    """(function, arguments) -> number of times."""
+    return Counter(call.compared for call in calls_in(text))
+
+
 def _part(typed: Counter[tuple[str, str]], part: int) -> Counter[str]:
-    """Only the types (0) or only the texts (1) of entities."""
+    """Only the types (0) or only the texts (1) of entities; or of calls."""
     parts: Counter[str] = Counter()
     for entity, times in typed.items():
         parts[entity[part]] += times

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.data.turns import Turn, as_text, turns_of
+from tasks.data.turns import RULES, Turn, as_text, turns_of
 
 BETWEEN = "\n\n"
 
@@ -73,8 +73,8 @@ def _joined(prompt: str, shots: Sequence[Example]) -> str:
     shown = [
         turn for asked, answer in worked for turn in (*turns_of(asked), Turn("assistant", answer))
     ]
-    rules = [turn for turn in own if turn.role == "system"]  # those of the shots are left out
-    return as_text([*rules, *(turn for turn in (*shown, *own) if turn.role != "system")])
+    rules = [turn for turn in own if turn.role in RULES]  # those of the shots are left out
+    return as_text([*rules, *(turn for turn in (*shown, *own) if turn.role not in RULES)])
 
 
 def first_answer(completion: str, shots: Sequence[Example]) -> str:

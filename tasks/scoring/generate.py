@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from tasks.config import Generation
 from tasks.data.tokenizing import encode_prompt
+from tasks.data.tools import as_calls, offers_tools
 from tasks.errors import BadModel
 from tasks.scoring.decode import Choose, Ends, decode, greedy, keeps_padding_apart, sampler
 from tasks.training.model import (
@@ -40,7 +41,8 @@ class Completion:
     """What a model answered.
 
     Attributes:
-        text: Without special tokens and white space at the ends.
+        text: Without special tokens and white space at the ends; calls of tools as
+            `tasks.data.tools` writes them.
         num_prompt_tokens: Tokens it read.
         num_tokens: Tokens it wrote, the stop token included.
         truncated_prompt: The prompt was over the limit and lost its end.
@@ -208,7 +210,7 @@ def generate(
         else:
             written = decode(generator.model, ids_of, ends, _choice(generation, its_seeds))
         yield {
-            index: _completion(generator, lengths[index], encoded[index][1], ids)
+            index: _completion(generator, prompts[index], *encoded[index], ids)
             for index, ids in zip(batch, written, strict=True)
         }
 
@@ -238,13 +240,18 @@ def batches(
 
 
 def _completion(
-    generator: Generator, num_prompt_tokens: int, truncated_prompt: bool, ids: Sequence[int]
+    generator: Generator,
+    prompt: str,
+    prompt_ids: Sequence[int],
+    truncated_prompt: bool,
+    ids: Sequence[int],
 ) -> Completion:
     has_stopped = ids[-1] in generator.stop_ids
     content = ids[:-1] if has_stopped else ids  # a stop token need not be a special one
+    text = generator.tokenizer.decode(content, skip_special_tokens=True).strip()
     return Completion(
-        text=generator.tokenizer.decode(content, skip_special_tokens=True).strip(),
-        num_prompt_tokens=num_prompt_tokens,
+        text=as_calls(text) if offers_tools(prompt) else text,
+        num_prompt_tokens=len(prompt_ids),
         num_tokens=len(ids),
         truncated_prompt=truncated_prompt,
         hit_length_limit=not has_stopped,

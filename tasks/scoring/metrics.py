@@ -57,6 +57,8 @@ METRICS = {
     "entity_f1": Metric(answers.entity_f1, answers.f1),
     "entity_span_f1": Metric(answers.entity_span_f1, answers.f1),
     "entity_type_f1": Metric(answers.entity_type_f1, answers.f1),
+    "tool_call_f1": Metric(answers.tool_call_f1, answers.f1),
+    "tool_name_f1": Metric(answers.tool_name_f1, answers.f1),
     "rouge1": Metric(overlap.rouge1, answers.mean),
     "rouge2": Metric(overlap.rouge2, answers.mean),
     "rougeL": Metric(overlap.rouge_l, answers.mean),

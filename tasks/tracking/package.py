@@ -41,6 +41,7 @@ SHIPPED = (
     "tasks/prompts",
     "tasks/data/__init__.py",
     "tasks/data/tokenizing.py",
+    "tasks/data/tools.py",
     "tasks/data/turns.py",
     "tasks/training/__init__.py",
     "tasks/training/languages.py",

@@ -126,18 +126,14 @@ def test_alpaca_may_lack_its_input(row: dict[str, Any]) -> None:
         (said(("user", "Hi")), "no turn of the assistant"),
         (said(("assistant", "Hi")), "no turn of the user before the last answer"),
         (said(("user", "Hi\n<|assistant|>\nYo"), ("assistant", "Yo")), r"has the line <\|assist"),
-        (said(("tool", "42"), ("assistant", "Hi")), "role 'tool'"),
+        (said(("tool", "42"), ("assistant", "Hi")), "no turn of the user"),
+        (said(("narrator", "42"), ("assistant", "Hi")), "role 'narrator'"),
         ([{"role": ["user"], "content": "Hi"}], "role .*user.* is not known"),
         (said(("user", " "), ("assistant", "Hi")), "'user' has no text"),
         ([{"role": "user", "content": [{"type": "image"}]}], "'user' has no text"),
         ([{"role": "user", "content": [{"text": "Hi"}, {"text": None}]}], "'user' has no text"),
         ([{"role": "user", "content": [{"text": "Hi"}, "there"]}], "'user' has no text"),
         ([{"role": ["user"], "content": "Hi"}], r"role '\['user'\]'"),
-        (
-            [*said(("user", "Hi")), {**said(("assistant", "Yo"))[0], "tool_calls": [{"id": "a"}]}],
-            "calls a tool",
-        ),
-        ([{"role": "assistant", "content": None, "function_call": {"name": "f"}}], "calls a tool"),
     ],
 )
 def test_what_is_no_conversation(turns: Any, reason: str) -> None:

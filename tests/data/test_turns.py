@@ -25,7 +25,6 @@ def test_turns_come_out_of_the_text_as_they_went_in(turns: list[Turn]) -> None:
         "What does <|user|> mean?",
         "What does this mean?\n<|user|>\nHi",
         "<|user|> Hi",
-        "<|tool|>\n42",
         "<|user|>\nHi\n<|assistant|>\nHello",
     ],
 )

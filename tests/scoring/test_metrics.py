@@ -25,6 +25,7 @@ TEXTS = [
     ("entirely different words here", ["nothing shared at all"]),
     ("no reference", [""]),
 ]
+CALL = '{"name": "weather", "arguments": {"city": "Oslo", "days": 2}}'
 LABELS = ["neg", "pos", "pos", "neutral", "neg", "pos", "neg"]
 GUESSES = ["neg", "pos", "neg", "pos", "no idea", "pos", ""]
 
@@ -132,6 +133,14 @@ def test_macro_f1_of_one_class() -> None:
         ("entity_f1", "None", ["person: Anna"], 0.0),
         ("entity_f1", "Anna", ["none"], 0.0),
         ("entity_f1", "place: Oslo", ["person: Anna", "place: Oslo"], 1.0),
+        ("tool_call_f1", CALL, [CALL.replace(", ", ",")], 1.0),
+        ("tool_call_f1", CALL, [CALL.replace("2", "3")], 0.0),
+        ("tool_call_f1", CALL, [f"{CALL}\n{CALL}"], 2 / 3),
+        ("tool_call_f1", "It is cold.", ["Yes."], 1.0),
+        ("tool_call_f1", CALL, ["Yes."], 0.0),
+        ("tool_call_f1", "Yes.", [CALL], 0.0),
+        ("tool_name_f1", CALL, [CALL.replace("2", "3")], 1.0),
+        ("tool_name_f1", CALL, [CALL.replace("weather", "news")], 0.0),
         ("entity_span_f1", "pet: Anna Lee; place: Oslo", ["person: Anna Lee; place: Oslo"], 1.0),
         ("entity_span_f1", "person: Bo", ["person: Anna"], 0.0),
         ("entity_span_f1", "", ["none"], 1.0),
