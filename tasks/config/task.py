@@ -90,9 +90,12 @@ class Source(Section):
     shape: Shape = "auto"
     """What a row looks like: columns of one's own, `prompt`/`completion`, Alpaca
     (`instruction`, `input`, `output`), chat `messages` or ShareGPT `conversations`. The prompt of
-    an answer in a conversation is what was said before, a column `system` first. Its turns begin
-    with lines `<|system|>`, `<|user|>` and `<|assistant|>`; a model reads them in its own chat
-    template."""
+    an answer in a conversation is what was said before, a column `system` first, and the tools of a
+    column `tools` before that. Its turns begin with lines `<|tools|>`, `<|system|>`, `<|user|>`,
+    `<|assistant|>` and `<|tool|>`; a model reads them in its own chat template. Calls of tools
+    (`tool_calls`, or turns `function_call`) are learnt as that template writes them: as JSON with
+    name and arguments, or in the tags of Qwen 3 Coder and GLM; where it has another form or none,
+    as `<tool_call>` and JSON."""
 
     answers: Literal["last", "all"] = "last"
     """Which answers of a conversation are learnt: the last one, or all, each as a record of its own
