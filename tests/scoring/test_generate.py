@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tasks.config import Generation
+from tasks.data.tools import Call, with_calls
+from tasks.data.turns import Turn, as_text
 from tasks.errors import BadModel
 from tasks.scoring.decode import Ends, decode, greedy, sampler
 from tasks.scoring.generate import (
@@ -171,6 +173,19 @@ def test_a_barred_token_is_never_written(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"bad_words_ids": words}))
     run(replace(load_generator(tmp_path), write=write), PROMPTS[:1], GREEDY)
     assert ids[0] and barred not in ids[0]
+
+
+def test_calls_come_in_one_form_where_there_are_tools(model_of: Callable[[str], Generator]) -> None:
+    """Whatever the model's own is; elsewhere JSON is an answer like any other."""
+    answer = '{"name": "f", "parameters": {"x": 1}}'
+    tools = as_text([Turn("tools", '[{"function": {"name": "f"}}]'), Turn("user", "Hi")])
+    generator = model_of("llama")
+    tokenizer, stop = generator.tokenizer, generator.stop_ids[0]
+    written = [*tokenizer(answer, add_special_tokens=False)["input_ids"], stop]
+    speaking = replace(generator, write=lambda prompts, *_: [written] * len(prompts))
+    called, plain = complete(speaking, [tools, "Hi"], GREEDY, 512)
+    assert called.text == with_calls("", [Call("f", {"x": 1})])
+    assert plain.text == tokenizer.decode(written[:-1])
 
 
 def test_limits(model_of: Callable[[str], Generator]) -> None:
