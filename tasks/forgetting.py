@@ -30,7 +30,7 @@ from tasks.scoring.probes import (
 from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, read_rows, write_json
 from tasks.stage_main import main
 
-VERSION = "4"
+VERSION = "5"
 
 
 class ForgettingSection(Section):

@@ -33,7 +33,7 @@ from tasks.scoring.phrasings import SCHEMA, phrased, some
 from tasks.stage import Counted, Inputs, Output, Stage, digest_of_folder, logger, write_json
 from tasks.stage_main import main
 
-VERSION = "5"
+VERSION = "6"
 
 
 class TestSection(Section):

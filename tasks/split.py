@@ -36,7 +36,7 @@ from tasks.scoring.probes import Measured, digests_of, measured_on
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
-VERSION = "5"
+VERSION = "6"
 KEYS = ("id", "task", "split", "group_id", "label")
 
 SIGMAS = 4.0

@@ -21,8 +21,9 @@ class Split(Section):
 
     near_duplicates: Annotated[float, Field(gt=0.0, le=1.0)] | None = 0.8
     """Records whose word 3-grams have at least this Jaccard similarity stay on one side
-    (estimated by MinHash); null switches the search off. In scripts without spaces, such as
-    Chinese or Thai, a word is a character."""
+    (estimated by MinHash); null switches the search off. What more than half of the first 1,000
+    records have, such as an instruction in each of them, does not count. In scripts without spaces,
+    such as Chinese or Thai, a word is a character."""
 
     on_leak: Literal["stop", "drop", "keep"] = "stop"
     """What to do when a ready-made test or validation record also stands in train, or one of test

@@ -2,14 +2,16 @@
 
 ["hello there my friend", "hello there my friend !", "goodbye"]  ->  [0, 0, 2]
 
+What most texts have, such as an instruction that stands in each of them, makes none of them alike.
 Signatures and the choice of bands are datasketch's. Its index is a dict a band, with Python objects
 for every text; here the bands are sorted arrays instead.
 """
 
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,8 @@ NUM_PERMUTATIONS = 64
 SHINGLE_WORDS = 3
 MOST_BANDED = 0.95
 CHUNK_ROWS = 10_000
+SAMPLE, FEWEST = 1000, 10
+"""What more than half of the first 1,000 texts have, and more than 10, is common to them."""
 MAX_NEIGHBOURS = 32
 """A text is compared with at most this many of those that share a band with it; in a larger band, a
 pair that no text in between links may be missed."""
@@ -47,7 +51,8 @@ def near_duplicate_clusters(texts: Iterable[str], threshold: float) -> list[int]
     Returns:
         One cluster number per text: the smallest position among the texts of its cluster.
     """
-    signatures = _signatures(texts)
+    common, texts = _common(texts)
+    signatures = _signatures(texts, common)
     pairs = np.concatenate(
         [
             found
@@ -93,8 +98,9 @@ def nearest(
     Returns:
         Position among the known texts and estimated similarity; None where none is alike.
     """
-    own = _signatures(texts)
-    signatures = np.concatenate([own, _signatures(known)])
+    common, known = _common(known)
+    own = _signatures(texts, common)
+    signatures = np.concatenate([own, _signatures(known, common)])
     found: list[tuple[int, float] | None] = [None] * len(own)
     for band in _bands(signatures, threshold):
         for pairs in _alike(signatures, band, threshold):
@@ -107,7 +113,7 @@ def nearest(
     return found
 
 
-def shingles(text: str) -> Iterable[bytes]:
+def shingles(text: str) -> set[bytes]:
     """The set of a text's word 3-grams, lower-cased; a shorter text is its own only one.
 
     So is one without words, as emoji are.
@@ -117,11 +123,22 @@ def shingles(text: str) -> Iterable[bytes]:
     return {" ".join(gram).encode() for gram in grams} or {(" ".join(words) or text).encode()}
 
 
-def _signatures(texts: Iterable[str]) -> Signatures:
+def _common(texts: Iterable[str]) -> tuple[set[bytes], Iterator[str]]:
+    """The shingles that most of the first texts have; and all texts, these included."""
+    rest = iter(texts)
+    first = list(islice(rest, SAMPLE))
+    counts = Counter(shingle for text in first for shingle in shingles(text))
+    most = max(FEWEST, len(first) / 2)
+    return {shingle for shingle, times in counts.items() if times > most}, chain(first, rest)
+
+
+def _signatures(texts: Iterable[str], common: set[bytes]) -> Signatures:
+    """Signatures of what the texts have besides the common; of a text of nothing else, of all."""
     from datasketch import MinHash
 
+    found = (shingles(text) for text in texts)
     hashed = MinHash.generator(
-        (shingles(text) for text in texts),
+        (own - common or own for own in found),
         num_perm=NUM_PERMUTATIONS,
         seed=1,
         hashfunc=zlib.crc32,

@@ -83,6 +83,16 @@ def test_texts_without_words_are_not_alike() -> None:
     assert near_duplicate_clusters(["😀", "😂", "?!", "😀", ""], 0.8) == [0, 1, 2, 0, 4]
 
 
+def test_what_most_texts_have_makes_them_not_alike() -> None:
+    """An instruction, say, that is longer than what it is about."""
+    instruction = " ".join(f"w{number}" for number in range(200))
+    texts = [f"{instruction} the parcel {number} of Ann is {number * 7}" for number in range(20)]
+    assert near_duplicate_clusters([*texts, texts[3] + "!"], 0.8) == [*range(20), 3]
+    assert near_duplicate_clusters([instruction] * 20, 0.8) == [0] * 20
+    few = near_duplicate_clusters(texts[:10], 0.8)
+    assert few == [0] * 10
+
+
 def test_clusters_chain() -> None:
     words = [f"w{number}" for number in range(60)]
     texts = [" ".join(words[start : start + 50]) for start in (0, 2, 4)]
