@@ -89,7 +89,12 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     def trained(section: Any, inputs: Inputs, output: Any, run_id: str | None) -> Counted:
         done["trained"].append(output.path.name.split(".")[1])
         shares = {task: {"share": 0.5} for task in ("new", "old")}
-        summary = {"method": section.train.method, "mixture": shares, "trainable_parameters": 9}
+        summary = {
+            "method": section.train.method,
+            "mixture": shares,
+            "trainable_parameters": 9,
+            "learning_rate": 0.1,
+        }
         write_json(output.path / "summary.json", summary)
         write_json(output.path / "speed.json", {"seconds": 2.0})
         return Counted(1, {})
@@ -184,7 +189,7 @@ def test_what_each_remedy_trains(recipe_file: Path) -> None:
     assert replay.rehearsal and replay.rehearsal.ratio == 0.02
     assert remedied(training, "multi_task").rehearsal is None
     lora = remedied(training, "lora").train
-    assert (lora.method, lora.optimizer, lora.peak_learning_rate) == ("lora", "adamw", 2e-3)
+    assert (lora.method, lora.optimizer, lora.learning_rate) == ("lora", "adamw", None)
     assert (lora.epochs, lora.batch_tokens) == (5, 512)
 
 

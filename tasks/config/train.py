@@ -13,8 +13,13 @@ from tasks.config.section import Section, Seed, Share
 
 Positive = Annotated[int, Field(ge=1)]
 
-LEARNING_RATES = {"full": 5e-4, "lora": 2e-3, "qlora": 2e-3}
-"""Peak learning rate of each method, where the recipe leaves it open."""
+LEARNING_RATES = {"full": (5e-4, 2e-5), "lora": (2e-3, 2e-4), "qlora": (2e-3, 2e-4)}
+"""Peak learning rate of each method with AdamW, where the recipe leaves it open: of small models,
+and of those of billions of weights."""
+
+ADAFACTOR_LEARNING_RATE = 1e-3
+SMALL_MODEL = 300_000_000
+"""Weights up to which a model gets the learning rate of small ones."""
 
 MAX_PORT = 65_535
 
@@ -100,9 +105,10 @@ class Train(Section):
     needs less memory, and T5 models made from scratch need it (arXiv 1804.04235)."""
 
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
-    """Peak learning rate. When left out, 5e-4 for `full` and 2e-3 for `lora` and `qlora`, which
-    suit models of up to some hundred million weights. Billions need less: 2e-5 for `full` (Llama 2,
-    arXiv 2307.09288, section 3.1), 2e-4 for adapters (arXiv 2305.14314)."""
+    """Peak learning rate. When left out, `adamw` has 5e-4 for `full` and 2e-3 for adapters up to
+    300 million weights, and with more of them less, in proportion, down to 2e-5 for `full` (Llama
+    2, arXiv 2307.09288, section 3.1) and 2e-4 for adapters (arXiv 2305.14314); `adafactor` has
+    1e-3, as T5 was fine-tuned (arXiv 1910.10683)."""
 
     batch_tokens: Positive = 4096
     """Tokens in one optimizer step, prompt and completion with padding; sets how many examples
@@ -170,10 +176,14 @@ class Train(Section):
         """Tokens of examples alike in length that go together, whatever the hardware."""
         return self.batch_tokens // max(1, min(MOST_GROUPS, self.batch_tokens // GROUP_TOKENS))
 
-    @property
-    def peak_learning_rate(self) -> float:
-        """The learning rate, or the method's own where none is given."""
-        return self.learning_rate or LEARNING_RATES[self.method]
+    def peak_learning_rate(self, num_parameters: int) -> float:
+        """The learning rate, or where none is given the one for a model of so many weights."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        if self.optimizer == "adafactor":
+            return ADAFACTOR_LEARNING_RATE
+        small, large = LEARNING_RATES[self.method]
+        return max(large, small * min(1.0, SMALL_MODEL / num_parameters))
 
     @model_validator(mode="after")
     def _adapters_leave_zero(self) -> Self:

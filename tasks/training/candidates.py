@@ -89,7 +89,7 @@ def trained(bench: Bench, name: str, training: Training) -> Candidate:
             settings={
                 "method": summary["method"],
                 "optimizer": training.train.optimizer,
-                "learning_rate": training.train.peak_learning_rate,
+                "learning_rate": summary["learning_rate"],
                 "shares": {task: part["share"] for task, part in summary["mixture"].items()},
             },
             measured=measured,

@@ -21,7 +21,7 @@ from tasks.config import Train
 from tasks.errors import BadInput, first_line
 from tasks.launch import report
 from tasks.processes import Processes
-from tasks.training.adapters import save_trained
+from tasks.training.adapters import num_parameters, save_trained
 from tasks.training.attention import attention
 from tasks.training.batching import Batch, Rows, batch_rows, collate_for, epoch_rows, plan_steps
 from tasks.training.checkpoints import read_checkpoint, save_best, save_checkpoint, whole_checkpoint
@@ -89,6 +89,7 @@ class Trainer:
         self.validation = validation
         self.draws = draws
         self.train = train
+        self.peak_rate = train.peak_learning_rate(num_parameters(model)[1])
         self.scratch = scratch
         self.events = events
         # Measured, so that it could come out otherwise in another process.
@@ -176,9 +177,8 @@ class Trainer:
         """
         progress = self.progress
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(progress.step, self.num_steps, self.train)
-        supervised = self.examples.supervised
-        num_supervised = int(sum(supervised[rows].sum() for rows in micro_batches))
+            group["lr"] = learning_rate(progress.step, self.num_steps, self.peak_rate, self.train)
+        num_supervised = int(sum(self.examples.supervised[rows].sum() for rows in micro_batches))
         attempt = partial(self._gradients, micro_batches, num_supervised)
         with products(self.bf16, self.device), attention(self.device):
             own = self._within_memory(attempt, micro_batches)

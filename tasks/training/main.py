@@ -121,6 +121,7 @@ def _counts(
         "method": trainer.train.method,
         "parameters": parameters,
         "trainable_parameters": trainable,
+        "learning_rate": trainer.peak_rate,
         "examples": len(examples),
         "too_long": examples.num_too_long,
         "dropped_too_long": examples.num_dropped,

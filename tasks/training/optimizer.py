@@ -10,6 +10,8 @@ from tasks.config import Train
 def make_optimizer(model: torch.nn.Module, train: Train) -> torch.optim.Optimizer:
     """The recipe's optimizer over the trainable weights; biases and norms do not decay.
 
+    Its learning rate is set before each step (`learning_rate`).
+
     AdamW: arXiv 1711.05101. Adafactor: arXiv 1804.04235, its steps scaled by the root mean
     square of each weight matrix.
     """
@@ -20,24 +22,25 @@ def make_optimizer(model: torch.nn.Module, train: Train) -> torch.optim.Optimize
     ]
     used = [group for group in groups if group["params"]]
     if train.optimizer == "adafactor":
-        return torch.optim.Adafactor(used, lr=train.peak_learning_rate)
-    return torch.optim.AdamW(used, lr=train.peak_learning_rate, fused=True)
+        return torch.optim.Adafactor(used)
+    return torch.optim.AdamW(used, fused=True)
 
 
-def learning_rate(step: int, num_steps: int, train: Train) -> float:
+def learning_rate(step: int, num_steps: int, peak: float, train: Train) -> float:
     """Learning rate of a step.
 
     Args:
         step: Number of the step, from 0.
         num_steps: Steps of the whole run.
-        train: Peak, warm-up share and shape.
+        peak: The highest.
+        train: Warm-up share and shape.
     """
     num_warmup = max(1, round(num_steps * train.warmup))
     if step < num_warmup:
-        return train.peak_learning_rate * (step + 1) / num_warmup
+        return peak * (step + 1) / num_warmup
     if train.schedule == "constant":
-        return train.peak_learning_rate
+        return peak
     done = (step - num_warmup) / max(1, num_steps - num_warmup)
     if train.schedule == "cosine":
-        return train.peak_learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
-    return train.peak_learning_rate * (1.0 - done)
+        return peak * 0.5 * (1.0 + math.cos(math.pi * done))
+    return peak * (1.0 - done)

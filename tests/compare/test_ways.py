@@ -43,12 +43,12 @@ def test_full_is_the_recipe_without_help_against_forgetting() -> None:
 def test_lora_has_a_learning_rate_of_its_own() -> None:
     lora = ways.lora(recipe(train={"learning_rate": 0.01, "optimizer": "adafactor"}))
     assert isinstance(lora, Way)
-    assert lora.recipe.train.peak_learning_rate == 2e-3
+    assert lora.recipe.train.learning_rate is None
     assert lora.recipe.train.optimizer == "adamw"
     of_lora = recipe(train={"method": "lora", "learning_rate": 0.004, "lora": {"rank": 4}})
     same = ways.lora(of_lora)
     assert isinstance(same, Way) and same.recipe.train == of_lora.train
-    assert ways.full(of_lora).recipe.train.peak_learning_rate == 5e-4
+    assert ways.full(of_lora).recipe.train.learning_rate is None
     sharded = recipe(train={"launch": {"processes_per_node": 2, "accelerate": "fsdp"}})
     assert "fsdp" in str(ways.lora(sharded))
 
