@@ -23,6 +23,8 @@ from tasks.errors import BadRecipe, Issue
 OWN = Path("configs/recipes")
 """Where the project keeps its recipes."""
 
+QUOTE = "put a text that looks like a date or a number into quotes"
+
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     """Read and validate a recipe.
@@ -64,6 +66,8 @@ def _read_yaml(path: Path) -> CommentedMap:
         raise BadRecipe(str(path), "text in UTF-8", found, "save the file as UTF-8") from None
     except YAMLError as error:
         raise _bad_yaml(path, error) from None
+    except ValueError as error:  # of a date such as 2024-13-45
+        raise BadRecipe(str(path), "valid YAML", str(error), QUOTE) from None
     if not isinstance(content, CommentedMap):
         kinds = {CommentedSeq: "a list", type(None): "nothing"}
         found = kinds.get(type(content), "text alone")
@@ -100,7 +104,7 @@ def _apply(content: CommentedMap, override: str) -> None:
         raise BadRecipe(where, "dotted.key=value", override, "such as --set train.epochs=1")
     try:
         value = YAML(typ="safe", pure=True).load(text)
-    except YAMLError:
+    except (YAMLError, ValueError):
         raise BadRecipe(where, "a value in YAML", text, "quote it") from None
     node: Any = content
     *parents, last = key.split(".")
