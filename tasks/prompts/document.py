@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from tasks.config.load import QUOTE
 from tasks.errors import BadPrompt, Issue
 
 Loc = tuple[int | str, ...]
@@ -58,6 +59,8 @@ class Document:
             raise BadPrompt(str(path), "a readable file in UTF-8", str(error)) from error
         except yaml.YAMLError as error:
             raise _not_yaml(path, error) from error
+        except ValueError as error:  # of a date such as 2024-13-45
+            raise BadPrompt(str(path), "YAML", str(error), QUOTE) from error
         if not isinstance(content, dict) or root is None:
             raise BadPrompt(str(path), "a YAML mapping", type(content).__name__)
         document = cls(path, content, root)

@@ -96,6 +96,10 @@ BAD = {
     "unknown filter": (("{{ text }} Col", "{{ text | loud }} Col"), ["No filter named 'loud'"]),
     "empty prompt": (('"{{ text }} Colour:"', '"  "'), ["templates[1].prompt", "some text"]),
     "not YAML": (("slots: [text]", "slots: [text"), ["colours.yaml:5", "YAML"]),
+    "a date that is none": (
+        ("colour: blue", "colour: 2024-13-45"),
+        ["colours.yaml", "YAML", "month", "into quotes"],
+    ),
     "not a mapping": ((GOOD, "- a\n- b\n"), ["a YAML mapping", "list"]),
     "empty file": ((GOOD, ""), ["a YAML mapping", "NoneType"]),
     "python object": (
