@@ -96,10 +96,10 @@ def card(facts: CardFacts) -> str:
 def license_in(folder: Path) -> str | None:
     """The license that a model folder's own card names; None where it has no such card."""
     path = folder / "README.md"
-    head = HEAD.match(path.read_text(encoding="utf-8")) if path.is_file() else None
     try:
+        head = HEAD.match(path.read_text(encoding="utf-8")) if path.is_file() else None
         fields = yaml.safe_load(head[1]) if head else None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # not UTF-8, or a date such as 2024-13-45
         return None
     found = fields.get("license") if isinstance(fields, dict) else None
     return found if isinstance(found, str) else None

@@ -87,15 +87,17 @@ def test_what_is_not_known_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("---\nlicense: mit\nlanguage: en\n---\n# A model", "mit"),
-        ("---\nlicense: [mit]\n---\n", None),
-        ("---\n: [\n---\n", None),
-        ("# A model\n---\nlicense: mit\n---\n", None),
+        (b"---\nlicense: mit\nlanguage: en\n---\n# A model", "mit"),
+        (b"---\nlicense: [mit]\n---\n", None),
+        (b"---\n: [\n---\n", None),
+        (b"# A model\n---\nlicense: mit\n---\n", None),
+        (b"---\nlicense: mit\nreleased: 2024-13-45\n---\n", None),
+        (b"---\nlicense: mit\n---\n# caf\xe9", None),
     ],
 )
-def test_license_of_a_card(tmp_path: Path, text: str, found: str | None) -> None:
+def test_license_of_a_card(tmp_path: Path, text: bytes, found: str | None) -> None:
     assert license_in(tmp_path) is None
-    (tmp_path / "README.md").write_text(text, encoding="utf-8")
+    (tmp_path / "README.md").write_bytes(text)
     assert license_in(tmp_path) == found
 
 
