@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.config import BaseModelSection
 from tasks.config.section import at_home
-from tasks.errors import BadModel
+from tasks.errors import BadModel, first_line
 from tasks.stage import digest_of_folder
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -53,7 +53,11 @@ def start_of(section: BaseModelSection) -> Path:
 
 def _fetched(section: BaseModelSection) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
 
     where = f"base_model: {section.hub}@{section.revision}"
     patterns = ["*.json", "*.safetensors", "*.model", "*.spm", "*.txt", "*.jinja"]
@@ -68,8 +72,8 @@ def _fetched(section: BaseModelSection) -> Path:
     except LocalEntryNotFoundError:
         mend = "connect to the hub once, or download the model and name its folder in `path`"
         raise BadModel(where, "a model on the hub", "the hub can't be reached", mend) from None
-    except HfHubHTTPError as error:
-        found = str(error).splitlines()[0]
+    except (HfHubHTTPError, HFValidationError) as error:
+        found = first_line(error)
         raise BadModel(where, "a model on the hub", found, "check name and revision") from None
     return Path(folder)
 

@@ -5,7 +5,7 @@ newest_commit("allenai/soda", "main")  ->  "3f2a90c1..."
 
 import re
 
-from tasks.errors import BadData
+from tasks.errors import BadData, first_line
 
 
 def newest_commit(hub: str, revision: str) -> str:
@@ -23,6 +23,7 @@ def newest_commit(hub: str, revision: str) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (  # type: ignore[attr-defined]
         HfHubHTTPError,
+        HFValidationError,
         HTTPError,  # of whichever client the hub's library uses
         OfflineModeIsEnabled,
     )
@@ -30,8 +31,8 @@ def newest_commit(hub: str, revision: str) -> str:
     where = f"hub:{hub}@{revision}"
     try:
         commit = HfApi().dataset_info(hub, revision=revision, timeout=60).sha
-    except HfHubHTTPError as error:
-        found = str(error).splitlines()[0]
+    except (HfHubHTTPError, HFValidationError) as error:
+        found = first_line(error)
         raise BadData(where, "a data set on the hub", found, "check name and revision") from None
     except (OSError, HTTPError, OfflineModeIsEnabled) as error:
         mend = "pin the revision by its commit, or connect to the hub"

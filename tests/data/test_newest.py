@@ -1,4 +1,4 @@
-"""What a branch of a hub data set means now, asked of a hub on this machine."""
+"""What names and branches on the hub mean, asked of a hub on this machine."""
 
 import json
 from collections.abc import Iterator
@@ -8,8 +8,10 @@ from threading import Thread
 import pytest
 from huggingface_hub import constants
 
+from tasks.config import BaseModelSection
+from tasks.data.base_model import folder_of
 from tasks.data.newest import newest_commit
-from tasks.errors import BadData
+from tasks.errors import BadData, BadModel
 
 COMMIT = "3f2a90c1" * 5
 
@@ -44,6 +46,13 @@ def test_a_branch_is_its_newest_commit(hub: None) -> None:
 def test_a_revision_that_is_not_there_is_told(hub: None) -> None:
     with pytest.raises(BadData, match="check name and revision"):
         newest_commit("shop/chats", "no-such-branch")
+
+
+def test_what_can_be_no_name_on_the_hub_is_told() -> None:
+    with pytest.raises(BadData, match="check name and revision"):
+        newest_commit("shop/chats/2024", "main")
+    with pytest.raises(BadModel, match="check name and revision"):
+        folder_of(BaseModelSection(hub="shop/models/small", revision="main"))
 
 
 def test_a_commit_is_itself_and_needs_no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
