@@ -16,7 +16,7 @@ from urllib.parse import quote
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from tasks.errors import BadInput, BadWorkspace, first_line
 from tasks.home import without_password
@@ -43,7 +43,7 @@ def prepare_database(uri: str) -> None:
 
     Raises:
         BadInput: The file is no SQLite database, or damaged, or MLflow can't migrate it; or the
-            server is away.
+            server is away; or it is no address of a database.
         BadWorkspace: It can't be made.
     """
     with _AT_IT:
@@ -54,7 +54,11 @@ def prepare_database(uri: str) -> None:
 def _prepare(uri: str) -> None:
     if not uri.startswith(("sqlite", *PORTS)):
         return
-    url = make_url(uri)
+    try:
+        url = make_url(uri)
+    except (ArgumentError, ValueError):
+        expected = "the address of a database (sqlite:////FILE, postgresql://USER@HOST:PORT/NAME)"
+        raise BadInput("MLFLOW_TRACKING_URI", expected, without_password(uri)) from None
     if url.get_backend_name() in PORTS:
         _check_reachable(url)
         return

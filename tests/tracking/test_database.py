@@ -69,6 +69,13 @@ def test_what_is_no_file_is_left_to_mlflow(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("uri", ["sqlite:mlflow.db", "postgresql://ana:secret@db:port/mlflow"])
+def test_an_address_that_is_none_is_told_without_its_password(uri: str) -> None:
+    with pytest.raises(BadInput, match="the address of a database") as caught:
+        prepare_database(uri)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_folder_that_takes_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadWorkspace, match="a folder that can be written to"):
