@@ -95,7 +95,7 @@ def predict(model: PyFuncModel, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def complete_by_base(version: Version, prompt: str, scratch: Path) -> str:
-    """Have the base model that a version was made from complete a prompt, as the version would.
+    """Have the base model that a version was made from complete a prompt, as in the test.
 
     Args:
         version: The version.
@@ -105,6 +105,8 @@ def complete_by_base(version: Version, prompt: str, scratch: Path) -> str:
     Raises:
         BadModel: The base model is not on this machine any more, or is another one by now.
     """
+    import torch
+
     from tasks.scoring.generate import complete as generate
     from tasks.scoring.generate import load_generator
 
@@ -117,5 +119,12 @@ def complete_by_base(version: Version, prompt: str, scratch: Path) -> str:
     if digest_of_folder(folder) != version.tags.get("retune.base_model_digest"):
         raise BadModel(str(folder), f"the base model that {where} was made from", "another one")
     base = recipe.base_model
-    generator = load_generator(folder, base.allow_pickle, trust_remote_code=base.trust_remote_code)
+    torch.manual_seed(recipe.split.seed)  # as where it was tested: weights may be drawn by it
+    generator = load_generator(
+        folder,
+        base.allow_pickle,
+        base.from_scratch,
+        chat_template=base.chat_template,
+        trust_remote_code=base.trust_remote_code,
+    )
     return generate(generator, [prompt], recipe.generation, recipe.train.max_prompt_tokens)[0].text

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tasks.config import Generation
 from tasks.errors import BadModel
 from tasks.tracking.serving import complete, complete_by_base, resolve
 from tests.registering import pipeline, registered
@@ -17,6 +19,30 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLfl
 
 REPOSITORY = Path(__file__).parents[2]
 ASK = [sys.executable, "-c", "from flows.cli import main; main()", "ask", "summarizer@champion"]
+
+
+def test_the_base_model_is_asked_as_it_was_tested(
+    home: Path, tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    from tasks.scoring.generate import complete as completions_of
+    from tasks.scoring.generate import load_generator
+
+    base = tmp_path / "chat"
+    shutil.copytree(tiny_models["llama"], base)
+    (base / "chat_template.jinja").write_text(
+        "{% for turn in messages %}<{{ turn.content }}>{% endfor %}"
+    )
+    base_model = {"path": str(base), "chat_template": "none"}
+    told = {"base_model": base_model, "generation": {"max_new_tokens": 4}}
+    registered(pipeline(home / "workspaces" / "chat", model=base), **told)
+    plain, chat = (
+        completions_of(
+            load_generator(base, chat_template=used), ["meet you"], Generation(max_new_tokens=4), 9
+        )[0].text
+        for used in ("none", "auto")
+    )
+    found = complete_by_base(resolve("summarizer@champion"), "meet you", tmp_path)
+    assert found == plain != chat
 
 
 def test_beside_the_base_model_and_on_a_file(
