@@ -16,10 +16,10 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from transformers import PreTrainedTokenizerFast
 
 from tasks.data.batches import batches
+from tasks.data.record_files import COLUMNS
 from tasks.prompts.denoising import MAX_SENTINELS
 
 PAD, END = "<pad>", "</s>"
-NOT_TEXT = ("id", "split", "references")
 
 
 def train_tokenizer(texts: Iterator[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
@@ -67,7 +67,7 @@ def texts_of(files: Sequence[Path], num_rows: int) -> Iterator[str]:
     for path in files:
         left = num_rows
         with pq.ParquetFile(path) as records:
-            columns = [name for name in records.schema_arrow.names if name not in NOT_TEXT]
+            columns = [name for name in records.schema_arrow.names if name not in COLUMNS]
             for batch in batches(records, columns):
                 for column in batch.slice(0, left).columns:
                     yield from (text for text in column.to_pylist() if text)

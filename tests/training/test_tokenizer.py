@@ -28,10 +28,8 @@ def test_digits_stand_apart_and_sentinels_are_one_token(tiny_tokenizer: Any) -> 
 def test_texts_are_those_of_the_first_records_of_each_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [
-        {"id": "0", "split": None, "references": ["r"], "dialogue": f"d{number}", "summary": "s"}
-        for number in range(5)
-    ]
+    shared = {"id": "0", "split": None, "group_id": "5a0e", "references": ["r"]}
+    rows = [{**shared, "dialogue": f"d{number}", "summary": "s"} for number in range(5)]
     for name in ("a", "b"):
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{name}.parquet")
     files = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
