@@ -124,11 +124,13 @@ def _texts(path: Path, start: int, num_rows: int, column: str) -> Iterator[str]:
 
 def _rehearsed(keys: pa.Table, prompts: Iterator[str], probes: Measured) -> Divided:
     ids, asked = probes
-    rows = list(zip(keys["id"].to_pylist(), keys["split"].to_pylist(), prompts, strict=True))
-    is_held = [side in JUDGING for _, side, _ in rows]
-    is_measured = [record in ids or prompt in asked for record, _, prompt in rows]
+    records, ready = keys["id"].to_pylist(), keys["split"].to_pylist()
+    is_measured = [
+        record in ids or prompt in asked for record, prompt in zip(records, prompts, strict=True)
+    ]
     sides = [
-        None if any(reasons) else "train" for reasons in zip(is_held, is_measured, strict=True)
+        None if measured or side in JUDGING else "train"
+        for measured, side in zip(is_measured, ready, strict=True)
     ]
     counted = {"train": sides.count("train"), "left_out": sides.count(None)}
     return Divided(sides, {**counted, "rehearsed": True, "measured_by_probes": sum(is_measured)})
@@ -276,7 +278,7 @@ def _without_leaks(
     return kept
 
 
-def _write_sides(path: Any, sides: Sequence[str | None], output: Output) -> dict[str, int]:
+def _write_sides(path: Path, sides: Sequence[str | None], output: Output) -> dict[str, int]:
     """Write each side's file, batch by batch."""
     file = pq.ParquetFile(path)
     schema = pa.schema([file.schema_arrow.field(name) for name in COLUMNS])
