@@ -27,7 +27,7 @@ from tasks.data.ready_made import without
 from tasks.data.turns import spoken
 from tasks.errors import BadData, BadPrompt, Issue
 from tasks.progress import Bar
-from tasks.prompts.library import PromptFile, PromptTemplate
+from tasks.prompts.library import PromptFile
 from tasks.prompts.of_task import TaskPrompts
 from tasks.prompts.render import RenderError, choose_template, render
 from tasks.stage import Counted, Inputs, Output, Stage, logger, read_json, write_json
@@ -131,22 +131,20 @@ def write(section: TemplateSection, inputs: Inputs, output: Output) -> Counted:
 def _examples(
     folder: Path, task: str, prompts: PromptFile, seed: int, tally: Tally
 ) -> Iterator[pa.Table]:
-    trained = [template for template in prompts.templates if not template.heldout]
     file = pq.ParquetFile(folder / f"{task}.parquet")
     with Bar(f"template {task}") as bar:
         for batch in bar.over(batches(file), file.metadata.num_rows, "records", len):
-            yield _rendered(batch.to_pylist(), task, prompts, trained, seed, tally)
+            yield _rendered(batch.to_pylist(), task, prompts, seed, tally)
 
 
 def _rendered(
     records: Sequence[Mapping[str, Any]],
     task: str,
     prompts: PromptFile,
-    trained: Sequence[PromptTemplate],
     seed: int,
     tally: Tally,
 ) -> pa.Table:
-    rows = []
+    rows, trained = [], prompts.training
     for record in records:
         template = choose_template(record["id"], trained, seed)
         try:
