@@ -161,8 +161,8 @@ def rival(model: str, key: str) -> Version | None:
     with registry_lock(model):
         champion = settled_champion(model)
     if champion and champion.tags.get(registry.KEY_TAG) == key:
-        before = [number for number in _replaced(champion) if _exists(model, number)]
-        return by_version(model, before[0]) if before else None
+        before = predecessor(champion)
+        return by_version(model, before) if before else None
     return champion
 
 
