@@ -4,6 +4,8 @@ python -m tasks.config.document
 """
 
 import json
+from collections.abc import Iterator
+from inspect import getdoc
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
@@ -39,22 +41,29 @@ def schema() -> str:
 
 def documentation() -> str:
     """The page that documents every field, as Markdown."""
-    sections = [_section("The recipe", Recipe)]
-    for name, field in Recipe.model_fields.items():
-        section = section_in(field.annotation)
-        if section:
-            sections.append(_section(f"`{name}`", section))
-            sections.extend(
-                _section(f"`{name}`: `{inner_name}`", inner)
-                for inner_name, inner_field in section.model_fields.items()
-                if (inner := section_in(inner_field.annotation))
-            )
-    return "\n".join([HEAD, *sections])
+    titles: dict[type[Section], str] = {Recipe: "The recipe"}
+    for title, section in _below(Recipe):
+        titles.setdefault(section, title)  # old tasks are written like tasks
+    return "\n".join([HEAD, *(_section(title, section) for section, title in titles.items())])
+
+
+def _below(section: type[Section], above: str = "") -> Iterator[tuple[str, type[Section]]]:
+    """The sections in a section, however deep, each with its title."""
+    for name, field in section.model_fields.items():
+        if inner := section_in(field.annotation):
+            yield f"{above}`{name}`", inner
+            yield from _below(inner, f"{above}`{name}`: ")
 
 
 def _section(title: str, section: type[Section]) -> str:
-    about = (section.__doc__ or "").strip()
-    lines = [f"## {title}", "", about, "", "| key | default | meaning |", "| --- | --- | --- |"]
+    lines = [
+        f"## {title}",
+        "",
+        str(getdoc(section)),
+        "",
+        "| key | default | meaning |",
+        "| --- | --- | --- |",
+    ]
     for name, field in section.model_fields.items():
         meaning = " ".join((field.description or "").split()).replace("|", "\\|")
         lines.append(f"| `{name}` | {_default(field)} | {meaning} |")
