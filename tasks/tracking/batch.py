@@ -47,9 +47,11 @@ def answer_file(
         on_rows: Called with the number of rows done and of all.
 
     Raises:
-        BadData: A line of the source is no JSON object.
+        BadData: A line of the source is no JSON object, or the answers would take its place.
         BadWorkspace: The file can't be written.
     """
+    if out.exists() and out.samefile(source):  # whose own completions would be gone
+        raise BadData(str(out), "another file for the answers", "the file of the rows")
     partial = out.with_name(f"{out.name}.partial")
     try:
         rows = list(_rows(source))

@@ -94,6 +94,14 @@ def test_rows_without_an_answer_are_kept_and_counted(tmp_path: Path) -> None:
     ]
 
 
+def test_answers_do_not_take_the_place_of_the_rows(source: Path, tmp_path: Path) -> None:
+    rows, link = source.read_bytes(), tmp_path / "link.jsonl"
+    link.symlink_to(source)
+    with pytest.raises(BadData, match="another file for the answers"):
+        answered(source, link)
+    assert source.read_bytes() == rows
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
