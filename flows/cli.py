@@ -2,9 +2,9 @@
 
     retune run configs/recipes/support_chat.yaml --set train.epochs=1
 
-Exit codes: 0 done, 2 bad input, 3 judged and refused (`run --require-promotion`), 130 interrupted
-(Ctrl-C), 143 stopped by SIGTERM, 1 anything else. With `--json`, standard output has one JSON
-document and nothing else.
+Exit codes: 0 done, 2 bad input, 3 judged and refused (`--require-promotion`) or waiting for a
+person's approval of the data, 130 interrupted (Ctrl-C), 143 stopped by SIGTERM, 1 anything else.
+With `--json`, standard output has one JSON document and nothing else.
 """
 
 from importlib.metadata import version
