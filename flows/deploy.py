@@ -106,9 +106,9 @@ def _read(path: Path) -> dict[str, Any]:
     for number, entry in enumerate(entries, start=1):
         fields = entry if isinstance(entry, dict) else {}
         pool = fields.get("work_pool")
-        if not (isinstance(pool, dict) and "name" in pool):
+        if not (isinstance(pool, dict) and "name" in pool and "name" in fields):
             where = f"{path}: {fields.get('name', f'deployment {number}')}"
-            raise BadInput(where, "a deployment with a work_pool that has a name", "none")
+            raise BadInput(where, "a deployment with a name, and a work_pool with one", "none")
     return dict(content)
 
 

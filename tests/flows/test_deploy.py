@@ -13,6 +13,7 @@ BAD = [
     ("deployments: {name: retrain}", "a list of deployments"),
     ("deployments: [{name: retrain}]", "prefect.yaml: retrain\n.*work_pool"),
     ("deployments: [{name: retrain, work_pool: retune}]", "prefect.yaml: retrain\n.*work_pool"),
+    ("deployments: [{work_pool: {name: retune}}]", "deployment 1\n.*with a name"),
     ("deployments: [retrain]", "prefect.yaml: deployment 1\n.*work_pool"),
 ]
 
