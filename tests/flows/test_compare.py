@@ -134,15 +134,8 @@ def test_every_way_is_trained_once_and_all_are_measured(
     assert by_name["lora"].data.metrics["gain"] == found["ways"]["lora"]["gain"]
     assert [file.path for file in client.list_artifacts(found["run_id"])] == ["comparison.html"]
 
+    # Again, and on one device: nothing is made anew, and it is the same comparison and run.
     launched.clear()
     again = compare(str(recipe))
     assert launched == []
-    assert again["ways"] == found["ways"] and again["run_id"] == found["run_id"]
-
-    # On one device, one after the other, it is the same comparison.
-    launched.clear()
-    again = compare(str(recipe))
-    timed = {"seconds", "run_id"}
-    assert not launched and {key: again[key] for key in set(again) - timed} == {
-        key: found[key] for key in set(found) - timed
-    }
+    assert again | {"seconds": 0.0} == found | {"seconds": 0.0}
