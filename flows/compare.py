@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, flow, runtime, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.futures import as_completed
 from prefect.tasks import exponential_backoff
 
 from flows.accelerators import accelerator
@@ -151,4 +152,6 @@ def _train(
         return {way.name: train_way(way, own, folder, run_id, rooms) for way, own in planned}
     logger.info("compare: %d ways, %d at once", len(planned), rooms.num)
     begun = {way.name: train_way.submit(way, own, folder, run_id, rooms) for way, own in planned}
+    for future in as_completed(list(begun.values())):
+        future.result()  # one that failed raises at once, which ends the others
     return {name: future.result() for name, future in begun.items()}

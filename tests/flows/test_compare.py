@@ -1,6 +1,7 @@
 """The comparison from end to end: real stages, trainings and scores of a tiny model."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import tasks.launch
 import tasks.scoring.job
 import tasks.train
 import tasks.training.launching
-from tasks.gpus import environment_of_room
+from tasks.compare.ways import Way
+from tasks.config.train import Launch
+from tasks.errors import BadInput
+from tasks.gpus import check_open, environment_of_room, rooms_for
 from tasks.stage import read_json
 from tests.toy import WORDS
 
@@ -83,6 +87,33 @@ def launched(forked_children: None, monkeypatch: pytest.MonkeyPatch) -> list[str
     for module in (tasks.train, tasks.training.launching, tasks.scoring.job):
         monkeypatch.setattr(module, "launch", launch)
     return commands
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_way_that_fails_ends_the_others_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect import flow
+
+    from flows.compare import _train, steps
+
+    def train(way: Way, *given: Any) -> None:
+        if way.name == "fails":
+            raise BadInput("a way", "one that can be trained", "another")
+        while time.monotonic() < deadline:
+            check_open()
+            time.sleep(0.1)
+
+    @flow
+    def trains() -> None:
+        with rooms_for(Launch()) as rooms:
+            own: Any = None
+            _train([(Way(name, own), own) for name in ("goes on", "fails")], Path(), "r", rooms)
+
+    monkeypatch.setattr(steps, "train_way", train)
+    monkeypatch.setattr(tasks.gpus, "visible_gpus", lambda: ("0", "1"))
+    deadline = time.monotonic() + 30.0
+    with pytest.raises(BadInput, match="one that can be trained"):
+        trains()
+    assert time.monotonic() < deadline
 
 
 @pytest.mark.usefixtures("prefect_server")
