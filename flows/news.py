@@ -71,10 +71,12 @@ def look(path: Path | str, overrides: Sequence[str] = ()) -> News:
 
 
 def _pins(recipe: Recipe) -> tuple[str, ...]:
+    old = "train.replay.tasks" if recipe.train.replay else "forgetting.old_tasks"
     found = []
-    for number, task in enumerate(recipe.tasks):
-        source = task.source
-        if source.hub is not None:
-            commit = newest_commit(source.hub, str(source.revision))
-            found.append(f"tasks.{number}.source.revision='{commit}'")
+    for key, tasks in (("tasks", recipe.tasks), (old, recipe.old_tasks)):
+        for number, task in enumerate(tasks):
+            source = task.source
+            if source.hub is not None:
+                commit = newest_commit(source.hub, str(source.revision))
+                found.append(f"{key}.{number}.source.revision='{commit}'")
     return tuple(found)
