@@ -28,6 +28,7 @@ from tasks.config import Recipe
 from tasks.errors import BadWorkspace, RetuneError
 from tasks.home import state_home
 from tasks.tracking.connection import connect, is_missing, retry_while_down
+from tasks.tracking.journal import METRICS_PER_BATCH
 
 FILE = "run.json"
 TOKEN_TAG = "retune.token"
@@ -174,9 +175,9 @@ def log_metrics(run_id: str, metrics: Mapping[str, float]) -> None:
     """Log final figures, at step 0; waits while the server is down."""
     now_ms = int(time.time() * 1000)
     batch = [Metric(name, value, now_ms, 0) for name, value in metrics.items()]
-    for start in range(0, len(batch), 1000):
-        log = partial(connect().log_batch, run_id, metrics=batch[start : start + 1000])
-        retry_while_down(log)
+    for start in range(0, len(batch), METRICS_PER_BATCH):
+        part = batch[start : start + METRICS_PER_BATCH]
+        retry_while_down(partial(connect().log_batch, run_id, metrics=part))
 
 
 def log_tags(run_id: str, tags: Mapping[str, str]) -> None:
