@@ -117,11 +117,14 @@ def plan(
 
     `retune plan configs/recipes/support_chat.yaml --measure`
     """
+    from flows.configured_server import is_configured
+    from flows.temporary_server import SERVER_BYTES
     from tasks.config import load_recipe
     from tasks.plan import as_json as plan_as_json
     from tasks.plan import plan as make_plan
 
-    planned = make_plan(load_recipe(recipe, overrides or []), measure)
+    server_bytes = 0 if is_configured() else SERVER_BYTES
+    planned = make_plan(load_recipe(recipe, overrides or []), measure, server_bytes)
     if as_json:
         print_json(plan_as_json(planned))
     else:

@@ -71,8 +71,8 @@ def _state() -> Check:
     if not os.access(home, os.W_OK):
         mend = "set RETUNE_HOME to a folder that can be written to"
         return Check("state", "bad", f"{home} can't be written to", mend)
-    workspaces = sorted(path.name for path in (home / "workspaces").glob("*"))
-    return Check("state", "ok", f"{home}, {len(workspaces)} workspaces")
+    num_workspaces = len(list((home / "workspaces").glob("*")))
+    return Check("state", "ok", f"{home}, workspaces: {num_workspaces}")
 
 
 def _disk() -> Check:

@@ -27,6 +27,9 @@ SEND_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
 NAME = "Prefect's temporary server"
 
+SERVER_BYTES = 200 * 2**20
+"""Memory that it takes."""
+
 logger = logging.getLogger("retune")
 
 ENVIRONMENT = {

@@ -41,9 +41,8 @@ from tasks.training.trial import measured_speed
 NUM_DATA_STAGES = 3
 """Ingest, template and split: what a plan may run, in a temporary folder."""
 
-RUN_BYTES = 320 * 2**20
-"""What `retune run` holds when training starts, more than a plan does: the flow with its libraries,
-and Prefect's server."""
+RUN_BYTES = 120 * 2**20
+"""What `retune run` holds when training starts, more than a plan does: the flow's libraries."""
 
 LARGEST_SOURCES_BYTES = 200_000_000
 """A plan leaves sources unread that are larger than this together."""
@@ -106,12 +105,13 @@ class Plan:
     estimated_from: Mapping[str, str]
 
 
-def plan(recipe: Recipe, measure: bool = False) -> Plan:
+def plan(recipe: Recipe, measure: bool = False, server_bytes: int = 0) -> Plan:
     """Look at what is there and say what a run would do.
 
     Args:
         recipe: The recipe.
         measure: Train for a few steps to tell the time, where the data can be read.
+        server_bytes: Memory of a server that the run will start for itself.
 
     Raises:
         BadInput: A file that a stage reads can't be used, or its rows can't.
@@ -124,7 +124,8 @@ def plan(recipe: Recipe, measure: bool = False) -> Plan:
     is_trained = stages[NUM_DATA_STAGES].decision == "reuse"
     data = _look_at_data(recipe, workspace, stages, measure and not is_trained)
     work, base = data.work, folder_of(recipe.base_model)
-    memory = _memory(recipe, work, workspace / "train" if is_trained else None)
+    trained = workspace / "train" if is_trained else None
+    memory = _memory(recipe, work, trained, RUN_BYTES + server_bytes)
     parameters = num_parameters(base) or memory.parameters
     if is_trained:
         effort = measured(workspace / "train")
@@ -202,7 +203,7 @@ class Memory:
     trainable_parameters: int | None = None
 
 
-def _memory(recipe: Recipe, work: Work | None, trained: Path | None) -> Memory:
+def _memory(recipe: Recipe, work: Work | None, trained: Path | None, reserved_bytes: int) -> Memory:
     """What training takes, or took where its artifact is reused."""
     if trained:
         summary, speed = (read_json(trained / name) for name in ("summary.json", "speed.json"))
@@ -214,10 +215,11 @@ def _memory(recipe: Recipe, work: Work | None, trained: Path | None) -> Memory:
     base, longest = recipe.base_model, work.longest if work else None
     start = start_of(base)
     with Bar("plan", "forecasting the memory of training"):
-        found = forecast(start, recipe.train, longest, base.trust_remote_code, RUN_BYTES)
+        found = forecast(start, recipe.train, longest, base.trust_remote_code, reserved_bytes)
     if not isinstance(found, Forecast):
         return Memory(None, found)
-    footprint, processes = found.footprint, launch_of(recipe.train, start, RUN_BYTES).num_per_node
+    footprint = found.footprint
+    processes = launch_of(recipe.train, start, reserved_bytes).num_per_node
     each = f" in each of {processes} processes" if processes > 1 else ""
     return Memory(
         total=found.memory_bytes,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.temporary_server import SERVER_BYTES
 from tasks.lock import workspace_lock
 
 REPOSITORY = Path(__file__).parents[1]
@@ -152,14 +153,28 @@ def test_who_lists_models_is_told_at_once_of_a_server_that_is_away(tmp_path):
 )
 def test_doctor_prints_one_json_document(tmp_path, variables, state, found):
     home = tmp_path / "home"
+    (home / "workspaces" / "toy").mkdir(parents=True)
     done = retune(home, "doctor", "--json", **variables)
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert done.returncode == (1 if variables else 0), done.stderr
     assert checks["python"]["found"].startswith(f"{sys.version_info.major}.")
+    assert checks["state"]["found"] == f"{home}, workspaces: 1"
     for name in ("mlflow", "prefect"):
         assert checks[name]["state"] == state
         assert found.replace("HOME", str(home)) in checks[name]["found"]
     assert {"memory", "bf16", "gpu", "git", "dvc"} <= set(checks)
+
+
+@pytest.mark.parametrize(
+    ("variables", "server_bytes"),
+    [({}, SERVER_BYTES), ({"PREFECT_API_URL": f"{NOWHERE}/api"}, 0)],
+    ids=["embedded", "a server that runs already"],
+)
+def test_a_plan_counts_the_server_that_a_run_would_start(variables, server_bytes, tmp_path, recipe):
+    stub = "import tasks.plan; tasks.plan.plan = lambda *given: exit(f'server_bytes {given[2]}')"
+    program = [sys.executable, "-c", f"{stub}; {RETUNE[2]}"]
+    done = retune(tmp_path / "home", "plan", str(recipe), program=program, **variables)
+    assert done.stderr == f"server_bytes {server_bytes}\n"
 
 
 @pytest.mark.parametrize(
