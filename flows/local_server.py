@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.errors import RetuneError
+from tasks.errors import BadWorkspace, RetuneError
 
 HOST = "127.0.0.1"
 STARTUP_TIMEOUT_S = 180.0
@@ -66,6 +66,7 @@ def wait_until_ready(
         timeout_s: How long to wait, in seconds.
 
     Raises:
+        BadWorkspace: It does not answer, and there is no room on the disk of its log.
         RetuneError: It ended, or does not answer in time; with the end of its log.
     """
     deadline = time.monotonic() + timeout_s
@@ -76,7 +77,12 @@ def wait_until_ready(
 
 
 def failed(name: str, process: "subprocess.Popen[bytes]", log: Path) -> RetuneError:
-    """The error for a server that ended or does not answer, with the end of its log."""
+    """The error for a server that ended or does not answer, with the end of its log.
+
+    One whose disk is full can't even write down that it is.
+    """
+    if no_room := BadWorkspace.on_a_full_disk(log.parent):
+        return no_room
     state = "ended" if process.poll() is not None else "does not answer"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     tail = "\n".join(lines[-TAIL_LINES:])

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.configured_server import is_configured
+from flows.local_server import wait_until_ready
 from flows.temporary_server import temporary_server
-from tasks.errors import BadInput, RetuneError
+from tasks.errors import BadInput, BadWorkspace, RetuneError
 
 PROGRAM = """
 import os, time
@@ -68,6 +70,19 @@ def test_a_server_that_cannot_start_says_why(
     with temporary_server() as wait_until_ready, pytest.raises(RetuneError, match="server ended"):
         wait_until_ready()
     assert "PREFECT_API_URL" not in os.environ
+
+
+def test_a_server_that_has_no_room_is_told_of_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "server.log"
+    log.touch()  # the server could not write into it
+    full = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    with pytest.raises(BadWorkspace, match="No space left on device"):
+        wait_until_ready("server", process, "http://127.0.0.1:1/health", log)
 
 
 def test_a_server_of_the_users_own_is_used_if_it_answers(
