@@ -63,8 +63,10 @@ def models(model: ModelName = None, as_json: Json = False) -> None:
         print_json([model_document(version) for version in versions])
     else:
         from flows.tables import models_table
+        from tasks.home import without_password
+        from tasks.tracking.connection import tracking_uri
 
-        print_tables(models_table(versions))
+        print_tables(models_table(versions, without_password(tracking_uri())))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """What `retune doctor` looks at: does this machine have what a run needs, and what will it use?
 
-Check(name="memory", state="ok", found="23.4 GiB free of 31.2 GiB", mend="")
+Check(name="memory", state="ok", found="31.2 GiB, 23.4 GiB available", mend="")
 """
 
 import importlib.metadata
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
 from flows.configured_server import check_server, is_configured
 from tasks.errors import BadInput
 from tasks.home import state_home, without_password
-from tasks.room import num_cores
+from tasks.room import available_memory_bytes, num_cores
 
 PACKAGES = ("torch", "transformers", "prefect", "mlflow-skinny", "datasets", "pyarrow", "pydantic")
 GIB = 2**30
@@ -113,11 +115,9 @@ def _cores() -> Check:
 
 
 def _memory() -> Check:
-    page = os.sysconf("SC_PAGE_SIZE")
-    total, free = (os.sysconf(name) * page for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
-    limit = _container_limit()
+    total, limit = psutil.virtual_memory().total, _container_limit()
     total = min(total, limit) if limit else total
-    found = f"{total / GIB:.1f} GiB, {min(free, total) / GIB:.1f} GiB unused"
+    found = f"{total / GIB:.1f} GiB, {available_memory_bytes() / GIB:.1f} GiB available"
     if total < LEAST_MEMORY:
         return Check("memory", "note", found, "train small models only, or on a larger machine")
     return Check("memory", "ok", found)

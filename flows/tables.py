@@ -106,11 +106,11 @@ MODEL_COLUMNS = ("model", "version", "aliases", "test figure", "age", "lineage")
 LINEAGE_DIGITS = 8
 
 
-def models_table(versions: Sequence[Version]) -> Table | Text:
-    """Registered versions."""
+def models_table(versions: Sequence[Version], registry: str) -> Table | Text:
+    """Registered versions; `registry` is where they were looked for."""
     if not versions:
-        return Text("No model is registered yet: `retune run RECIPE` registers one.")
-    columns = (Column(name, no_wrap=name != "test figure") for name in MODEL_COLUMNS)
+        return Text(f"No model is registered yet in {registry}: `retune run RECIPE` registers one.")
+    columns = (Column(name, overflow="fold") for name in MODEL_COLUMNS)
     table = Table(*columns, show_edge=False)
     for version in versions:
         shown = model_document(version)
@@ -132,7 +132,7 @@ def verified_tables(version: Version, verified: Verified) -> list[Table | Text]:
     state = "differs" if verified.differences else "is what was registered"
     lines = [f"{name} {state}: {verified.files} files, and {data} of its workspace"]
     lines += [f"  - not checked: {note}" for note in verified.notes]
-    table = Table("file", "expected", "found")
+    table = Table(Column("file", overflow="fold"), "expected", "found")
     for difference in verified.differences:
         table.add_row(escape(difference.where), difference.expected[:16], difference.found[:16])
     return [Text("\n".join(lines)), *([table] if verified.differences else [])]
@@ -148,7 +148,8 @@ def garbage_table(garbage: Garbage, deleted: bool) -> Table | Text:
     """What nothing needs any more."""
     if not (garbage.versions or garbage.scratch):
         return Text("Nothing to delete.")
-    table = Table("deleted" if deleted else "would be deleted with --yes", "age")
+    title = "deleted" if deleted else "would be deleted with --yes"
+    table = Table(Column(title, overflow="fold"), "age")
     for version in garbage.versions:
         age = _age(time.time() - version.created)
         table.add_row(escape(f"{version.model} version {version.version}"), age)
@@ -191,9 +192,9 @@ def promotion_text(result: Mapping[str, Any]) -> Text:
 
 def doctor_table(checks: Sequence[Check]) -> Table:
     """What the doctor found."""
-    table = Table("", "", "found", "to do")
+    table = Table("", "", Column("found", overflow="fold"), "to do")
     for check in checks:
-        table.add_row(check.name, _coloured(check.state), check.found, check.mend)
+        table.add_row(check.name, _coloured(check.state), escape(check.found), escape(check.mend))
     return table
 
 
