@@ -45,7 +45,7 @@ def record_in_dvc(workspace: Path, is_new: bool) -> None:
             repo.commit(name, force=True)
         owed.unlink()
         if made_here:
-            logger.info("dvc: recorded %d stages in dvc.lock", len(made_here))
+            logger.info("dvc: recorded %d stages in dvc.lock, to be committed", len(made_here))
 
 
 @contextmanager

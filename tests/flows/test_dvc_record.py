@@ -46,7 +46,7 @@ def behind() -> bool:
 
 def test_it_is_told_where_it_is_behind(workspace: Path, caplog: pytest.LogCaptureFixture) -> None:
     record_in_dvc(workspace, is_new=True)
-    assert caplog.messages == ["dvc: recorded 1 stages in dvc.lock"]
+    assert caplog.messages == ["dvc: recorded 1 stages in dvc.lock, to be committed"]
     assert not behind()
     record_in_dvc(workspace, is_new=False)
     assert len(caplog.messages) == 1
