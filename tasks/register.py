@@ -55,7 +55,7 @@ if TYPE_CHECKING:  # MLflow takes seconds to import, and `plan` imports every st
     from tasks.tracking.case import Case
     from tasks.tracking.registry import Version
 
-VERSION = "2"
+VERSION = "3"
 NEEDS = ("ingest", "template", "split", "train", "validate", "test", "forgetting")
 FLOW_RUN_TAG = "prefect.flow_run_id"
 CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tasks.stage import digest_of_file, digest_of_json, read_json
+from tasks.stage import digest_of_json, read_json
 
 PACKAGES = ("torch", "transformers", "mlflow", "prefect", "dvc")
 GIT_TIMEOUT_S = 30
@@ -47,7 +47,6 @@ def lineage(
         "packages": json.dumps(_packages()),
         "dvc_revisions": _dvc_revisions(ingested),
         "prefect_flow_run_id": flow_run_id or os.environ.get("PREFECT__FLOW_RUN_ID"),
-        "dvc_lock_sha256": _dvc_lock(),
         **_git(),
     }
     return {f"retune.{name}": value for name, value in facts.items() if value}
@@ -99,11 +98,6 @@ def _dvc_revisions(ingested: Path) -> str | None:
     """Task -> repository, path and commit of its data, where DVC keeps them."""
     path = ingested / "dvc.json"
     return json.dumps(read_json(path), sort_keys=True) if path.exists() else None
-
-
-def _dvc_lock() -> str | None:
-    path = Path("dvc.lock")
-    return digest_of_file(path) if path.exists() else None
 
 
 def _packages() -> dict[str, str]:
