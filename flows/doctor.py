@@ -115,21 +115,11 @@ def _cores() -> Check:
 
 
 def _memory() -> Check:
-    total, limit = psutil.virtual_memory().total, _container_limit()
-    total = min(total, limit) if limit else total
-    found = f"{total / GIB:.1f} GiB, {available_memory_bytes() / GIB:.1f} GiB available"
-    if total < LEAST_MEMORY:
+    total, available = psutil.virtual_memory().total, available_memory_bytes()
+    found = f"{total / GIB:.1f} GiB, {available / GIB:.1f} GiB available"
+    if available < LEAST_MEMORY:
         return Check("memory", "note", found, "train small models only, or on a larger machine")
     return Check("memory", "ok", found)
-
-
-def _container_limit() -> int | None:
-    """The memory limit of the control group (version 2) in bytes; None where there is none."""
-    try:
-        text = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-    return None if text == "max" else int(text)
 
 
 def _bf16() -> Check:

@@ -47,14 +47,14 @@ def answer_file(
         on_rows: Called with the number of rows done and of all.
 
     Raises:
-        BadData: A line of the source is no JSON object, or the answers would take its place.
+        BadData: A line of the source is no JSON object.
+        BadInput: The answers can't go there, or would replace the source.
         BadWorkspace: The file can't be written.
     """
-    if out.exists() and out.samefile(source):  # whose own completions would be gone
-        raise BadData(str(out), "another file for the answers", "the file of the rows")
     partial = out.with_name(f"{out.name}.partial")
     try:
         rows = list(_rows(source))
+        _check_place(out, source)
         head = json.dumps({"model": of, "source_sha256": digest_of_file(source)})
         num_done, errors = _taken_up(partial, head)
         resumed = num_done
@@ -88,6 +88,16 @@ def _rows(source: Path) -> Iterator[Row]:
             if not isinstance(row, dict):
                 raise BadData(f"{source}:{number}", "a JSON object", type(row).__name__)
             yield row
+
+
+def _check_place(out: Path, source: Path) -> None:
+    if not out.parent.is_dir():
+        raise BadInput(str(out), "a file in a folder that exists", f"no folder {out.parent}")
+    if out.is_dir():
+        raise BadInput(str(out), "a file", "a folder")
+    if out.exists() and out.samefile(source):
+        found = "the file of the rows, which they would replace"
+        raise BadInput(str(out), "a file of its own for the answers", found, "name another one")
 
 
 def _answered(chunk: Sequence[Row], answer: Answer) -> Iterator[Row]:

@@ -94,14 +94,6 @@ def test_rows_without_an_answer_are_kept_and_counted(tmp_path: Path) -> None:
     ]
 
 
-def test_answers_do_not_take_the_place_of_the_rows(source: Path, tmp_path: Path) -> None:
-    rows, link = source.read_bytes(), tmp_path / "link.jsonl"
-    link.symlink_to(source)
-    with pytest.raises(BadData, match="another file for the answers"):
-        answered(source, link)
-    assert source.read_bytes() == rows
-
-
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -116,3 +108,15 @@ def test_a_file_of_something_else_is_refused(content: str, said: str, tmp_path: 
         answered(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     with pytest.raises(BadData, match="no such file"):
         answered(tmp_path / "none.jsonl", tmp_path / "out.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("out", "found"),
+    [("in.jsonl", "the file of the rows"), (".", "a folder"), ("none/out.jsonl", "no folder")],
+)
+def test_answers_that_cannot_go_there_cost_no_rows(out: str, found: str, source: Path) -> None:
+    before = source.read_bytes()
+    with pytest.raises(BadInput, match=found):
+        answered(source, source.parent / out)
+    assert source.read_bytes() == before
+    assert list(source.parent.iterdir()) == [source]
