@@ -105,7 +105,7 @@ DATA = [
           encoding="latin-99"),
     _data(
         "truncated gz",
-        "a.csv.gz | an intact gzip file | ends too early",
+        "a.csv.gz | an intact .gz file | ends too early",
         {"a.csv.gz": gzip.compress((COLOURS * 50).encode())[:-20]},
     ),
     _data("a folder for a file", "a | a file | a folder", {"a": FOLDER}, format="parallel",

@@ -26,6 +26,7 @@ def when(number: int, kind: pa.DataType) -> bytes:
 
 
 GOOD_CSV = b"dialogue,summary\na,b\n"
+ZSTD = pa.compress(GOOD_CSV * 50, "zstd", asbytes=True)
 BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
     "empty file": ("a.csv", b"", {}, ["a.csv", "an empty file"]),
     "header alone": ("a.csv", b"dialogue,summary\n", {}, ["rows", "none", "header alone"]),
@@ -35,21 +36,26 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
     "unknown ending": ("a.xlsx", b"PK", {}, ["a known ending: .jsonl", "'.xlsx'", "as CSV"]),
     "old spreadsheet": ("a.csv", b"\xd0\xcf\x11\xe0...", {}, ["an old spreadsheet", "as CSV"]),
     "bars": ("a.csv", GOOD_CSV.replace(b",", b"|"), {}, ["only dialogue|summary", "sep=|"]),
-    "packed otherwise": ("a.jsonl.zst", b"x", {}, ["'.zst'", "pack it with gzip"]),
+    "packed otherwise": ("a.jsonl.lz4", b"x", {}, ["'.lz4'", "pack it with gzip or zstd"]),
     "no ending": ("a", GOOD_CSV, {}, ["a known ending", "''"]),
     "truncated gz": (
         "a.jsonl.gz",
         gzip.compress(b'{"dialogue": "Ana: Hi", "summary": "Ana greets."}\n' * 1000)[:-40],
         {},
-        ["gzip file that ends too early", "again"],
+        ["an intact .gz file", "one that ends too early", "again"],
     ),
     "cut gz in another encoding": (
         "a.jsonl.gz",
         gzip.compress(b"caf\xe9 " * 5)[:-10],
         {},
-        ["gzip file that ends too early"],
+        ["one that ends too early"],
     ),
-    "not gz": ("a.csv.gz", GOOD_CSV, {}, ["no gzip data", "an intact gzip file"]),
+    "truncated zst": ("a.jsonl.zst", ZSTD[:-9], {}, ["an intact .zst file", "Truncated"]),
+    "damaged zst": ("a.jsonl.zst", ZSTD[:-9] + b"x" * 9, {}, ["an intact .zst file", "corruption"]),
+    "damaged bz2": ("a.jsonl.bz2", GOOD_CSV, {}, ["an intact .bz2 file", "Invalid data stream"]),
+    "damaged xz": ("a.jsonl.xz", GOOD_CSV, {}, ["an intact .xz file", "not supported by decoder"]),
+    "zst without ending": ("a.csv", ZSTD, {}, ["zstd data", "end in .zst"]),
+    "not gz": ("a.csv.gz", GOOD_CSV, {}, ["Not a gzipped file", "an intact .gz file"]),
     "gz without ending": ("a.csv", gzip.compress(GOOD_CSV), {}, ["gzip data", "end in .gz"]),
     "zip": ("a.csv", b"PK\x03\x04....", {}, ["a zip archive", "unpack"]),
     "not UTF-8": (
@@ -186,7 +192,7 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
     "not objects": ("a.jsonl", b"[1]\n[2]\n", {}, ["2 of 2 rows", "2 x an array where a JSON obj"]),
     "no Parquet": ("a.parquet", GOOD_CSV, {}, ["a Parquet file", "source.format"]),
     "no Arrow": ("a.arrow", GOOD_CSV * 9, {}, ["an Arrow file or stream"]),
-    "gzipped Parquet": ("a.parquet.gz", b"x", {}, ["a gzipped one", "unpack"]),
+    "gzipped Parquet": ("a.parquet.gz", b"x", {}, ["a compressed one", "unpack"]),
     "Parquet as text": ("a.csv", b"PAR1....", {}, ["Parquet data", "format: parquet"]),
     "wrong shape": (
         "a.csv",

@@ -62,8 +62,9 @@ class Source(Section):
     path: FilePath | None = None
     """A file, a glob (`reviews/*.csv`, with folders `books/**/*.txt`), a folder, or an archive
     (zip, tar, tar.gz, tar.xz). `fairytaleqa.zip!*train*.csv` are the files in an archive whose
-    whole name matches, `*` matching `/` too. `.gz` of the text formats is read as well. A folder
-    stands for its files, but for hidden ones, those that start with `_`, and the folders in it."""
+    whole name matches, `*` matching `/` too. `.gz`, `.zst`, `.bz2` and `.xz` of the text formats
+    are read as well. A folder stands for its files, but for hidden ones, those that start with
+    `_`, and the folders in it."""
 
     hub: str | None = None
     """Data set on the Hugging Face hub; needs `revision`."""

@@ -20,6 +20,7 @@ from tasks.data.readers_plain import (
 )
 from tasks.data.readers_rows import Row, Rows, Unreadable, with_columns
 from tasks.data.readers_tables import read_arrow, read_parquet
+from tasks.data.readers_text import COMPRESSIONS
 from tasks.errors import BadData
 
 __all__ = ["Row", "Rows", "Unreadable", "format_of", "named_format", "read_rows", "with_columns"]
@@ -38,7 +39,7 @@ FORMATS = {
 }
 """End of a file's name -> its format."""
 
-_PACKED = (".zst", ".xz", ".bz2", ".br", ".lz4")
+_PACKED = (".br", ".lz4", ".7z", ".rar")
 
 TABLES = ("parquet", "arrow")
 """Formats that are compressed inside, and not text."""
@@ -52,22 +53,23 @@ def named_format(name: str, source: Source) -> str:
         source: The recipe's `format`.
 
     Raises:
-        BadData: A name that says nothing, or a gzipped table.
+        BadData: A name that says nothing, or a compressed table.
     """
-    zipped = name.lower().endswith(".gz")
-    suffix = Path(name[:-3] if zipped else name).suffix
+    packed = Path(name).suffix.lower() in COMPRESSIONS
+    suffix = Path(Path(name).stem if packed else name).suffix
     found = FORMATS.get(suffix.lower(), "") if source.format == "auto" else source.format
     if not found:
-        expected = f"a known ending: {', '.join(FORMATS)} (.gz behind those of text)"
+        packings = ", ".join(COMPRESSIONS)
+        expected = f"a known ending: {', '.join(FORMATS)} (behind those of text: {packings})"
         mend = (
             "choose others by a pattern (*.csv), rename it, save a spreadsheet as CSV, or say what "
             "it is: source.format: tsv (or lines), for example"
         )
         if suffix.lower() in _PACKED:
-            mend = "unpack it, or pack it with gzip"
+            mend = "unpack it, or pack it with gzip or zstd"
         raise BadData(name, expected, f"'{suffix}'", mend)
-    if zipped and found in TABLES:
-        raise BadData(name, f"a {found} file", "a gzipped one", "unpack it")
+    if packed and found in TABLES:
+        raise BadData(name, f"a {found} file", "a compressed one", "unpack it")
     return found
 
 

@@ -47,7 +47,7 @@ def read_csv(path: Path, encoding: str, header: bool, semicolons: bool) -> Rows:
     """
     with open_text(path, encoding, newline="") as text:
         first = text.readline()
-        text.seek(0)
+    with open_text(path, encoding, newline="") as text:
         names = _QUOTED.sub("", first)
         delimiter = ";" if semicolons and ";" in names and "," not in names else ","
         told = _SEPARATOR.fullmatch(first)

@@ -1,20 +1,42 @@
-"""Open a text file: its encoding, byte-order mark and gzip; every failure says where and why.
+"""Open a text file: encoding, byte-order mark, compression; every failure says where and why.
 
 with open_text(Path("reviews.jsonl.gz"), "utf-8", newline="\\n") as text:
     for line in text: ...                    # '{"text": "The zip broke.", "label": ...}\\n'
 """
 
+import bz2
 import codecs
 import gzip
 import io
+import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import Any, BinaryIO, TextIO
+
+import pyarrow as pa
 
 from tasks.errors import BadData
 
+
+def _open_plain(path: Path) -> Any:
+    return path.open("rb")
+
+
+def _open_zstd(path: Path) -> Any:
+    return pa.input_stream(path, compression="zstd")
+
+
+COMPRESSIONS: Mapping[str, Callable[[Path], Any]] = {
+    ".gz": gzip.open,
+    ".zst": _open_zstd,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+}
+"""End of a file's name -> what reads its bytes."""
+
+_HEAD_BYTES = 8
 _ENCODING_MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -28,14 +50,14 @@ _BINARY_MARKS = {
     b"PAR1": ("Parquet data", "set source.format: parquet"),
     b"ARROW1": ("Arrow data", "set source.format: arrow"),
     b"\xd0\xcf\x11\xe0": ("an old spreadsheet or document", "save it as CSV"),
-    b"\x28\xb5\x2f\xfd": ("zstd data", "unpack it"),
-    b"\xfd7zXZ": ("xz data", "unpack it"),
+    b"\x28\xb5\x2f\xfd": ("zstd data", "let the file's name end in .zst"),
+    b"\xfd7zXZ": ("xz data", "let the file's name end in .xz"),
 }
 
 
 @contextmanager
 def open_text(path: Path, encoding: str, newline: str) -> Iterator[TextIO]:
-    """Open a text file, gzipped if its name ends in .gz, without its byte-order mark.
+    """Open a text file, compressed if its name says so (`COMPRESSIONS`), without byte-order mark.
 
     Args:
         path: The file.
@@ -44,14 +66,17 @@ def open_text(path: Path, encoding: str, newline: str) -> Iterator[TextIO]:
 
     Raises:
         BadData: Also from within the `with` block, where reading fails there: not this encoding,
-            a damaged gzip file, not text at all, no permission.
+            a damaged compressed file, not text at all, no permission.
     """
     codec = _codec(path, encoding)
     try:
         with _reading(path) as file:
-            _check_head(path, file, codec)
-            with io.TextIOWrapper(file, encoding=codec, newline=newline) as text:
-                yield text
+            _check_head(path, file.read(_HEAD_BYTES), codec)
+        with (
+            _reading(path) as file,  # anew, for zstd data have no way back
+            io.TextIOWrapper(file, encoding=codec, newline=newline) as text,
+        ):
+            yield text
     except UnicodeError:
         raise _wrong_encoding(path, encoding, codec) from None
 
@@ -59,20 +84,16 @@ def open_text(path: Path, encoding: str, newline: str) -> Iterator[TextIO]:
 @contextmanager
 def _reading(path: Path) -> Iterator[BinaryIO]:
     try:
-        with _open_binary(path) as file:
+        with COMPRESSIONS.get(path.suffix.lower(), _open_plain)(path) as file:
             yield file
     except EOFError:
-        raise _damaged(path, "a gzip file that ends too early") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise _damaged(path, f"no gzip data ({error})") from None
+        raise _damaged(path, "one that ends too early") from None
+    except (zlib.error, lzma.LZMAError) as error:
+        raise _damaged(path, str(error)) from None
     except OSError as error:
+        if error.errno is None:  # the content is wrong, not the access to it
+            raise _damaged(path, str(error)) from None
         raise BadData(str(path), "a file that can be read", error.strerror or str(error)) from None
-
-
-def _open_binary(path: Path) -> BinaryIO:
-    if path.suffix.lower() == ".gz":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    return path.open("rb")
 
 
 def _codec(path: Path, encoding: str) -> str:
@@ -85,9 +106,7 @@ def _codec(path: Path, encoding: str) -> str:
     return "utf-8-sig" if name == "utf-8" else name
 
 
-def _check_head(path: Path, file: BinaryIO, codec: str) -> None:
-    head = file.read(8)
-    file.seek(0)
+def _check_head(path: Path, head: bytes, codec: str) -> None:
     for mark, (found, mend) in _BINARY_MARKS.items():
         if head.startswith(mark):
             raise BadData(str(path), "text", found, mend)
@@ -109,7 +128,8 @@ def _shown_encoding(head: bytes) -> tuple[str, str]:
 
 
 def _damaged(path: Path, found: str) -> BadData:
-    return BadData(str(path), "an intact gzip file", found, "copy or download the file again")
+    expected = f"an intact {path.suffix.lower()} file"
+    return BadData(str(path), expected, found, "copy or download it again, or unpack it")
 
 
 def _wrong_encoding(path: Path, encoding: str, codec: str) -> BadData:

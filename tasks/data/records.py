@@ -389,7 +389,7 @@ def _missing(
         mend = "save the file with commas between its cells, or with the first line `sep=|`"
     elif column.isdigit():
         mend = "name the column, or set `source.header: false` if the first line is no header"
-    elif not close and re.search(r"\.(csv|tsv|tab)(\.gz)?$", where, re.IGNORECASE):
+    elif not close and re.search(r"\.(csv|tsv|tab)(\.\w+)?$", where, re.IGNORECASE):
         mend += ", or set source.header: false if the first line is no header"
     needed = " and ".join(f"'{name}'" for name in missing)
     plural = "s" if len(missing) > 1 else ""

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
+from tasks.data.readers_text import COMPRESSIONS
 from tasks.errors import BadData, first_line
 
 _ENDS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
@@ -128,7 +129,8 @@ def unpacked(archive: Path, pattern: str, folder: Path) -> Iterator[list[tuple[s
         paths: dict[str, Path] = {}
         for name, content in read_members(archive, pattern):
             # The readers unpack what is called so. A name that comes twice counts as replaced.
-            ending = ".gz" if name.lower().endswith(".gz") else ""
+            suffix = Path(name).suffix.lower()
+            ending = suffix if suffix in COMPRESSIONS else ""
             path = paths.setdefault(name, folder / f"{len(paths)}{ending}")
             with path.open("wb") as file:
                 file.writelines(content)

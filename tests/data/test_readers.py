@@ -1,7 +1,9 @@
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,13 @@ FORMATS: dict[str, Encode] = {
     "crlf.jsonl": lambda rows: as_jsonl(rows, "\r\n").encode(),
     "bom.ndjson": lambda rows: as_jsonl(rows).encode("utf-8-sig"),
     "zipped.jsonl.gz": lambda rows: gzip.compress(as_jsonl(rows).encode()),
+    "zipped.jsonl.zst": lambda rows: pa.compress(as_jsonl(rows).encode(), "zstd", asbytes=True),
+    "frames.csv.zst": lambda rows: b"".join(
+        pa.compress(line, "zstd", asbytes=True)
+        for line in as_csv(rows).encode().splitlines(keepends=True)
+    ),
+    "zipped.json.bz2": lambda rows: bz2.compress(json.dumps(rows).encode()),
+    "zipped.ndjson.xz": lambda rows: lzma.compress(as_jsonl(rows).encode()),
     "blank_lines.jsonl": lambda rows: ("\n" + as_jsonl(rows, "\n\n")).encode(),
     "no_last_newline.jsonl": lambda rows: as_jsonl(rows).rstrip("\n").encode(),
     "lines.json": lambda rows: as_jsonl(rows).encode(),
