@@ -25,11 +25,11 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from tasks.config import Recipe, Section, Source, TaskSection
 from tasks.config.task import PLACES
-from tasks.data.mojibake import garbled
 from tasks.data.readers import Unreadable, with_columns
 from tasks.data.ready_made import without
 from tasks.data.record_files import COLUMNS, RecordFile, choose
-from tasks.data.records import Layout, Needs, Record, layout_of, records_of, split_name, split_of
+from tasks.data.records import Layout, Needs, layout_of, records_of, split_name, split_of
+from tasks.data.remarks import Remarks
 from tasks.data.shapes import TURNS, BadRow
 from tasks.data.sources import Part, digest_of, parts_of
 from tasks.data.sources_dvc import commit
@@ -40,7 +40,7 @@ from tasks.prompts.of_task import prompts_of
 from tasks.stage import Counted, Inputs, Output, Stage, logger, write_json
 from tasks.stage_main import main
 
-VERSION = "5"
+VERSION = "6"
 REJECTS = "rejects.jsonl"
 REVISIONS = "dvc.json"
 
@@ -140,8 +140,8 @@ class _Intake:
         self.task = task
         self.rejects = rejects
         self.num_read = self.num_rejected = self.num_duplicates = self.num_files = 0
-        self.num_records = self.num_several = self.num_garbled = 0
-        self.first_garbled = ""
+        self.num_records = 0
+        self.remarks = Remarks(task.source)
         self.reasons: Counter[str] = Counter()
         self.sides: Counter[str | None] = Counter()
         self.usable: set[str | None] = set()
@@ -185,28 +185,8 @@ class _Intake:
             "reasons": reasons,
             # Those of which no row can be used are among them.
             "ready_made": self._ready_made(),
-            "remarks": self.remarks(),
+            "remarks": self.remarks.in_words(),
         }
-
-    def remarks(self) -> list[str]:
-        """What else is to be known of the data, in words."""
-        told = []
-        if splits := self.task.source.splits:
-            used = " and ".join(f"{split} as {side}" for split, side in splits.items())
-            told.append(f"of its ready-made splits, {used}; others are left out (source.splits)")
-        if self.num_several:
-            told.append(
-                f"{self.num_several:,} records to train on have several answers, of which the "
-                "first is learnt and each counts as right; where only all of them together are "
-                "the answer, join them to one text"
-            )
-        if self.num_garbled:
-            told.append(
-                f"{self.num_garbled:,} records look like UTF-8 that was read as another encoding "
-                f"('{self.first_garbled}'): set source.encoding to utf-8, or mend the file if it "
-                "is in there, with the package ftfy for example"
-            )
-        return told
 
     def _ready_made(self) -> dict[str, int]:
         """Side -> rows read, of the ready-made splits that judge the model."""
@@ -282,15 +262,8 @@ class _Intake:
                 self.num_records += len(made)
                 self.usable.add(side)
                 for record in made:
-                    self._look_at(record)
+                    self.remarks.look_at(record)
                     records.add(record)
-
-    def _look_at(self, record: Record) -> None:
-        self.num_several += len(record.references) > 1 and record.split not in JUDGING
-        found = next(filter(None, map(garbled, record.values.values())), None)
-        if found is not None:
-            self.num_garbled += 1
-            self.first_garbled = self.first_garbled or found
 
     def _reject(self, part: Part, line: int, reason: str, row: object) -> None:
         self.num_rejected += 1
