@@ -141,7 +141,7 @@ class _Intake:
         self.rejects = rejects
         self.num_read = self.num_rejected = self.num_duplicates = self.num_files = 0
         self.num_records = 0
-        self.remarks = Remarks(task.source)
+        self.remarks = Remarks(task.source, task.needs)
         self.reasons: Counter[str] = Counter()
         self.sides: Counter[str | None] = Counter()
         self.usable: set[str | None] = set()

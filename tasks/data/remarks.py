@@ -1,17 +1,18 @@
 """What is odd about the records of a task, counted as they come, in words for log and report.
 
-remarks = Remarks(source)
+remarks = Remarks(source, needs)
 remarks.look_at(record)
 remarks.in_words()  ->  ["2 records look like UTF-8 that ... ('CafÃ©' in record 5a0e...)"]
 """
 
 import codecs
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tasks.config import Source
+from tasks.data.contradictions import Contradictions
 from tasks.data.mojibake import garbled, lossy
-from tasks.data.records import Record
+from tasks.data.records import Needs, Record
 from tasks.data.splitting import JUDGING
 
 
@@ -37,27 +38,27 @@ class Damaged:
             self.first = self.first or f"'{found}' in record {record.id}"
 
 
-@dataclass
 class Remarks:
-    """What is odd about the records of one task.
+    """What is odd about the records of one task."""
 
-    Attributes:
-        source: Where they come from.
-        num_several: Records to train on with several answers.
-        garbled: Those that were read in another encoding.
-        lossy: Those of which bytes were lost before.
-    """
+    def __init__(self, source: Source, needs: Needs) -> None:
+        """Begin.
 
-    source: Source
-    num_several: int = 0
-    garbled: Damaged = field(default_factory=lambda: Damaged(garbled))
-    lossy: Damaged = field(default_factory=lambda: Damaged(lossy))
+        Args:
+            source: Where the records come from.
+            needs: What the task needs of each.
+        """
+        self.source = source
+        self.num_several = 0
+        self.garbled, self.lossy = Damaged(garbled), Damaged(lossy)
+        self.contradictions = Contradictions(needs)
 
     def look_at(self, record: Record) -> None:
         """Count what is odd about a record."""
         self.num_several += len(record.references) > 1 and record.split not in JUDGING
         self.garbled.look_at(record)
         self.lossy.look_at(record)
+        self.contradictions.look_at(record)
 
     def in_words(self) -> list[str]:
         """A sentence for each thing that is odd."""
@@ -82,7 +83,7 @@ class Remarks:
                 f"that were lost when a text was decoded ({self.lossy.first}): the model learns to "
                 "read and write it; make the source anew from what it was made of"
             )
-        return told
+        return told + self.contradictions.in_words()
 
     def _mend(self) -> str:
         mend = "mend the source, with the package ftfy for example"
