@@ -166,7 +166,9 @@ class _Intake:
             mend = "check the source; a file with a header alone has no rows"
             raise BadData(f"the source of {task.name}", "rows", "none", mend)
         if task.max_examples is not None:
-            choose(target, path, task.max_examples)
+            # A conversation is trained on in one pass. Few groups of a column are little to learn
+            # from, and may be too few to divide.
+            choose(target, path, task.max_examples, task.source.group_column is None)
 
     def summary(self, path: Path) -> dict[str, Any]:
         """What was counted: without paths, so that it is the same wherever the data lies."""

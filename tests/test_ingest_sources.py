@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,26 @@ def test_all_answers_of_a_conversation_are_records_of_one_group(tmp_path: Path) 
     assert summary(some).items() >= {"rows": 2, "read": 2, "not_chosen": 1}.items()
     [last, _] = records(run(tmp_path / "last", {"path": path}, prompts="plain"))
     assert (last["completion"], last["group_id"]) == ("So long", None)
+
+
+def test_max_examples_chooses_whole_conversations(tmp_path: Path) -> None:
+    def talk(number: int) -> list[dict[str, str]]:
+        roles = ("user", "assistant") * 3
+        return [{"role": role, "content": f"{number}, {turn}"} for turn, role in enumerate(roles)]
+
+    rows = [{"messages": talk(number), "who": f"w{number}"} for number in range(40)]
+    source = {"path": jsonl(tmp_path / "a.jsonl", rows[:20]), "answers": "all"}
+    chosen = records(run(tmp_path, source, prompts="plain", max_examples=10))
+    counts = Counter(row["group_id"] for row in chosen)
+    assert sorted(counts.values()) == [1, 3, 3, 3]
+    more = {**source, "path": jsonl(tmp_path / "b.jsonl", rows)}
+    later = records(run(tmp_path, more, prompts="plain", max_examples=30))
+    assert len({row["group_id"] for row in later}) == 10
+    # Of twice as many conversations thrice as many are chosen: those of before are among them.
+    assert {row["group_id"] for row in later} > counts.keys()
+    by_column = {**source, "group_column": "who"}
+    spread = records(run(tmp_path, by_column, prompts="plain", max_examples=10))
+    assert len(spread) == 10 and len({row["group_id"] for row in spread}) > 5
 
 
 def test_a_conversation_is_not_looked_for_in_a_column_that_is_not_there(tmp_path: Path) -> None:

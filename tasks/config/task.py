@@ -204,7 +204,9 @@ class TaskSection(Section):
     """Path of a promptsource `templates.yaml` to use instead of `prompts`."""
 
     max_examples: Annotated[int, Field(ge=1)] | None = None
-    """At most this many records, chosen by a seeded hash of their content; all when left out."""
+    """At most this many records, chosen by a hash of their content, so that more rows replace few
+    of them; all when left out. With `answers: all`, whole conversations are chosen, and some
+    answers of the last one; with a `group_column`, records of any group."""
 
     max_rejected: Share = 0.05
     """Largest share of the rows that may be unusable before the run stops."""

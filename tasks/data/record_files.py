@@ -6,7 +6,7 @@ id       split  group_id  references    label     text
 
 import hashlib
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +20,8 @@ from tasks.data.splitting import JUDGING
 
 COLUMNS = ("id", "split", "group_id", "references")
 """What stands before the fields; no field can be called so."""
+
+_RANKED = ["id", "split", "group_id"]
 
 
 class RecordFile:
@@ -86,7 +88,7 @@ class RecordFile:
         self._batch_characters = 0
 
 
-def choose(source: Path, target: Path, max_examples: int) -> None:
+def choose(source: Path, target: Path, max_examples: int, whole_groups: bool) -> None:
     """Copy a record file, with at most `max_examples` records that are not of a ready-made split.
 
     Those with the smallest sha256 of their id stay, in the order of the source, so that more
@@ -97,24 +99,27 @@ def choose(source: Path, target: Path, max_examples: int) -> None:
         source: What `RecordFile` wrote.
         target: The copy.
         max_examples: At least 1.
+        whole_groups: Go by the sha256 of the records' group first: of all groups but the last,
+            all records stay.
     """
     with pq.ParquetFile(source) as file:
-        free = (
-            _rank(record)
-            for batch in batches(file, ["id", "split"])
-            for record, split in zip(*(column.to_pylist() for column in batch), strict=True)
-            if split not in JUDGING
-        )
+        ranked = (pair for batch in batches(file, _RANKED) for pair in _ranks(batch, whole_groups))
+        free = (rank for rank, split in ranked if split not in JUDGING)
         limit = max(heapq.nsmallest(max_examples, free), default=-1)
         with pq.ParquetWriter(target, file.schema_arrow, compression="zstd") as writer:
             for batch in batches(file):
-                ids, splits = batch["id"].to_pylist(), batch["split"].to_pylist()
                 stays = [
-                    split in JUDGING or _rank(record) <= limit
-                    for record, split in zip(ids, splits, strict=True)
+                    split in JUDGING or rank <= limit for rank, split in _ranks(batch, whole_groups)
                 ]
                 writer.write_batch(batch.filter(pa.array(stays)))
 
 
-def _rank(record_id: str) -> int:
+def _ranks(batch: pa.RecordBatch, whole_groups: bool) -> Iterator[tuple[int, str | None]]:
+    """The rank of each record, and its ready-made split."""
+    for record, split, group in zip(*(batch[name].to_pylist() for name in _RANKED), strict=True):
+        first = group if whole_groups and group else record
+        yield _hashed(first) << 64 | _hashed(record), split
+
+
+def _hashed(record_id: str) -> int:
     return int.from_bytes(hashlib.sha256(record_id.encode()).digest()[:8], "big")
