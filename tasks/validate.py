@@ -10,7 +10,7 @@ from tasks.scoring.job import Job, metrics_of_tasks, score, tuned_way, write_no_
 from tasks.stage import Counted, Inputs, Output, Stage
 from tasks.stage_main import main
 
-VERSION = "4"
+VERSION = "5"
 
 
 class ValidateSection(Section):

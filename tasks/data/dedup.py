@@ -26,14 +26,14 @@ MAX_NEIGHBOURS = 32
 """A text is compared with at most this many of those that share a band with it; in a larger band, a
 pair that no text in between links may be missed."""
 
-_UNSPACED = (
+UNSPACED = (
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Myanmar, Khmer
     r"\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # Kana
     r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
 )
 """Scripts without spaces between words: each character counts as a word."""
 
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+_WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 
 Signatures = npt.NDArray[np.uint32]
 """Shape (texts, permutations)."""

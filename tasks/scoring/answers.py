@@ -9,7 +9,6 @@ statistics (value, 1):
 """
 
 import re
-import string
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.data.tools import calls_in
+from tasks.scoring.words import punctuation, spaced
 
 FloatArray = npt.NDArray[np.float64]
 References = Sequence[Sequence[str]]
 
 ARTICLES = re.compile(r"\b(a|an|the)\b")
-PUNCTUATION = str.maketrans("", "", string.punctuation)
 NO_ENTITIES = "none"
 
 
@@ -112,7 +111,8 @@ def exact_match(completions: Sequence[str], references: References) -> FloatArra
     """Whether the completion is one of the references, up to case, punctuation and articles.
 
     0 to 1, higher is better; mean over examples. Normalisation and choice of the best reference
-    as in SQuAD's evaluation script (Rajpurkar et al., 2016).
+    as in SQuAD's evaluation script (Rajpurkar et al., 2016), for other scripts in MLQA's (Lewis et
+    al., 2020).
 
     Returns:
         Shape (examples, 2): (0 or 1, 1).
@@ -206,8 +206,11 @@ def folded(text: str) -> str:
 
 
 def normalized(text: str) -> str:
-    """SQuAD's normalisation: lower case, no ASCII punctuation, no English articles."""
-    return " ".join(ARTICLES.sub(" ", text.lower().translate(PUNCTUATION)).split())
+    """MLQA's normalisation, SQuAD's for other scripts: lower case, no punctuation, no articles.
+
+    The articles are English. In scripts without spaces each character is a word.
+    """
+    return " ".join(ARTICLES.sub(" ", spaced(text.lower().translate(punctuation()))).split())
 
 
 def entities(text: str) -> Counter[tuple[str, str]]:
@@ -241,7 +244,7 @@ def _shared_words(text: str, reference: str) -> float:
 
 
 def _ratio(text: str, reference: str) -> float:
-    shorter, longer = sorted((len(text.split()), len(reference.split())))
+    shorter, longer = sorted((len(spaced(text).split()), len(spaced(reference).split())))
     return shorter / longer if longer else 1.0
 
 

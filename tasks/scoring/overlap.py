@@ -6,30 +6,24 @@ Each function maps completions and their references to sufficient statistics, as
     array([[0.5, 1. ]])
 """
 
-import re
-import sys
-import unicodedata
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from tasks.scoring.answers import FloatArray, References
+from tasks.scoring.words import spaced, words
 
 MAX_ORDER = 4
 CHRF_BETA = 2
 
 
 class Words:
-    """rouge-score's default tokenizer on ASCII text; other scripts keep their letters and signs.
-
-    Combining marks are the vowels of Hindi, Tamil and Thai; without them other words are the same.
-    """
+    """Cuts texts for rouge-score: as its own tokenizer those in ASCII, others into their words."""
 
     def tokenize(self, text: str) -> list[str]:
-        """Split into lower-case runs of letters, their marks, and digits."""
-        return _word().findall(unicodedata.normalize("NFC", text.lower()))
+        """The words of a text."""
+        return words(text)
 
 
 def rouge1(completions: Sequence[str], references: References) -> FloatArray:
@@ -128,6 +122,7 @@ def rouge_l_sum_mean(completions: Sequence[str], references: References) -> Floa
 def bleu(completions: Sequence[str], references: References) -> FloatArray:
     """Word n-gram counts for BLEU (Papineni et al., 2002), by sacrebleu: 13a tokens, exp smoothing.
 
+    In scripts without spaces between words each character is a token, as in its "zh" tokens.
     The metric (`bleu_of`) lies in 0 to 1 (sacrebleu's divided by 100), higher is better, and is
     that of the whole set: it is not a mean over examples.
 
@@ -136,7 +131,9 @@ def bleu(completions: Sequence[str], references: References) -> FloatArray:
     """
     from sacrebleu.metrics.bleu import BLEU
 
-    return _sacrebleu_statistics(BLEU(force=True), completions, references)
+    cut = [spaced(text) for text in completions]
+    expected = [[spaced(reference) for reference in refs] for refs in references]
+    return _sacrebleu_statistics(BLEU(force=True), cut, expected)
 
 
 def chrf(completions: Sequence[str], references: References) -> FloatArray:
@@ -207,13 +204,6 @@ def chrf_of(sums: FloatArray) -> FloatArray:
     factor = 1 + CHRF_BETA**2
     result: FloatArray = factor * precision * recall / np.where(weighted > 0, weighted, 1.0)
     return result
-
-
-@cache
-def _word() -> re.Pattern[str]:
-    every = map(chr, range(sys.maxunicode + 1))
-    marks = "".join(char for char in every if unicodedata.category(char).startswith("M"))
-    return re.compile(rf"[^\W_](?:[^\W_]|[{marks}])*")
 
 
 def _rouge(

@@ -65,7 +65,8 @@ def test_rouge_knows_other_scripts() -> None:
     [
         ("दिन और दान", ["दिन", "और", "दान"]),
         ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
-        ("สวัสดี", ["สวัสดี"]),
+        ("สวัสดี!", ["ส", "วั", "ส", "ดี"]),
+        ("我在Berlin 2天。", ["我", "在", "berlin", "2", "天"]),
         ("السَّلَامُ عليكم", ["السَّلَامُ", "عليكم"]),
         ("cafe\u0301 noir", ["caf\u00e9", "noir"]),
         ("It's 2_3, I \u2764\ufe0fit", ["it", "s", "2", "3", "i", "it"]),  # a sign of its own
@@ -87,6 +88,26 @@ def test_corpus_metrics_are_the_librarys(
     references = [list(refs) for refs in zip(*streams, strict=True)]
     expected = scorer.corpus_score(completions, streams).score / 100
     assert value(name, completions, references) == pytest.approx(expected, abs=1e-9)
+
+
+CHINESE = [
+    ("今天天气很好，我们去公园。", ["今天天气很好，我们去公园玩。"]),
+    ("猫 cat 3", ["小猫 cat 3 只"]),
+]
+
+
+def test_scripts_without_spaces_are_scored_by_characters() -> None:
+    completions, references = zip(*CHINESE, strict=True)
+    streams = [list(refs) for refs in zip(*references, strict=True)]
+    expected = BLEU(tokenize="zh").corpus_score(list(completions), streams).score / 100
+    assert value("bleu", completions, references) == pytest.approx(expected, abs=1e-9)
+    for name in ("token_f1", "rouge1", "rougeL", "length_ratio"):
+        assert 0.5 < alone(name, "เด็กไปโรงเรียน", "เด็กไปบ้าน") < 1.0, name
+
+
+@pytest.mark.parametrize("text", ["北京。", "«北 京»", "北京？"])
+def test_punctuation_of_other_scripts_does_not_matter(text: str) -> None:
+    assert alone("exact_match", text, "北京") == alone("token_f1", text, "北京") == 1.0
 
 
 def test_bleu_of_a_row_is_the_librarys_of_a_sentence() -> None:
