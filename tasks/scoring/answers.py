@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.data.tools import calls_in
 from tasks.scoring.words import punctuation, spaced
 
 FloatArray = npt.NDArray[np.float64]
@@ -145,7 +144,7 @@ def entity_f1(completions: Sequence[str], references: References) -> FloatArray:
     Returns:
         Shape (examples, 3): true positives, false positives, false negatives.
     """
-    return _entity_statistics(completions, references, entities)
+    return counts_of(completions, references, entities)
 
 
 def entity_span_f1(completions: Sequence[str], references: References) -> FloatArray:
@@ -154,7 +153,7 @@ def entity_span_f1(completions: Sequence[str], references: References) -> FloatA
     0 to 1, higher is better. Aggregation, notation and statistics as `entity_f1`, which this is
     at least: what it has more are entities found under a wrong type.
     """
-    return _entity_statistics(completions, references, lambda text: _part(entities(text), 1))
+    return counts_of(completions, references, lambda text: _part(entities(text), 1))
 
 
 def entity_type_f1(completions: Sequence[str], references: References) -> FloatArray:
@@ -163,29 +162,7 @@ def entity_type_f1(completions: Sequence[str], references: References) -> FloatA
     0 to 1, higher is better. Aggregation, notation and statistics as `entity_f1`, which this is
     at least.
     """
-    return _entity_statistics(completions, references, lambda text: _part(entities(text), 0))
-
-
-def tool_call_f1(completions: Sequence[str], references: References) -> FloatArray:
-    """F1 of calls of tools: a call counts where its function and all of its arguments are right.
-
-    0 to 1, higher is better; micro average over the set, as `entity_f1`. Order does not matter; a
-    call where the reference has none is a wrong one. As in the Berkeley Function-Calling
-    Leaderboard (Patil et al., 2025), how a call is written does not count; but each argument has
-    one right value.
-
-    Returns:
-        Shape (examples, 3): true positives, false positives, false negatives.
-    """
-    return _entity_statistics(completions, references, _tool_calls)
-
-
-def tool_name_f1(completions: Sequence[str], references: References) -> FloatArray:
-    """F1 of the functions that are called, whatever their arguments.
-
-    0 to 1, higher is better. Aggregation and statistics as `tool_call_f1`, which this is at least.
-    """
-    return _entity_statistics(completions, references, lambda text: _part(_tool_calls(text), 0))
+    return counts_of(completions, references, lambda text: _part(entities(text), 0))
 
 
 def length_ratio(completions: Sequence[str], references: References) -> FloatArray:
@@ -224,6 +201,27 @@ def entities(text: str) -> Counter[tuple[str, str]]:
     return Counter((kind, name) for kind, name in typed if (kind, name) != ("", NO_ENTITIES))
 
 
+def counts_of(
+    completions: Sequence[str], references: References, parse: Callable[[str], Counter[Any]]
+) -> FloatArray:
+    """Statistics of a micro F1: what a completion has of the things that a reference has.
+
+    Args:
+        completions: One text per example.
+        references: One or more texts per example; the one that agrees best counts.
+        parse: Text -> thing -> number of times.
+
+    Returns:
+        Shape (examples, 3): true positives, false positives, false negatives.
+    """
+    rows = []
+    for text, refs in zip(completions, references, strict=True):
+        found = parse(text)
+        counts = [_counts(found, parse(reference)) for reference in refs]
+        rows.append(max(counts, key=lambda count: float(f1(np.array(count, dtype=float)))))
+    return np.array(rows, dtype=float).reshape(-1, 3)
+
+
 def _best(score: Callable[[str, str], float]) -> Callable[[Sequence[str], References], FloatArray]:
     """Statistics of a mean, each example scored against the reference that suits it best."""
 
@@ -248,30 +246,14 @@ def _ratio(text: str, reference: str) -> float:
     return shorter / longer if longer else 1.0
 
 
-def _entity_statistics(
-    completions: Sequence[str], references: References, parse: Callable[[str], Counter[Any]]
-) -> FloatArray:
-    rows = []
-    for text, refs in zip(completions, references, strict=True):
-        found = parse(text)
-        counts = [_entity_counts(found, parse(reference)) for reference in refs]
-        rows.append(max(counts, key=lambda count: float(f1(np.array(count, dtype=float)))))
-    return np.array(rows, dtype=float).reshape(-1, 3)
-
-
-def _tool_calls(text: str) -> Counter[tuple[str, str]]:
-    """(function, arguments) -> number of times."""
-    return Counter(call.compared for call in calls_in(text))
-
-
 def _part(typed: Counter[tuple[str, str]], part: int) -> Counter[str]:
-    """Only the types (0) or only the texts (1) of entities; or of calls."""
+    """Only the types (0) or only the texts (1) of entities."""
     parts: Counter[str] = Counter()
     for entity, times in typed.items():
         parts[entity[part]] += times
     return parts
 
 
-def _entity_counts(found: Counter[Any], expected: Counter[Any]) -> tuple[int, int, int]:
+def _counts(found: Counter[Any], expected: Counter[Any]) -> tuple[int, int, int]:
     hits = (found & expected).total()
     return hits, found.total() - hits, expected.total() - hits

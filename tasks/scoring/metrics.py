@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.errors import BadRecipe, Issue
-from tasks.scoring import answers, faithfulness, likelihood, overlap
+from tasks.scoring import answers, faithfulness, likelihood, overlap, structured
 from tasks.scoring.answers import FloatArray
 
 MEAN = "macro/primary"
@@ -57,8 +57,10 @@ METRICS = {
     "entity_f1": Metric(answers.entity_f1, answers.f1),
     "entity_span_f1": Metric(answers.entity_span_f1, answers.f1),
     "entity_type_f1": Metric(answers.entity_type_f1, answers.f1),
-    "tool_call_f1": Metric(answers.tool_call_f1, answers.f1),
-    "tool_name_f1": Metric(answers.tool_name_f1, answers.f1),
+    "tool_call_f1": Metric(structured.tool_call_f1, answers.f1),
+    "tool_name_f1": Metric(structured.tool_name_f1, answers.f1),
+    "json_f1": Metric(structured.json_f1, answers.f1),
+    "json_valid": Metric(structured.json_valid, answers.mean),
     "rouge1": Metric(overlap.rouge1, answers.mean),
     "rouge2": Metric(overlap.rouge2, answers.mean),
     "rougeL": Metric(overlap.rouge_l, answers.mean),
