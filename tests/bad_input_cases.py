@@ -273,8 +273,6 @@ MODELS = [
          {"model/config.json": json.dumps({"quantization_config": {"quant_method": "gptq"}})}),
     Case("an adapter", "train", "model | a PEFT adapter | merge it into its base model",
          {"model/adapter_config.json": "{}"}),
-    Case("a tokenizer nothing reads", "train", "package sentencepiece, to read spiece.model | pip",
-         {"model/tokenizer.json": GONE, "model/spiece.model": b"x"}),
     Case("a tokenizer of another model", "train", "vocab_size 300 | ids up to 332 | belongs",
          {"model/config.json": json.dumps({"model_type": "t5", "vocab_size": 300})}),
 ]  # fmt: skip
@@ -314,6 +312,8 @@ IN_TRAINING = [
     Case("a model that sees ahead", "train", "model | a decoder, which sees no | encoder (bert)",
          {"model/config.json": BERT, "model/model.safetensors": GONE},
          settings=["base_model.from_scratch=true"]),
+    Case("a tokenizer nothing reads", "train", "model | a tokenizer | save the tokenizer into",
+         {"model/tokenizer.json": GONE, "model/spiece.model": b"x"}),
     Case("weights of another shape", "train", "model | weights that fit config.json | such as",
          {"model/config.json": lambda text: text.replace('"d_model": 32', '"d_model": 48')}),
 ]  # fmt: skip

@@ -14,7 +14,7 @@ GERMAN = [f"Sag noch einmal die Farbe {word}!" for word in WORDS.values()] * 20
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
 IDS = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
 IN_PIECES = ("marian", "m2m100", "plbart")
-"""Their tokenizers need the package sentencepiece."""
+"""Their tokenizers are read by the package sentencepiece."""
 
 TRANSLATORS = ("nllb", "mbart", "mbart50", "seamless", *IN_PIECES)
 

@@ -5,7 +5,6 @@ models/pocket-flan/   config.json  generation_config.json  model.safetensors  to
 
 import difflib
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -117,25 +116,21 @@ def _check_precision(folder: Path, config: dict[str, Any]) -> None:
 
 
 def _check_tokenizer(folder: Path) -> None:
-    path, where = folder / "tokenizer_config.json", str(folder)
+    path = folder / "tokenizer_config.json"
     settings = _read_object(path) if path.exists() else {}
     if settings.get("tokenizer_class") == BYTE_TOKENIZER:
         return
     found = [name for name in TOKENIZERS if (folder / name).exists()]
     if not found:
         mend = "save the tokenizer into the folder (tokenizer.save_pretrained)"
-        raise BadModel(where, f"a tokenizer ({' or '.join(TOKENIZERS)})", "none", mend)
-    pieces = needs_sentencepiece(folder)
-    if pieces and not find_spec("sentencepiece"):
-        mend = "install it: pip install sentencepiece"
-        raise BadModel(where, f"the package sentencepiece, to read {pieces}", "none", mend)
+        raise BadModel(str(folder), f"a tokenizer ({' or '.join(TOKENIZERS)})", "none", mend)
 
 
-def needs_sentencepiece(folder: Path) -> str | None:
-    """The file of a tokenizer that the package sentencepiece has to read, if any."""
+def needs_sentencepiece(folder: Path) -> bool:
+    """Whether a tokenizer has a file that the package sentencepiece has to read."""
     if (folder / "tokenizer.json").exists():
-        return None
-    return next((name for name in SENTENCEPIECE if (folder / name).exists()), None)
+        return False
+    return any((folder / name).exists() for name in SENTENCEPIECE)
 
 
 def _check_code(folder: Path, section: BaseModelSection) -> None:

@@ -77,7 +77,7 @@ def load_tokenizer(
         raise BadModel(str(folder), "a tokenizer", first_line(error), "install that") from None
     except StrictDataclassError as error:  # of config.json, which is read too
         raise _unusable(folder, error) from None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:  # the last of sentencepiece
         mend = "save the tokenizer into the folder again (tokenizer.save_pretrained)"
         raise BadModel(str(folder), "a tokenizer", first_line(error), mend) from None
     if tokenizer.eos_token_id is None:

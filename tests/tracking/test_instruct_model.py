@@ -264,7 +264,6 @@ def _post(url: str, server: "subprocess.Popen[bytes]", body: Any) -> tuple[int, 
 
 
 def test_a_model_of_word_pieces_needs_what_reads_them(tmp_path: Path) -> None:
-    pytest.importorskip("sentencepiece")
     (tmp_path / "source.spm").touch()
     assert any(line.startswith("sentencepiece==") for line in requirements(tmp_path))
     (tmp_path / "tokenizer.json").touch()

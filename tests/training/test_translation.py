@@ -36,8 +36,6 @@ def translator(tmp_path_factory: pytest.TempPathFactory) -> Translator:
     made: dict[str, Path] = {}
 
     def of(kind: str) -> Path:
-        if kind in IN_PIECES:
-            pytest.importorskip("sentencepiece")
         if kind not in made:
             made[kind] = save_translator(kind, tmp_path_factory.mktemp(kind))
         return made[kind]
@@ -172,3 +170,13 @@ def test_languages_that_are_not_told_or_unknown(
     copy = copy_that_says(translator(kind), tmp_path / "copy", *languages)
     with pytest.raises(BadModel, match=f"(?s){told}.*tokenizer_config.json"):
         loaded(copy)
+
+
+@pytest.mark.parametrize("kind", IN_PIECES)
+def test_pieces_that_are_cut_off(kind: str, translator: Translator, tmp_path: Path) -> None:
+    copy = copy_that_says(translator(kind), tmp_path / "copy", None, None)
+    for name in ("source.spm", "sentencepiece.bpe.model"):
+        if (copy / name).exists():
+            (copy / name).write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(BadModel, match="(?s)a tokenizer.*parse ModelProto.*save the tokenizer"):
+        load_tokenizer(copy)
