@@ -9,12 +9,14 @@ from pathlib import Path
 import torch
 
 from tasks.training.model import load_model, load_tokenizer
+from tasks.training.processor import copy_processor
 
 
 def export(source: Path, target: Path) -> None:
     """Write a model folder's weights in bf16, with its tokenizer, into another folder."""
     load_model(source).to(torch.bfloat16).save_pretrained(target)  # type: ignore[arg-type]
     load_tokenizer(source).save_pretrained(target)
+    copy_processor(source, target)
 
 
 def main() -> None:

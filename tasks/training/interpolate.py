@@ -20,6 +20,7 @@ from tasks.errors import BadModel
 from tasks.launch import work
 from tasks.training.adapters import scale_adapter
 from tasks.training.model import load_model, load_tokenizer
+from tasks.training.processor import copy_processor
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -107,6 +108,7 @@ def write(job: InterpolationJob) -> None:
     blend(model, base, job.alpha)
     model.save_pretrained(job.output / "model")
     load_tokenizer(job.tuned, trust_remote_code=trust).save_pretrained(job.output / "model")
+    copy_processor(job.tuned, job.output / "model")
     if job.adapter:
         shutil.copytree(job.adapter, job.output / "adapter")
         scale_adapter(job.output / "adapter", job.alpha)

@@ -31,6 +31,7 @@ from tasks.training.job import TrainJob
 from tasks.training.loop import Trainer
 from tasks.training.memory import is_out_of_memory, no_room, peak_memory_bytes
 from tasks.training.model import check_causal, fit, load_model, load_tokenizer, num_positions
+from tasks.training.processor import copy_processor
 from tasks.training.progress import Progress
 
 MERGE_EXAMPLES = 8
@@ -90,6 +91,7 @@ def _train_together(job: TrainJob, processes: Processes) -> None:
     del trainer, base, model  # merging an adapter takes the base model once more
     if processes.is_first:
         counts |= _write_model(job, best, tokenizer, validation)
+        copy_processor(job.base, job.output / "model")
         _write(job, progress, counts)
         report(job.events, "done", best_epoch=progress.best_epoch)
 

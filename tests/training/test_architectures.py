@@ -29,6 +29,19 @@ LORA = {
     "batch_tokens": 256,
 }
 
+IMAGES: Any = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 28,
+    "patch_size": 14,
+}
+PROCESSOR = {
+    "processor_config.json": {"processor_class": "Gemma3Processor"},
+    "preprocessor_config.json": {"image_processor_type": "Gemma3ImageProcessor"},
+}
+
 MakeJob = Callable[..., TrainJob]
 Bases = Callable[[str], Path]
 
@@ -67,6 +80,15 @@ def make_job(tmp_path: Path, write_pairs: WritePairs, base: Bases) -> MakeJob:
         return TrainJob.model_validate_json(json.dumps(content))
 
     return make
+
+
+def save_whole(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Save a model that reads images, with its processor."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    template = {"chat_template.json": {"chat_template": "of the processor"}}
+    for name, content in (PROCESSOR | template).items():
+        (folder / name).write_text(json.dumps(content))
 
 
 def train(job: TrainJob) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -202,17 +224,33 @@ def test_what_reads_images_is_left_out_of_a_model_and_told(
     from transformers import Llama4Config, Llama4ForConditionalGeneration
 
     sizes: Any = DECODER | IDS | {"intermediate_size_mlp": 64, "num_local_experts": 2}
-    images: Any = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
-    images |= {"num_attention_heads": 2, "image_size": 28, "patch_size": 14}
-    config = Llama4Config(text_config=sizes, vision_config=images)
-    Llama4ForConditionalGeneration(config).save_pretrained(tmp_path / "whole")
-    tiny_tokenizer.save_pretrained(tmp_path / "whole")
+    config = Llama4Config(text_config=sizes, vision_config=IMAGES)
+    save_whole(Llama4ForConditionalGeneration(config), tiny_tokenizer, tmp_path / "whole")
     job = make_job("llama", epochs=1).model_copy(update={"base": tmp_path / "whole"})
     train(job)
     events = [json.loads(line) for line in job.events.read_text().splitlines()]
     [told] = [event["text"] for event in events if event["event"] == "warning"]
     assert f"{tmp_path / 'whole'} (llama4) only the part" in told
     assert json.loads((job.output / "model/config.json").read_text())["model_type"] == "llama4_text"
+    assert not [name for name in PROCESSOR if (job.output / "model" / name).exists()]
+
+
+@pytest.mark.parametrize("changes", [{}, LORA])
+def test_what_reads_images_stays_with_a_model_that_is_taken_whole(
+    make_job: MakeJob, tiny_tokenizer: Any, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    from transformers import AutoModelForImageTextToText, Gemma3Config, Gemma3Model
+
+    config: Any = Gemma3Config(text_config=DECODER | IDS, vision_config=IMAGES)
+    whole = AutoModelForImageTextToText.from_config(config)
+    save_whole(whole, tiny_tokenizer, tmp_path / "whole")
+    job = make_job("llama", **changes, epochs=1).model_copy(update={"base": tmp_path / "whole"})
+    train(job)
+    made = AutoModelForImageTextToText.from_pretrained(job.output / "model").model
+    assert isinstance(made, Gemma3Model) and made.vision_tower is not None
+    for name, content in PROCESSOR.items():
+        assert json.loads((job.output / "model" / name).read_text()) == content
+    assert not (job.output / "model" / "chat_template.json").exists()
 
 
 CHAT = (
