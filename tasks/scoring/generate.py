@@ -136,7 +136,8 @@ def prompt_limit(generator: Generator, max_prompt_tokens: int, generation: Gener
     """
     reads, writes = num_positions(generator.model)
     needed = 0 if generator.is_encoder_decoder else generation.max_new_tokens
-    if writes is not None and writes <= max(needed, generation.max_new_tokens - 1):
+    first = len(generator.start_ids) - 1 if generator.is_encoder_decoder else 1  # token of a prompt
+    if writes is not None and writes < first + generation.max_new_tokens:
         raise BadModel(
             str(generator.model.name_or_path),
             f"room for generation.max_new_tokens = {generation.max_new_tokens}",

@@ -52,7 +52,7 @@ def nats_of(
     encoded = encode_completions(completions, tokenizer, both)
     written = [ids[len(first) : -1] if ids[: len(first)] == first else ids[:-1] for ids in encoded]
     lengths = [len(one) + len(other) for one, other in zip(read, written, strict=True)]
-    _check(generator, list(map(len, written)) if both else lengths)
+    _check(generator, [len(first) + len(text) for text in written] if both else lengths)
     vocabulary: int = generator.model.get_input_embeddings().weight.size(0)  # type: ignore[operator]
     budget = min(generation.batch_tokens, max(1, MAX_LOGITS // vocabulary))
     nats = [0.0] * len(prompts)

@@ -11,7 +11,7 @@ import pytest
 from tasks.config import Generation
 from tasks.data.tools import Call, with_calls
 from tasks.data.turns import Turn, as_text
-from tasks.errors import BadModel
+from tasks.errors import BadData, BadModel
 from tasks.scoring.decode import Ends, decode, greedy, sampler
 from tasks.scoring.generate import (
     Completion,
@@ -21,6 +21,8 @@ from tasks.scoring.generate import (
     load_generator,
     prompt_limit,
 )
+from tasks.scoring.nats import nats_of
+from tests.architectures import save_architecture
 from tests.toy import examples, save_model
 
 GREEDY = Generation(max_new_tokens=12, batch_tokens=200)
@@ -198,6 +200,22 @@ def test_limits(model_of: Callable[[str], Generator]) -> None:
     [cut, whole] = complete(generator, ["Say " * 300, "Say"], GREEDY, max_prompt_tokens=512)
     assert cut.truncated_prompt and not whole.truncated_prompt
     assert cut.num_prompt_tokens <= 116
+
+
+def test_what_has_to_come_first_takes_a_position(tmp_path: Path, tiny_tokenizer: Any) -> None:
+    save_architecture("bart", tmp_path, tiny_tokenizer)
+    path = tmp_path / "generation_config.json"
+    first = {"forced_bos_token_id": 7, "bad_words_ids": [[1]]}  # it does not end
+    path.write_text(json.dumps(json.loads(path.read_text()) | first))
+    generator = load_generator(tmp_path)
+    [longest] = complete(generator, ["red"], Generation(max_new_tokens=255), 64)
+    assert longest.num_tokens == 255
+    with pytest.raises(BadModel, match="max_new_tokens = 256(?s:.*)256 positions"):
+        complete(generator, ["red"], Generation(max_new_tokens=256), 64)
+    text = "red" + " red" * 254
+    assert len(tiny_tokenizer(text)["input_ids"]) == 256 + 1  # the last one ends it
+    with pytest.raises(BadData, match="completions of at most 256 (?s:.*)one of 257"):
+        nats_of(generator, ["red"], [text], Generation(), 64)
 
 
 def test_batches_keep_to_the_budget() -> None:
