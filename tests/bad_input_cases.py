@@ -273,6 +273,8 @@ MODELS = [
          {"model/config.json": json.dumps({"quantization_config": {"quant_method": "gptq"}})}),
     Case("an adapter", "train", "model | a PEFT adapter | merge it into its base model",
          {"model/adapter_config.json": "{}"}),
+    Case("two vocabularies", "train", "model | that reads prompts and | one of FSMT's",
+         {"model/tokenizer.json": GONE, "model/vocab-src.json": "{}"}),
     Case("a tokenizer of another model", "train", "vocab_size 300 | ids up to 332 | belongs",
          {"model/config.json": json.dumps({"model_type": "t5", "vocab_size": 300})}),
 ]  # fmt: skip
@@ -281,6 +283,15 @@ BERT = json.dumps({
     "model_type": "bert", "vocab_size": 400, "hidden_size": 16, "intermediate_size": 32,
     "num_hidden_layers": 1, "num_attention_heads": 2, "initializer_range": 0.5,
 })  # fmt: skip
+
+CTRL = {"model/model.safetensors": GONE, "model/config.json": json.dumps({
+    "model_type": "ctrl", "vocab_size": 400, "n_embd": 16, "dff": 32, "n_layer": 1, "n_head": 2,
+})}  # fmt: skip
+REFORMER = {"model/model.safetensors": GONE, "model/config.json": json.dumps({
+    "model_type": "reformer", "vocab_size": 400, "is_decoder": True, "hidden_size": 16,
+    "attn_layers": ["local"], "attention_head_size": 8, "feed_forward_size": 32, "axial_pos_embds":
+    False, "num_attention_heads": 2, "local_attn_chunk_length": 7, "max_position_embeddings": 256,
+})}  # fmt: skip
 
 EVALUATION = [
     Case("unknown metric", "validate", "tasks.colours.metrics | rougeL | 'rouge' | did you mean",
@@ -312,6 +323,10 @@ IN_TRAINING = [
     Case("a model that sees ahead", "train", "model | a decoder, which sees no | encoder (bert)",
          {"model/config.json": BERT, "model/model.safetensors": GONE},
          settings=["base_model.from_scratch=true"]),
+    Case("no recomputing", "train", "train.gradient_checkpointing | one that can't (ctrl)",
+         CTRL, settings=["base_model.from_scratch=true", "train.gradient_checkpointing=true"]),
+    Case("a model of fixed lengths", "train", "model | can be trained | ValueError in step",
+         REFORMER, settings=["base_model.from_scratch=true"]),
     Case("a tokenizer nothing reads", "train", "model | a tokenizer | save the tokenizer into",
          {"model/tokenizer.json": GONE, "model/spiece.model": b"x"}),
     Case("weights of another shape", "train", "model | weights that fit config.json | such as",

@@ -18,6 +18,9 @@ PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 CONFIGS = ("config.json", "tokenizer_config.json")
 SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "source.spm")
 TOKENIZERS = ("tokenizer.json", "vocab.json", *SENTENCEPIECE)
+TWO_VOCABULARIES = "vocab-src.json"
+"""Of FSMT, whose tokenizer writes token ids in one language only."""
+
 BYTE_TOKENIZER = "ByT5Tokenizer"
 """Reads bytes, so that its folder has no vocabulary."""
 
@@ -120,8 +123,11 @@ def _check_tokenizer(folder: Path) -> None:
     settings = _read_object(path) if path.exists() else {}
     if settings.get("tokenizer_class") == BYTE_TOKENIZER:
         return
-    found = [name for name in TOKENIZERS if (folder / name).exists()]
-    if not found:
+    if (folder / TWO_VOCABULARIES).exists():
+        expected, found = "a tokenizer that reads prompts and completions", "one of FSMT's"
+        mend = "take a translation model of another kind, such as Marian (opus-mt) or NLLB"
+        raise BadModel(str(folder), expected, f"{found} ({TWO_VOCABULARIES})", mend)
+    if not any((folder / name).exists() for name in TOKENIZERS):
         mend = "save the tokenizer into the folder (tokenizer.save_pretrained)"
         raise BadModel(str(folder), f"a tokenizer ({' or '.join(TOKENIZERS)})", "none", mend)
 

@@ -13,7 +13,7 @@ import json
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from transformers import AutoConfig, T5Config, T5ForConditionalGeneration
 from transformers.integrations import moe
 
 from tasks.config import Train
-from tasks.errors import BadInput
+from tasks.errors import BadInput, BadRecipe
 from tasks.training.adapters import num_parameters, with_adapters
 from tasks.training.attention import attention
 from tasks.training.encoding import COLUMNS, encode_examples
@@ -44,6 +44,7 @@ from tasks.training.forecast import (
     alternatives,
     shape_of,
 )
+from tasks.training.memory import recompute_activations
 from tasks.training.model import load_tokenizer, trusted, unloaded
 from tasks.training.optimizer import make_optimizer
 from tasks.training.packing import wants_packing
@@ -168,7 +169,7 @@ def _without_content(folder: Path, train: Train, trust_remote_code: bool) -> Any
 def _pass(model: Any, train: Train, shape: Shape, device: torch.device, bf16: bool) -> None:
     """Forward and backward pass, as in `loop.Trainer`, but for what depends on content."""
     if train.gradient_checkpointing:
-        model.activation_checkpointing_enable()
+        recompute_activations(model)
     model.train()
     supervised = torch.zeros(shape.rows * shape.completion, dtype=torch.long, device=device)
     inputs = _inputs(bool(model.config.is_encoder_decoder), shape, device)
@@ -264,7 +265,9 @@ def forecast(job: ForecastJob) -> Forecast:
 
     def offer(change: dict[str, Any], train: Train) -> None:
         room = whole if ALONE in change else available
-        if states(job.folder, train, trust).total + libraries <= room:
+        if states(job.folder, train, trust).total + libraries > room:
+            return
+        with suppress(BadRecipe):  # not every model can compute its activations again
             found = footprint(job.folder, train, shape(train), device, trust).total + libraries
             if found <= room:
                 changes.append(Change(set=change, memory_bytes=found))

@@ -28,7 +28,7 @@ from tasks.training.checkpoints import read_checkpoint, save_best, save_checkpoi
 from tasks.training.cost import micro_batch_tokens, validation_tokens
 from tasks.training.divergence import diverged, has_exploded
 from tasks.training.examples import Examples
-from tasks.training.memory import free_memory, halved, is_out_of_memory
+from tasks.training.memory import free_memory, halved, is_out_of_memory, recompute_activations
 from tasks.training.optimizer import learning_rate, make_optimizer
 from tasks.training.packing import can_pack, wants_packing
 from tasks.training.parts import note_parts, noted_parts
@@ -97,7 +97,7 @@ class Trainer:
         on_gpu = self.device.type == "cuda"
         self.packs = wants_packing(train, on_gpu) and can_pack(self.model)
         if train.gradient_checkpointing:
-            self.model.activation_checkpointing_enable()
+            recompute_activations(self.model)
         if train.compile:
             compile_blocks(self.model, self.device)
         self.forward = distribute(

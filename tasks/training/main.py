@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -12,7 +13,7 @@ from transformers import PreTrainedModel, set_seed
 
 from tasks.data.base_model import read_config
 from tasks.data.mixing import Rehearsal, draws_per_epoch
-from tasks.errors import first_line
+from tasks.errors import BadModel, first_line
 from tasks.launch import report, work
 from tasks.processes import Processes
 from tasks.stage import write_json
@@ -33,6 +34,9 @@ from tasks.training.memory import is_out_of_memory, no_room, peak_memory_bytes
 from tasks.training.model import check_causal, fit, load_model, load_tokenizer, num_positions
 from tasks.training.processor import copy_processor
 from tasks.training.progress import Progress
+
+FAULTS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What code raises that is not made for what it is given; the machine can cause a RuntimeError."""
 
 MERGE_EXAMPLES = 8
 """Validation examples on which merged weights and adapter are compared."""
@@ -86,7 +90,7 @@ def _train_together(job: TrainJob, processes: Processes) -> None:
         for name, encoded in (("train", examples), ("validation", validation)):
             if encoded.remark:
                 report(job.events, "warning", text=f"on the side {name}, {encoded.remark}")
-    progress, best = trainer.run(), trainer.best_weights
+    progress, best = _run(trainer, job), trainer.best_weights
     counts = _counts(model, examples, trainer, job.rehearsal)  # a checkpoint can differ
     del trainer, base, model  # merging an adapter takes the base model once more
     if processes.is_first:
@@ -94,6 +98,26 @@ def _train_together(job: TrainJob, processes: Processes) -> None:
         copy_processor(job.base, job.output / "model")
         _write(job, progress, counts)
         report(job.events, "done", best_epoch=progress.best_epoch)
+
+
+def _run(trainer: Trainer, job: TrainJob) -> Progress:
+    """Train.
+
+    Raises:
+        BadModel: The model's code fails in a step, as it would again. Of several processes, one
+            also fails because another one has ended.
+    """
+    try:
+        return trainer.run()
+    except FAULTS as error:
+        step, may_pass = trainer.progress.step, isinstance(error, RuntimeError)
+        if trainer.processes.size > 1 or (may_pass and step) or is_out_of_memory(error):
+            raise
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        found = f"{type(error).__name__} in step {step + 1} ({place}): {first_line(error)}"
+        expected, mend = "a model that can be trained", "take another one, or another train.method"
+        raise BadModel(str(job.base), expected, found, mend) from error
 
 
 def _tell_what_is_left_out(job: TrainJob, base: PreTrainedModel) -> None:

@@ -3,11 +3,12 @@
 import gc
 import resource
 import sys
+from typing import Any
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
-from tasks.errors import BadInput
+from tasks.errors import BadInput, BadRecipe
 
 SAYINGS = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 """What CUDA and its libraries say, besides what accelerate knows."""
@@ -27,6 +28,19 @@ def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def recompute_activations(model: Any) -> None:
+    """Have a model keep few activations, and compute the others again on the way back.
+
+    Raises:
+        BadRecipe: It can't.
+    """
+    if not model.supports_gradient_checkpointing:
+        expected = "a model that can compute its activations again"
+        found = f"one that can't ({model.config.model_type})"
+        raise BadRecipe("train.gradient_checkpointing", expected, found, "set it to false")
+    model.activation_checkpointing_enable()
 
 
 def no_room(where: str, found: str) -> BadInput:
