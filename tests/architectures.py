@@ -56,6 +56,10 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     # Sparse attention needs texts of more than 14 tokens.
     "bigbird_pegasus": ("BigBirdPegasusConfig", BART | {"block_size": 2, "num_random_blocks": 1}),
     "prophetnet": ("ProphetNetConfig", PROPHETNET),
+    "nllb_moe": (
+        "NllbMoeConfig",
+        BART | {"num_experts": 4, "encoder_sparse_step": 2, "decoder_sparse_step": 2},
+    ),
     "gpt2": (
         "GPT2Config",
         {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 256, "initializer_range": 0.2},

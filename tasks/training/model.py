@@ -1,6 +1,7 @@
 """Loads the base model and its tokenizer, whatever their architecture, by the Auto classes."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -191,10 +192,25 @@ def _unusable(folder: Path, error: Exception) -> BadModel:
 
 def _ready(model: PreTrainedModel) -> PreTrainedModel:
     """Use a fused GELU, and drop the folder's own generation settings: they are not measured."""
+    _forget_capacities(model)
     given: Any = model.generation_config
     tokens = {name: getattr(given, name, None) for name in TOKEN_SETTINGS}
     model.generation_config = GenerationConfig(**tokens)  # type: ignore[no-untyped-call]
     return _with_fused_gelu(model)
+
+
+def _forget_capacities(model: PreTrainedModel) -> None:
+    """Have NLLB-MoE's routers begin each batch with the capacity of their experts in config.json.
+
+    They would train on with that of the last batch of a validation, which no checkpoint has.
+    """
+    for module in model.modules():
+        if hasattr(module, "expert_capacity"):
+            module.register_forward_pre_hook(partial(_set_capacity, module.expert_capacity))
+
+
+def _set_capacity(capacity: Any, module: torch.nn.Module, _: Any) -> None:
+    module.expert_capacity = capacity
 
 
 def blocks_of(model: PreTrainedModel) -> list[torch.nn.Module]:
