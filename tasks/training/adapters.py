@@ -37,6 +37,9 @@ share of the largest logit: what the rounding of fp32 sums explains, and no more
 
 ADAPTER_CONFIG = "adapter_config.json"
 
+NO_PRODUCT = ("Router", "GroupedLinear")
+"""How the names of linear layers end whose output is another thing than a product."""
+
 MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
 """Architectures whose kernels read the weights of `out_proj` without calling it, so that an adapter
 of it would not count; peft refuses one."""
@@ -94,12 +97,15 @@ def with_adapters(model: PreTrainedModel, train: Train) -> Any:
 
 
 def _without_adapter(model: PreTrainedModel) -> list[str]:
-    """Linear layers that can have none: routers that return more than a product, as in Llama 4."""
+    """Linear layers that can have none, for they do not just multiply.
+
+    Routers of Llama 4 return more than the product, grouped ones of DeepSeek V4 make several.
+    """
     names = ["out_proj"] if model.config.model_type in MAMBA else []
     return names + [
         name
         for name, layer in model.named_modules()
-        if isinstance(layer, torch.nn.Linear) and type(layer).__name__.endswith("Router")
+        if isinstance(layer, torch.nn.Linear) and type(layer).__name__.endswith(NO_PRODUCT)
     ]
 
 

@@ -332,6 +332,11 @@ def test_a_merge_that_changes_the_outputs_is_refused(
             DECODER | {"intermediate_size_mlp": 64, "num_local_experts": 2},
             {f"{part}_proj" for part in ("q", "k", "v", "o", "gate", "up", "down")},
         ),
+        (
+            "DeepseekV4Config",
+            DECODER,
+            {f"{part}_proj" for part in ("q_a", "q_b", "kv", "o_b", "gate", "up", "down")},
+        ),
     ],
 )
 def test_layers_that_can_have_no_adapter_are_left_out(
