@@ -1,6 +1,6 @@
 """The recipe: one YAML file that describes one run, validated whole before anything starts."""
 
-from tasks.config.base_model import BaseModelSection
+from tasks.config.base_model import BaseModelSection, ChatTemplate
 from tasks.config.evaluation import Generation, Holdout
 from tasks.config.forgetting import Forgetting
 from tasks.config.load import load_recipe
@@ -14,6 +14,7 @@ from tasks.config.train import Train
 
 __all__ = [
     "BaseModelSection",
+    "ChatTemplate",
     "Forgetting",
     "Generation",
     "Holdout",

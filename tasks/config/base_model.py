@@ -7,6 +7,8 @@ from pydantic import PlainSerializer, model_validator
 
 from tasks.config.section import FilePath, Section
 
+ChatTemplate = Literal["auto", "none", "thinking"]
+
 
 class BaseModelSection(Section):
     """The model that fine-tuning starts from: a local folder or a pinned hub repository."""
@@ -42,12 +44,13 @@ class BaseModelSection(Section):
     commit of the hub repository, or the digest of the folder, which the refusal of another one
     tells."""
 
-    chat_template: Literal["auto", "none"] = "auto"
+    chat_template: ChatTemplate = "auto"
     """`auto`: where the tokenizer of a decoder-only model has a chat template, prompts are user
     turns and completions the assistant's, in training, in every evaluation and in the registered
     model alike. A date that it writes is the same every day: 26 Jul 2024. A model that can think
     before it answers (`enable_thinking`, or prompts that end with `<think>`) is asked to answer at
-    once. `none`: prompts stand as they are, as for a model without one."""
+    once. `thinking`: it may think first; for completions that hold thoughts (`<think>...</think>`),
+    which are learnt. `none`: prompts stand as they are, as for a model without one."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateError
 from jinja2.ext import Extension
@@ -17,6 +17,7 @@ from jinja2.nodes import Node
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from tasks.config import ChatTemplate
 from tasks.data.base_model import read_config
 from tasks.data.conversations import follows
 from tasks.data.tokenizing import (
@@ -52,7 +53,7 @@ class LightTokenizer:
         BadModel: tokenizer.json can't be used.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any], thinks: bool = False) -> None:
         from tokenizers import Tokenizer
 
         path = folder / "tokenizer.json"
@@ -74,7 +75,7 @@ class LightTokenizer:
         template = default_template(self._settings.get("chat_template"))
         self.chat_template = beside.read_text(encoding="utf-8") if beside.exists() else template
         if isinstance(self.chat_template, str):
-            self.chat_template = settled(self.chat_template)
+            self.chat_template = settled(self.chat_template, thinks)
             ask_for_answers(self)
 
     def __call__(
@@ -153,7 +154,7 @@ class TokenCounts(NamedTuple):
 def token_counts(
     sample: Sequence[Mapping[str, str]],
     folder: Path,
-    chat_template: Literal["auto", "none"] = "auto",
+    chat_template: ChatTemplate = "auto",
 ) -> TokenCounts:
     """Tokens of prompt and completion of each example, as training is to see them.
 
@@ -165,7 +166,7 @@ def token_counts(
     texts = [[row[part] for row in sample] for part in ("prompt", "completion")]
     if (folder / "tokenizer.json").exists():
         config = read_config(folder)
-        tokenizer = LightTokenizer(folder, config)
+        tokenizer = LightTokenizer(folder, config, chat_template == "thinking")
         if chat_template == "none":
             tokenizer.chat_template = None
         is_encoder_decoder = bool(config.get("is_encoder_decoder"))

@@ -42,10 +42,14 @@ THINKS = "enable_thinking"
 """What chat templates call it of models that can think before they answer (Qwen3, SmolLM3, GLM)."""
 
 AT_ONCE = f"{{%- set {THINKS} = false -%}}"
-"""Put before such a template: completions hold no thoughts to learn, and what a base model thinks
-would be taken for its answer, or take all tokens that an answer may have."""
+"""Put before such a template: where completions hold no thoughts to learn, a base model's would
+take the tokens that an answer may have."""
 
-THOUGHT, ITS_END = "<think>", "\n</think>\n\n"
+THINK_FIRST = f"{{%- set {THINKS} = true -%}}"
+"""Put before any template where completions hold thoughts."""
+
+THOUGHT, THOUGHT_END = "<think>", "</think>"
+ITS_END = f"\n{THOUGHT_END}\n\n"
 """What the prompts of models that always think end with (DeepSeek-R1, QwQ), and what ends that."""
 
 HALF_CHARACTER = "\ufffd"
@@ -72,16 +76,40 @@ def default_template(given: Any) -> Any:
     return given.get("default", given) if isinstance(given, dict) else given
 
 
-def settled(chat_template: str) -> str:
+def settled(chat_template: str, thinks: bool = False) -> str:
     """A chat template that writes the same text every day and asks for the answer at once.
 
     Args:
-        chat_template: Jinja, as a tokenizer has it.
+        chat_template: Jinja, as a tokenizer has it; or settled already, which stays as it is.
+        thinks: Whether it asks for a thought first instead.
     """
-    for word, line in ((TODAY, SAME_DAY), (THINKS, AT_ONCE)):
-        if word in chat_template and line not in chat_template:
-            chat_template = line + chat_template
-    return chat_template
+    if TODAY in chat_template and SAME_DAY not in chat_template:
+        chat_template = SAME_DAY + chat_template
+    if chat_template.startswith((AT_ONCE, THINK_FIRST)):
+        return chat_template
+    if thinks:
+        return THINK_FIRST + chat_template
+    return AT_ONCE + chat_template if THINKS in chat_template else chat_template
+
+
+def without_thought(text: str) -> str:
+    """What an answer says after its thought, if it has one; nothing where that does not end."""
+    _, end, answer = text.partition(THOUGHT_END)
+    if end:
+        return answer.strip()
+    return "" if begins_with_thought(text) else text
+
+
+def begins_with_thought(text: str) -> bool:
+    """Whether an answer begins with a thought, as a reasoning model's does."""
+    return text.lstrip().startswith(THOUGHT)
+
+
+def asks_at_once(tokenizer: Tokenizer) -> bool:
+    """Whether its chat template's prompts end with a thought that is over."""
+    if tokenizer.chat_template is None:
+        return False
+    return _written(tokenizer, [Turn("user", "?")]).rstrip().endswith(THOUGHT_END)
 
 
 def ask_for_answers(tokenizer: Tokenizer) -> None:
@@ -89,6 +117,8 @@ def ask_for_answers(tokenizer: Tokenizer) -> None:
 
     Else a completion would be learnt as a thought, and a server that keeps those apart would find
     no answer; or without what the template writes before it, as gpt-oss's names the channel.
+
+    Where completions hold thoughts, they bring the mark that begins one.
     """
     question, answer = {"role": "user", "content": "?"}, {"role": "assistant", "content": "yes!"}
     try:
@@ -98,6 +128,10 @@ def ask_for_answers(tokenizer: Tokenizer) -> None:
         whole = tokenizer.apply_chat_template([question, answer], tokenize=False)
     except (TemplateError, ValueError, TypeError):
         return  # `fit` tells what is wrong with it
+    if tokenizer.chat_template.startswith(THINK_FIRST):
+        if asked.rstrip().endswith(THOUGHT):
+            tokenizer.chat_template = _without_mark(tokenizer.chat_template)
+        return
     lacking = ""
     if whole.startswith(asked):
         lacking = whole.removeprefix(asked).partition("yes!")[0]
@@ -109,6 +143,16 @@ def ask_for_answers(tokenizer: Tokenizer) -> None:
         tokenizer.chat_template = (
             f"{template}{{% if add_generation_prompt %}}{{{{ {written} }}}}{{% endif %}}"
         )
+
+
+def _without_mark(template: str) -> str:
+    """A chat template whose prompts lack the mark of a thought at their end."""
+    return (
+        f"{THINK_FIRST}{{%- set text %}}{template.removeprefix(THINK_FIRST)}{{% endset -%}}"
+        "{%- if add_generation_prompt %}"
+        f"{{{{ text.rstrip().removesuffix({THOUGHT!r}) }}}}"
+        "{%- else %}{{ text }}{% endif -%}"
+    )
 
 
 def encode_prompt(
@@ -268,6 +312,7 @@ def _is_in(text: str, turn: Turn, tokenizer: Tokenizer, knows_tools: bool) -> bo
         takes_calls = _own_form(tokenizer, with_calls("", [_ANY_CALL]), [_ANY_CALL]) is not None
         return takes_calls and all(name in text for name in tool_names(turn.content))
     content = _answer(tokenizer, turn.content) if knows_tools else turn.content
+    content = without_thought(content)  # which most leave out of earlier answers
     return content in text or json.dumps(content, ensure_ascii=False)[1:-1] in text
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from tasks.config import Generation
+from tasks.data.tokenizing import without_thought
 from tasks.launch import report
 from tasks.processes import Processes
 from tasks.scoring.fewshot import Example, ShotPrompt, first_answer, with_shots
@@ -54,7 +55,7 @@ def answers_of(
         completions |= zip(rows, made, strict=True)
     written = [""] * len(examples)
     for row, completion in completions.items():
-        written[row] = first_answer(completion.text, prompts[row].shots)
+        written[row] = without_thought(first_answer(completion.text, prompts[row].shots))
     return Answers(
         texts=written,
         nats=_nats(job, generator, examples, prompts, processes),

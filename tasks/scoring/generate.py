@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
-from tasks.config import Generation
+from tasks.config import ChatTemplate, Generation
 from tasks.data.tokenizing import encode_prompt
 from tasks.data.tools import as_calls, offers_tools
 from tasks.errors import BadModel
@@ -94,7 +94,7 @@ def load_generator(
     allow_pickle: bool = False,
     from_scratch: bool = False,
     prepare: Callable[[PreTrainedModel], None] = lambda model: None,
-    chat_template: Literal["auto", "none"] = "auto",
+    chat_template: ChatTemplate = "auto",
     trust_remote_code: bool = False,
 ) -> Generator:
     """Load a model to generate with: in bf16 on a GPU that computes in it, else in fp32.

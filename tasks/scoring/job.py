@@ -6,12 +6,12 @@
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from tasks.config import BaseModelSection, Generation, Holdout, Recipe
+from tasks.config import BaseModelSection, ChatTemplate, Generation, Holdout, Recipe
 from tasks.config.train import Launch
 from tasks.data.base_model import folder_of
 from tasks.gpus import visible_gpus
@@ -68,7 +68,7 @@ class Way(BaseModel):
     allow_pickle: bool = False
     trust_remote_code: bool = False
     from_scratch: bool = False
-    chat_template: Literal["auto", "none"] = "auto"
+    chat_template: ChatTemplate = "auto"
     alpha: float = 1.0
     base: Path | None = None
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import PreTrainedModel
 
+from tasks.data.tokenizing import without_thought
 from tasks.errors import BadData
 from tasks.launch import work
 from tasks.processes import Processes
@@ -107,7 +108,8 @@ def _with_references(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for example in examples:
         # A label is what the model is to answer; the field behind it may hold a code instead.
         answers = [example["label"]] if example["label"] else example["references"]
-        example["references"] = answers or [example["completion"]]
+        answers = answers or [example["completion"]]
+        example["references"] = [without_thought(text) for text in answers]
     return examples
 
 

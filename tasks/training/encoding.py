@@ -27,13 +27,20 @@ import pyarrow.parquet as pq
 from tasks.config import Train
 from tasks.data.batches import batches
 from tasks.data.conversations import Pair, joined
-from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prompts
+from tasks.data.tokenizing import (
+    THOUGHT,
+    asks_at_once,
+    begins_with_thought,
+    encode_completions,
+    encode_prompt,
+    encode_prompts,
+)
 from tasks.launch import report
 from tasks.stage import digest_of_file, digest_of_json, read_json, write_json
 from tasks.training.examples import Examples, Ragged
 from tasks.training.special_tokens import SpecialTokens
 
-VERSION = "6"
+VERSION = "7"
 BATCH_ROWS = 500
 """At once: more are not faster, and what their texts took stays with the process."""
 
@@ -139,7 +146,7 @@ def _write(
     started, done = time.monotonic(), 0
     numbers: dict[str, int] = {}
     counts = {"num_examples": 0, "num_too_long": 0, "num_dropped": 0, "num_joined": 0}
-    special = SpecialTokens(tokenizer)
+    special, num_thoughts = SpecialTokens(tokenizer), 0
     with ExitStack() as stack:
         files = {name: stack.enter_context((folder / f"{name}.bin").open("wb")) for name in ARRAYS}
         pairs = pq.ParquetFile(path)
@@ -153,12 +160,19 @@ def _write(
                 numbers.setdefault(task, len(numbers))
             columns = rows.to_pydict()
             special.look_at(columns)
+            num_thoughts += sum(map(begins_with_thought, columns["completion"]))
             kept = _within_limits(columns, tokenizer, is_encoder_decoder, limits, counts)
             examples = kept if is_encoder_decoder else joined(kept)
             counts["num_joined"] += len(kept) - len(examples)
             counts["num_examples"] += len(examples)
             _append(files, examples, numbers)
-    told = {"special_tokens": special.num_examples, "remark": special.in_words(done)}
+    remarks = [special.in_words(done)]
+    if num_thoughts and not is_encoder_decoder and asks_at_once(tokenizer):
+        remarks.append(
+            f"{num_thoughts:,} of {done:,} completions begin with a thought ({THOUGHT}), and the "
+            "model is asked to leave that out: set base_model.chat_template: thinking"
+        )
+    told = {"special_tokens": special.num_examples, "remark": "; ".join(filter(None, remarks))}
     summary = {"tasks": list(numbers), **counts, **told, "bytes": _sizes(folder)}
     write_json(folder / SUMMARY, summary)
 

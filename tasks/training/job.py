@@ -4,11 +4,10 @@
 """
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.config import Mixture, Train
+from tasks.config import ChatTemplate, Mixture, Train
 from tasks.data.mixing import Rehearsal
 
 
@@ -42,7 +41,7 @@ class TrainJob(BaseModel):
     from_scratch: bool
     allow_pickle: bool
     trust_remote_code: bool = False
-    chat_template: Literal["auto", "none"] = "auto"
+    chat_template: ChatTemplate = "auto"
     train_file: Path
     validation_file: Path
     train: Train

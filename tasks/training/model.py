@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -21,6 +21,7 @@ from transformers.activations import GELUTanh, NewGELUActivation
 from transformers.utils import logging
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
+from tasks.config import ChatTemplate
 from tasks.data.tokenizing import ask_for_answers, default_template, settled, stop_token_id
 from tasks.errors import BadModel, first_line
 from tasks.training.languages import set_languages
@@ -59,7 +60,7 @@ def trusted(trust_remote_code: bool) -> dict[str, Any]:
 
 def load_tokenizer(
     folder: Path,
-    chat_template: Literal["auto", "none"] = "auto",
+    chat_template: ChatTemplate = "auto",
     trust_remote_code: bool = False,
 ) -> Any:
     """The tokenizer in a model folder, with a padding token and a settled chat template.
@@ -89,7 +90,7 @@ def load_tokenizer(
         tokenizer.chat_template = None
     template = default_template(tokenizer.chat_template)
     if isinstance(template, str):  # without a default one, several are refused by `fit`
-        tokenizer.chat_template = settled(template)
+        tokenizer.chat_template = settled(template, chat_template == "thinking")
         ask_for_answers(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

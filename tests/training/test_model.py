@@ -16,10 +16,13 @@ from transformers import (
 )
 from transformers.activations import GELUTanh, NewGELUActivation
 
+from benchmarks.memory import write_rows
+from tasks.config import ChatTemplate, Train
 from tasks.data.base_model import check_model_folder
 from tasks.data.light_tokenizer import LightTokenizer
-from tasks.data.tokenizing import encode_prompts
+from tasks.data.tokenizing import encode_prompts, stop_token_id, without_thought
 from tasks.errors import BadModel
+from tasks.training.encoding import encode_examples
 from tasks.training.model import (
     fit,
     load_model,
@@ -133,14 +136,15 @@ def test_a_config_that_makes_no_model_is_told(
         load_tokenizer(tmp_path)
 
 
-def loaded(tokenizer: Any, template: str, folder: Path) -> list[Any]:
+def loaded(tokenizer: Any, template: str, folder: Path, mode: ChatTemplate = "auto") -> list[Any]:
     """A tokenizer with a chat template: as loaded, of what that was saved as, and for plans."""
     chat = copy.deepcopy(tokenizer)
     chat.chat_template = template
     chat.save_pretrained(folder / "base")
-    load_tokenizer(folder / "base").save_pretrained(folder / "tuned")
-    light = LightTokenizer(folder / "base", {"eos_token_id": 1})
-    return [load_tokenizer(folder / "base"), load_tokenizer(folder / "tuned"), light]
+    tuned = load_tokenizer(folder / "base", mode)
+    tuned.save_pretrained(folder / "tuned")
+    light = LightTokenizer(folder / "base", {"eos_token_id": 1}, mode == "thinking")
+    return [tuned, load_tokenizer(folder / "tuned"), light]
 
 
 THINKING = (
@@ -166,6 +170,7 @@ def test_a_model_that_can_think_is_asked_for_its_answer(
 
 TURNS = "{% for turn in messages %}<{{ turn.role }}>{{ turn.content }}<extra_id_5>{% endfor %}"
 ALWAYS = TURNS + "{% if add_generation_prompt %}{{ '<assistant><think>\\n' }}{% endif %}\n"
+TURNS_THAT_END = TURNS + "{% if add_generation_prompt %}<assistant>{% endif %}"
 CHANNELS = (
     "{% for turn in messages %}<{{ turn.role }}>{% if turn.role == 'assistant' %}«final»{% endif %}"
     "{{ turn.content }}<extra_id_5>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
@@ -190,6 +195,65 @@ def test_a_prompt_ends_where_the_answer_begins(
         assert "think" not in each.apply_chat_template(
             [{"role": "user", "content": "Hi"}], tokenize=False
         )
+
+
+EARLIER = (  # Qwen3 leaves out the thoughts of earlier answers, and begins the last one with one
+    "{% for turn in messages %}<{{ turn.role }}>"
+    "{% if turn.role == 'assistant' and loop.last %}<think></think>{% endif %}"
+    "{{ turn.content.split('</think>')[-1] }}<extra_id_5>"
+    "{% endfor %}{% if add_generation_prompt %}<assistant>"
+    "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+    "{% endif %}"
+)
+ASKED = "<user>Hi<extra_id_5><assistant>"
+
+
+@pytest.mark.parametrize("template", [THINKING, ALWAYS, EARLIER, TURNS_THAT_END])
+def test_a_model_that_is_to_think_is_asked_for_its_thought(
+    template: str, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    turns = [{"role": "user", "content": "Hi"}]
+    for each in loaded(tiny_tokenizer, template, tmp_path, "thinking"):
+        [ids] = encode_prompts(["Hi"], each, False)
+        assert tiny_tokenizer.decode(ids) == ASKED
+        assert stop_token_id(each, False) == tiny_tokenizer.convert_tokens_to_ids("<extra_id_5>")
+    plain = AutoTokenizer.from_pretrained(tmp_path / "tuned")
+    text = plain.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    assert text == ASKED
+
+
+def test_thoughts_of_earlier_answers_may_be_left_out(tiny_tokenizer: Any, tmp_path: Path) -> None:
+    prompt = "<|user|>\nHi\n<|assistant|>\n<think>\nHm.\n</think>\n\nYo\n<|user|>\nHi"
+    [each, *_] = loaded(tiny_tokenizer, EARLIER, tmp_path, "thinking")
+    [ids] = encode_prompts([prompt], each, False)
+    earlier = "<user>Hi<extra_id_5><assistant>\n\nYo<extra_id_5>"
+    assert tiny_tokenizer.decode(ids) == earlier + ASKED
+
+
+@pytest.mark.parametrize("mode", ["auto", "thinking"])
+@pytest.mark.parametrize("template", [THINKING, ALWAYS, TURNS_THAT_END])
+def test_thoughts_that_a_model_is_asked_to_leave_out_are_told(
+    template: str, mode: ChatTemplate, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    [each, *_] = loaded(tiny_tokenizer, template, tmp_path, mode)
+    rows = [("What?", "<think>\nHm.\n</think>\n\nThat."), ("Who?", "Me.")]
+    pairs = write_rows(tmp_path / "pairs.parquet", rows)
+    remark = encode_examples(pairs, each, False, Train(), tmp_path / "tokens").remark
+    told = "1 of 2 completions begin with a thought (<think>), and the model is asked to leave"
+    assert remark.startswith(told) == (mode == "auto" and template != TURNS_THAT_END)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<think>\nHm.\n</think>\n\nThat.", "That."),
+        ("Hm.\n</think>\n\nThat.", "That."),
+        ("<think>\nHm. And on and", ""),
+        (" That. ", " That. "),
+    ],
+)
+def test_what_an_answer_says_after_its_thought(text: str, answer: str) -> None:
+    assert without_thought(text) == answer
 
 
 def test_a_tokenizer_of_bytes_needs_no_vocabulary(
