@@ -38,6 +38,9 @@ from tasks.training.progress import Progress
 FAULTS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What code raises that is not made for what it is given; the machine can cause a RuntimeError."""
 
+OWN = Path(__file__).parents[1]
+"""Where Retune's own code is, whose faults are no model's."""
+
 MERGE_EXAMPLES = 8
 """Validation examples on which merged weights and adapter are compared."""
 
@@ -114,6 +117,8 @@ def _run(trainer: Trainer, job: TrainJob) -> Progress:
         if trainer.processes.size > 1 or (may_pass and step) or is_out_of_memory(error):
             raise
         frame = traceback.extract_tb(error.__traceback__)[-1]
+        if Path(frame.filename).is_relative_to(OWN):
+            raise
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         found = f"{type(error).__name__} in step {step + 1} ({place}): {first_line(error)}"
         expected, mend = "a model that can be trained", "take another one, or another train.method"
