@@ -19,15 +19,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tasks.config import ChatTemplate
 from tasks.data.base_model import read_config
+from tasks.data.chat_template import ask_for_answers, default_template, settled
 from tasks.data.conversations import follows
-from tasks.data.tokenizing import (
-    ask_for_answers,
-    default_template,
-    encode_completions,
-    encode_prompts,
-    settled,
-    stop_token_id,
-)
+from tasks.data.tokenizing import encode_completions, encode_prompts, stop_token_id
 from tasks.errors import BadModel
 from tasks.stage import read_json
 

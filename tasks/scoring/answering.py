@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from tasks.config import Generation
-from tasks.data.tokenizing import without_thought
+from tasks.data.thoughts import without_thought
 from tasks.launch import report
 from tasks.processes import Processes
 from tasks.scoring.fewshot import Example, ShotPrompt, first_answer, with_shots

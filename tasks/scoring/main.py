@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import PreTrainedModel
 
-from tasks.data.tokenizing import without_thought
+from tasks.data.thoughts import without_thought
 from tasks.errors import BadData
 from tasks.launch import work
 from tasks.processes import Processes

@@ -26,15 +26,10 @@ import pyarrow.parquet as pq
 
 from tasks.config import Train
 from tasks.data.batches import batches
+from tasks.data.chats import asks_at_once
 from tasks.data.conversations import Pair, joined
-from tasks.data.tokenizing import (
-    THOUGHT,
-    asks_at_once,
-    begins_with_thought,
-    encode_completions,
-    encode_prompt,
-    encode_prompts,
-)
+from tasks.data.thoughts import THOUGHT, begins_with_thought
+from tasks.data.tokenizing import encode_completions, encode_prompt, encode_prompts
 from tasks.launch import report
 from tasks.stage import digest_of_file, digest_of_json, read_json, write_json
 from tasks.training.examples import Examples, Ragged

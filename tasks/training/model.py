@@ -22,7 +22,8 @@ from transformers.utils import logging
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from tasks.config import ChatTemplate
-from tasks.data.tokenizing import ask_for_answers, default_template, settled, stop_token_id
+from tasks.data.chat_template import ask_for_answers, default_template, settled
+from tasks.data.tokenizing import stop_token_id
 from tasks.errors import BadModel, first_line
 from tasks.training.languages import set_languages
 

@@ -20,7 +20,8 @@ from benchmarks.memory import write_rows
 from tasks.config import ChatTemplate, Train
 from tasks.data.base_model import check_model_folder
 from tasks.data.light_tokenizer import LightTokenizer
-from tasks.data.tokenizing import encode_prompts, stop_token_id, without_thought
+from tasks.data.thoughts import without_thought
+from tasks.data.tokenizing import encode_prompts, stop_token_id
 from tasks.errors import BadModel
 from tasks.training.encoding import encode_examples
 from tasks.training.model import (
