@@ -89,7 +89,7 @@ class Source(Section):
     `datasets.Dataset.save_to_disk`."""
 
     shape: Shape = "auto"
-    """What a row looks like: columns of one's own, `prompt`/`completion`, Alpaca
+    """What a row looks like: columns of one's own, `prompt`/`completion` (texts, or turns), Alpaca
     (`instruction`, `input`, `output`), chat `messages` or ShareGPT `conversations`. The prompt of
     an answer in a conversation is what was said before, a column `system` first, and the tools of a
     column `tools` before that. Its turns begin with lines `<|tools|>`, `<|system|>`, `<|user|>`,

@@ -24,7 +24,7 @@ from typing import Any
 from tasks.config import Section, Source
 from tasks.data.readers_rows import cell
 from tasks.data.ready_made import NAMES, side_of
-from tasks.data.shapes import SHAPES, TURNS, BadRow, Shape, recognise
+from tasks.data.shapes import PAIRS, SHAPES, TURNS, BadRow, Shape, recognise
 from tasks.errors import BadData
 
 _BLANK = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u2060\ufeff"
@@ -332,7 +332,9 @@ def _shape(
         return None
     if source.shape == "auto":
         missing = [column for column in required if column not in columns]
-        return recognise(columns, missing) if missing else None
+        if not missing:
+            return PAIRS if set(PAIRS.fields) <= set(required) else None
+        return recognise(columns, missing)
     shape = SHAPES[source.shape]
     if not shape.fits(columns):
         needed = " and ".join(" or ".join(group) for group in shape.columns)

@@ -2,13 +2,16 @@
 
     {"instruction": "Translate.", "input": "Guten Tag", "output": "Good day"}     alpaca
     {"prompt": "Translate: Guten Tag", "response": "Good day"}                    prompt_completion
+    {"prompt": [{"role": "user", "content": "Translate: Guten Tag"}],
+     "completion": [{"role": "assistant", "content": "Good day"}]}                prompt_completion
     {"messages": [{"role": "user", "content": "Translate: Guten Tag"},
                   {"role": "assistant", "content": "Good day"}]}                  messages
     {"conversations": [{"from": "human", "value": "Translate: Guten Tag"},
                        {"from": "gpt", "value": "Good day"}]}                     sharegpt
 
 All but Alpaca give the fields `prompt` and `completion`. Alpaca: Taori et al. 2023; ShareGPT:
-the format of the FastChat project; messages: the chat format of the OpenAI API, with its `tools`.
+the format of the FastChat project; messages: the chat format of the OpenAI API, with its `tools`;
+pairs of turns: TRL's.
 """
 
 import json
@@ -89,7 +92,15 @@ def recognise(columns: Collection[str], missing: Collection[str]) -> Shape | Non
 
 def _prompt_completion(row: Cells) -> list[dict[str, Any]]:
     column = next((name for name in _COMPLETIONS if name in row), "completion")
-    return [{"prompt": row.get("prompt"), "completion": row.get(column)}]
+    prompt, completion = row.get("prompt"), row.get(column)
+    if not isinstance(prompt, list):
+        return [{"prompt": prompt, "completion": completion}]
+    if isinstance(completion, str):
+        completion = [{"role": "assistant", "content": completion}]
+    if not isinstance(completion, list):
+        raise BadRow("the prompt has turns, and the completion none")
+    before = [{**turn, "weight": 0} if isinstance(turn, dict) else turn for turn in prompt]
+    return prompts_and_completions([*before, *completion], row.get("system"), row.get("tools"))
 
 
 def _alpaca(row: Cells) -> list[dict[str, Any]]:
@@ -111,9 +122,10 @@ def prompts_and_completions(
     """Each answer of a conversation, and what came before it.
 
     Args:
-        turns: List of `{"role", "content"}` or `{"from", "value"}`. Turns of the assistant count
-            as answers where the user has said something before, and their `weight` is not 0, which
-            the OpenAI API does not train on either. An answer may have `tool_calls`.
+        turns: List of `{"role", "content"}` or `{"from", "value"}`, or JSON of one. Turns of the
+            assistant count as answers where the user has said something before, and their `weight`
+            is not 0, which the OpenAI API does not train on either. An answer may have
+            `tool_calls`.
         system: System text that stands beside the turns, as some formats have it; used where none
             of them is the system's.
         tools: Definitions of the tools that can be called: a list, or JSON of one.
@@ -127,8 +139,7 @@ def prompts_and_completions(
     Raises:
         BadRow: Not such a list, or nothing to answer.
     """
-    if isinstance(turns, str):
-        raise BadRow("the conversation is a text, not a list of turns; if it is JSON, parse it")
+    turns = _parsed(turns, "the conversation is a text")
     if not isinstance(turns, list) or not turns:
         raise BadRow("the conversation is not a list of turns")
     said = [_turn(turn) for turn in turns]
@@ -215,14 +226,14 @@ def _tools(given: Any) -> list[Turn]:
     return [Turn("tools", json.dumps(wrapped, ensure_ascii=False))]
 
 
-def _parsed(given: Any) -> Any:
-    """JSON, where a text is that; else what is given."""
+def _parsed(given: Any, what: str = "tools or their calls are a text") -> Any:
+    """What a text of JSON says; else what is given."""
     if not isinstance(given, str) or not given.strip():
         return given
     try:
         return json.loads(given)
     except json.JSONDecodeError as error:
-        raise BadRow(f"tools or their calls are no JSON: {error}") from None
+        raise BadRow(f"{what} that is no JSON: {error}") from None
 
 
 def _text(content: Any) -> str:
@@ -234,6 +245,11 @@ def _text(content: Any) -> str:
     return content.strip() if isinstance(content, str) else ""
 
 
+PAIRS = Shape(
+    "prompt_completion", (("prompt",), _COMPLETIONS), ("prompt", "completion"), _prompt_completion
+)
+"""What a column `prompt` and one of the answer have, be they texts or turns."""
+
 SHAPES = {
     shape.name: shape
     for shape in (
@@ -242,12 +258,7 @@ SHAPES = {
         Shape(
             "alpaca", (("instruction",), ("output",)), ("instruction", "input", "output"), _alpaca
         ),
-        Shape(
-            "prompt_completion",
-            (("prompt",), _COMPLETIONS),
-            ("prompt", "completion"),
-            _prompt_completion,
-        ),
+        PAIRS,
     )
 }
 """Name -> shape, in the order in which they are tried."""

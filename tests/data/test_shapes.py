@@ -1,7 +1,10 @@
+import json
 from typing import Any
 
 import pytest
 
+from tasks.config import Source
+from tasks.data.records import Needs, layout_of, records_of
 from tasks.data.shapes import SHAPES, BadRow, prompts_and_completions, recognise
 
 
@@ -110,6 +113,36 @@ def test_a_completion_has_several_names(column: str) -> None:
     assert SHAPES["prompt_completion"].read(row) == [{"prompt": "Hi", "completion": "Yo"}]
 
 
+def test_a_pair_may_be_of_turns() -> None:
+    """As TRL has them; what the prompt's assistant says is not learnt."""
+    prompt = said(("user", "Hi"), ("assistant", "Hello"), ("user", "Oslo?"))
+    expected = {
+        "prompt": "<|user|>\nHi\n<|assistant|>\nHello\n<|user|>\nOslo?",
+        "completion": "Yes.",
+    }
+    read = SHAPES["prompt_completion"].read
+    assert read({"prompt": prompt, "completion": said(("assistant", "Yes."))}) == [expected]
+    assert read({"prompt": prompt, "completion": "Yes."}) == [expected]
+    with pytest.raises(BadRow, match="the completion none"):
+        read({"prompt": prompt, "completion": None})
+
+
+def test_turns_in_the_columns_of_a_pair_are_recognised() -> None:
+    needs, source = Needs(fields=("prompt",), target="completion"), Source(path="pairs.jsonl")
+    layout = layout_of(["prompt", "completion"], needs, source, "pairs.jsonl")
+    turns = {"prompt": said(("user", "Hi")), "completion": said(("assistant", "Yo"))}
+    for row in (turns, {"prompt": "Hi", "completion": "Yo"}):
+        [record] = records_of(row, layout, None)
+        assert record.values == {"prompt": "Hi", "completion": "Yo"}
+    [several] = records_of({"prompt": "Hi", "completion": ["Yo", "Hello"]}, layout, None)
+    assert several.references == ("Yo", "Hello")
+
+
+def test_a_conversation_may_be_a_text_of_json() -> None:
+    turns = said(("user", "Hi"), ("assistant", "Yo"))
+    assert last_of(json.dumps(turns)) == last_of(turns)
+
+
 @pytest.mark.parametrize("row", [{}, {"input": None}, {"input": ""}])
 def test_alpaca_may_lack_its_input(row: dict[str, Any]) -> None:
     [fields] = SHAPES["alpaca"].read({"instruction": "Count.", "output": "1 2 3", **row})
@@ -121,7 +154,7 @@ def test_alpaca_may_lack_its_input(row: dict[str, Any]) -> None:
     [
         (None, "not a list of turns"),
         ([], "not a list of turns"),
-        ('[{"role": "user", "content": "Hi"}]', "a text, not .*; if it is JSON, parse it"),
+        ('[{"role": "user", "content": "Hi"}', "a text that is no JSON"),
         (["Hi"], "not an object"),
         (said(("user", "Hi")), "no turn of the assistant"),
         (said(("assistant", "Hi")), "no turn of the user before the last answer"),
