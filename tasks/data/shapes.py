@@ -104,6 +104,8 @@ def _prompt_completion(row: Cells) -> list[dict[str, Any]]:
 
 
 def _alpaca(row: Cells) -> list[dict[str, Any]]:
+    if given := next((name for name in ("system", "history") if row.get(name)), None):
+        raise BadRow(f"has a {given}, which no Alpaca prompt takes: write the rows as messages")
     read = {name: row.get(name) for name in ("instruction", "output")}
     return [{**read, "input": row.get("input") or ""}]
 

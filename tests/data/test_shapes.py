@@ -149,6 +149,15 @@ def test_alpaca_may_lack_its_input(row: dict[str, Any]) -> None:
     assert fields == {"instruction": "Count.", "input": "", "output": "1 2 3"}
 
 
+@pytest.mark.parametrize("column", ["system", "history"])
+def test_alpaca_with_a_conversation_around_it_is_told(column: str) -> None:
+    """As LLaMA-Factory has it; it would be left out."""
+    row = {"instruction": "Go on.", "output": "3", "system": "", "history": []}
+    assert SHAPES["alpaca"].read(row)
+    with pytest.raises(BadRow, match=f"has a {column}"):
+        SHAPES["alpaca"].read({**row, column: [["Count.", "1 2"]]})
+
+
 @pytest.mark.parametrize(
     ("turns", "reason"),
     [
