@@ -162,7 +162,8 @@ def _judge_gain(evidence: Evidence) -> Verdict:
     if gain.low > evidence.gates.min_gain:
         return True, f"{change} ({measured})."
     needed = f"above {figure(evidence.gates.min_gain)}"
-    return False, f"{change}, but the gain is not certain to be {needed} ({measured})."
+    link = "but" if tuned > base else "and"
+    return False, f"{change}, {link} the gain is not certain to be {needed} ({measured})."
 
 
 def _named(metric: str, of: str = "") -> str:
