@@ -33,7 +33,7 @@ def test_long_records_are_written_sooner(tmp_path: Path, monkeypatch: pytest.Mon
     with RecordFile(tmp_path / "long.parquet", ["text"]) as records:
         for number in range(10):
             records.add(record(number, f"{number}{long}"))
-    choose(tmp_path / "long.parquet", tmp_path / "chosen.parquet", 8)
+    choose(tmp_path / "long.parquet", tmp_path / "chosen.parquet", 8, whole_groups=False)
     assert num_groups(tmp_path / "long.parquet") == 3
     assert num_groups(tmp_path / "chosen.parquet") == 4
     with RecordFile(tmp_path / "short.parquet", ["text"]) as records:
