@@ -49,8 +49,9 @@ class BaseModelSection(Section):
     turns and completions the assistant's, in training, in every evaluation and in the registered
     model alike. A date that it writes is the same every day: 26 Jul 2024. A model that can think
     before it answers (`enable_thinking`, or prompts that end with `<think>`) is asked to answer at
-    once. `thinking`: it may think first; for completions that hold thoughts (`<think>...</think>`),
-    which are learnt. `none`: prompts stand as they are, as for a model without one."""
+    once. `thinking`: it may think first; for completions that hold thoughts
+    (`<think>...</think>`, or a turn's `reasoning_content`), which are learnt. `none`: prompts stand
+    as they are, as for a model without one."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.data.thoughts import THOUGHT, THOUGHT_END
 from tasks.data.tools import Call, call_of, with_calls, without_nulls
 from tasks.data.turns import MARK, Turn, as_text
 
@@ -44,6 +45,7 @@ _ROLES = {
     "tool_call": _CALLING,
 }
 _COMPLETIONS = ("completion", "response", "output")
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _WRAPPED = re.compile(r"<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
 """What a tool returned, in data that was written for one chat template."""
 
@@ -111,7 +113,8 @@ def _alpaca(row: Cells) -> list[dict[str, Any]]:
 
 
 def _messages(row: Cells) -> list[dict[str, Any]]:
-    return prompts_and_completions(row.get("messages"), row.get("system"), row.get("tools"))
+    tools = row.get("tools") or row.get("functions")  # as they were called before
+    return prompts_and_completions(row.get("messages"), row.get("system"), tools)
 
 
 def _sharegpt(row: Cells) -> list[dict[str, Any]]:
@@ -127,7 +130,7 @@ def prompts_and_completions(
         turns: List of `{"role", "content"}` or `{"from", "value"}`, or JSON of one. Turns of the
             assistant count as answers where the user has said something before, and their `weight`
             is not 0, which the OpenAI API does not train on either. An answer may have
-            `tool_calls`.
+            `tool_calls`, and its thought in a field of its own (`reasoning_content`).
         system: System text that stands beside the turns, as some formats have it; used where none
             of them is the system's.
         tools: Definitions of the tools that can be called: a list, or JSON of one.
@@ -179,13 +182,19 @@ def _turn(given: Any) -> Turn:
         turn = Turn("assistant", "")
     elif turn.role == "tool":
         turn = Turn("tool", _returned(text))
+    if not (turn.content or calls or turn.role == "tool"):
+        raise BadRow(f"a turn of the role '{role}' has no text")
+    if turn.role == "assistant":
+        turn = Turn(turn.role, _with_thought(given, turn.content))
     if mark := MARK.search(turn.content):
         raise BadRow(f"the text of a turn has the line {mark[0].strip()}, as if others began there")
-    if calls:
-        return Turn("assistant", with_calls(turn.content, calls))
-    if not turn.content and turn.role != "tool":
-        raise BadRow(f"a turn of the role '{role}' has no text")
-    return turn
+    return Turn(turn.role, with_calls(turn.content, calls)) if calls else turn
+
+
+def _with_thought(given: Cells, answer: str) -> str:
+    """An answer behind its thought, where the turn has that in a field of its own."""
+    thought = next(filter(None, (_text(given.get(name)) for name in _THOUGHTS)), "")
+    return f"{THOUGHT}\n{thought}\n{THOUGHT_END}\n\n{answer}".strip() if thought else answer
 
 
 def _returned(content: Any) -> str:

@@ -6,6 +6,7 @@ import pytest
 from tasks.config import Source
 from tasks.data.records import Needs, layout_of, records_of
 from tasks.data.shapes import SHAPES, BadRow, prompts_and_completions, recognise
+from tasks.data.thoughts import without_thought
 
 
 def said(*turns: tuple[str, str]) -> list[dict[str, str]]:
@@ -99,6 +100,19 @@ def test_a_system_text_beside_the_turns_stands_first(shape: str) -> None:
 def test_a_turn_without_tool_calls_may_have_their_key() -> None:
     turns = [{**turn, "tool_calls": None} for turn in said(("user", "Hi"), ("assistant", "Yo"))]
     assert last_of(turns) == {"prompt": "Hi", "completion": "Yo"}
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
+def test_a_thought_of_its_own_stands_before_the_answer(field: str) -> None:
+    turns: list[dict[str, Any]] = said(("user", "Hi"), ("assistant", "Yo"))
+    turns[1][field] = "They say hi."
+    answer = last_of(turns)["completion"]
+    assert answer == "<think>\nThey say hi.\n</think>\n\nYo" and without_thought(answer) == "Yo"
+    turns[1][field] = None
+    assert last_of(turns)["completion"] == "Yo"
+    turns[1] |= {field: "Hm.", "content": ""}
+    with pytest.raises(BadRow, match="has no text"):
+        last_of(turns)
 
 
 def test_text_parts_are_joined() -> None:

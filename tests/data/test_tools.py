@@ -130,7 +130,7 @@ def test_messages_of_the_openai_api() -> None:
     assert said == {"prompt": as_text(TALK), "completion": "Yes: -4."}
     assert turns_of(said["prompt"]) == TALK and offers_tools(said["prompt"])
     older = [*messages[:2], {"role": "assistant", "content": "", "function_call": function}]
-    assert answers_of("messages", {"messages": older, "tools": json.dumps([WEATHER])}) == [called]
+    assert answers_of("messages", {"messages": older, "functions": [WEATHER]}) == [called]
 
 
 def test_calls_as_llama_factory_has_them() -> None:
