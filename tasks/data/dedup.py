@@ -22,6 +22,8 @@ MOST_BANDED = 0.95
 CHUNK_ROWS = 10_000
 SAMPLE, FEWEST = 1000, 10
 """What more than half of the first 1,000 texts have, and more than 10, is common to them."""
+SAMPLE_CHARACTERS = 4_000_000
+"""Of long documents, so many characters are looked at: their shingles are held in memory."""
 MAX_NEIGHBOURS = 32
 """A text is compared with at most this many of those that share a band with it; in a larger band, a
 pair that no text in between links may be missed."""
@@ -125,8 +127,12 @@ def shingles(text: str) -> set[bytes]:
 
 def _common(texts: Iterable[str]) -> tuple[set[bytes], Iterator[str]]:
     """The shingles that most of the first texts have; and all texts, these included."""
-    rest = iter(texts)
-    first = list(islice(rest, SAMPLE))
+    rest, first, characters = iter(texts), [], 0
+    for text in islice(rest, SAMPLE):
+        first.append(text)
+        characters += len(text)
+        if characters > SAMPLE_CHARACTERS:
+            break
     counts = Counter(shingle for text in first for shingle in shingles(text))
     most = max(FEWEST, len(first) / 2)
     return {shingle for shingle, times in counts.items() if times > most}, chain(first, rest)
