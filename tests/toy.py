@@ -43,7 +43,10 @@ WORDS = ("red", "green", "blue", "yellow", "white", "black")
 
 
 def save_model(folder: Path, kind: str, seed: int = 0) -> Path:
-    """A model folder of random weights; kind "t5", "switch", "gpt2", "mamba", "rwkv", "llama"."""
+    """A model folder of random weights.
+
+    Of kind "t5", "switch", "gpt2", "mamba", "minimax", "rwkv", or "llama".
+    """
     import torch
     import transformers as tf
 
@@ -80,6 +83,16 @@ def save_model(folder: Path, kind: str, seed: int = 0) -> Path:
             **shared, hidden_size=32, state_size=4, num_hidden_layers=2, initializer_range=0.5
         )
         model = tf.MambaForCausalLM(config)
+    elif kind == "minimax":
+        sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3}
+        heads: Any = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16}
+        layers: Any = ["linear_attention", "full_attention", "full_attention"]
+        config = tf.MiniMaxConfig(
+            **shared, **sizes, **heads, layer_types=layers, num_local_experts=2, block_size=8,
+            initializer_range=0.5,
+        )  # fmt: skip
+        config.bos_token_id = None
+        model = tf.MiniMaxForCausalLM(config)
     elif kind == "rwkv":
         sizes = {"hidden_size": 32, "attention_hidden_size": 32, "intermediate_size": 64}
         config = tf.RwkvConfig(**shared, **sizes, num_hidden_layers=2, context_length=256)

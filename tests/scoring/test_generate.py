@@ -46,7 +46,7 @@ def run(generator: Generator, prompts: list[str], generation: Generation) -> lis
     return complete(generator, prompts, generation, max_prompt_tokens=100)
 
 
-@pytest.mark.parametrize("kind", ["t5", "switch", "gpt2", "llama", "mamba", "rwkv"])
+@pytest.mark.parametrize("kind", ["t5", "switch", "gpt2", "llama", "mamba", "minimax", "rwkv"])
 def test_batching_changes_nothing(kind: str, model_of: Callable[[str], Generator]) -> None:
     generator = model_of(kind)
     together = run(generator, PROMPTS, GREEDY)
@@ -56,7 +56,18 @@ def test_batching_changes_nothing(kind: str, model_of: Callable[[str], Generator
     assert together == alone == backwards == one_batch
     assert len({completion.text for completion in together}) > 4
     assert generator.is_encoder_decoder == (kind in ("t5", "switch"))
-    assert generator.pads == (kind != "rwkv")  # its state heeds no mask
+    # The state of RWKV heeds no mask, and MiniMax heeds another one.
+    assert generator.pads == (kind not in ("minimax", "rwkv"))
+
+
+@pytest.mark.parametrize("kind", ["t5", "llama", "mamba", "minimax"])
+def test_rows_that_have_ended_leave_the_others_as_they_are(
+    kind: str, model_of: Callable[[str], Generator]
+) -> None:
+    generator = replace(model_of(kind), stop_ids=tuple(range(1, 340, 9)))
+    together = run(generator, PROMPTS, Generation(max_new_tokens=12))
+    assert together == [run(generator, [prompt], GREEDY)[0] for prompt in PROMPTS]
+    assert len({completion.num_tokens for completion in together}) > 1
 
 
 def greedy_ids(generator: Generator, prompt: str, num_tokens: int) -> list[int]:
