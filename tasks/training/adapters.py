@@ -97,24 +97,31 @@ def with_adapters(model: PreTrainedModel, train: Train) -> Any:
 
 
 def _without_adapter(model: PreTrainedModel) -> list[str]:
-    """Linear layers that can have none, for they do not just multiply.
+    """Linear layers that can have none, for they do not just multiply, or not for themselves.
 
-    Routers of Llama 4 return more than the product, grouped ones of DeepSeek V4 make several.
+    Routers of Llama 4 return more than the product, grouped ones of DeepSeek V4 make several, and
+    blocks of Zamba have the weights of others, into which each would be merged.
     """
     names = ["out_proj"] if model.config.model_type in MAMBA else []
+    uses = _uses(model)
     return names + [
         name
         for name, layer in model.named_modules()
-        if isinstance(layer, torch.nn.Linear) and type(layer).__name__.endswith(NO_PRODUCT)
+        if isinstance(layer, torch.nn.Linear)
+        and (type(layer).__name__.endswith(NO_PRODUCT) or uses[id(layer.weight)] > 1)
     ]
+
+
+def _uses(model: torch.nn.Module) -> Counter[int]:
+    """How many layers have a weight, by its `id`."""
+    layers = (layer for _, layer in model.named_modules(remove_duplicate=False))
+    return Counter(id(layer._parameters["weight"]) for layer in layers if _has_weight(layer))
 
 
 def _check_targets(model: torch.nn.Module, targets: Sequence[str]) -> None:
     """Check that each name is that of layers, and that none of these has another one's weights."""
     named = dict(model.named_modules(remove_duplicate=False))
-    uses = Counter(
-        id(layer._parameters["weight"]) for layer in named.values() if _has_weight(layer)
-    )
+    uses = _uses(model)
     for target in targets:
         layers = {name: layer for name, layer in named.items() if f".{name}".endswith(f".{target}")}
         if not layers:

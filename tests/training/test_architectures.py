@@ -355,6 +355,33 @@ def test_layers_that_can_have_no_adapter_are_left_out(
     model(**some_inputs(False))
 
 
+@pytest.mark.parametrize(
+    ("config", "sizes"),
+    [
+        ("ZambaConfig", {"attention_hidden_size": 64, "attention_head_dim": 32}),
+        ("Zamba2Config", {"mamba_headdim": 16, "n_mamba_heads": 4, "num_mem_blocks": 1}),
+    ],
+)
+def test_layers_that_share_their_weights_are_left_out(config: str, sizes: dict[str, Any]) -> None:
+    import torch
+    import transformers
+
+    from tasks.config import Train
+    from tasks.training.adapters import with_adapters
+
+    given = {name: DECODER[name] for name in ("hidden_size", "intermediate_size")} | sizes
+    given |= {"num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 99}
+    given |= {"num_hidden_layers": 4, "layers_block_type": ["mamba", "hybrid"] * 2}
+    base = transformers.AutoModelForCausalLM.from_config(getattr(transformers, config)(**given))
+    model = with_adapters(base, Train(method="lora"))
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight)
+    inputs = some_inputs(False)
+    adapted = logits(model, inputs)
+    torch.testing.assert_close(logits(model.merge_and_unload(), inputs), adapted, atol=1e-3, rtol=0)
+
+
 def test_an_output_layer_tied_to_the_decoders_embeddings_stays_so(tmp_path: Path) -> None:
     import torch
     from transformers import T5GemmaConfig, T5GemmaForConditionalGeneration
