@@ -91,9 +91,11 @@ def with_adapters(model: PreTrainedModel, train: Train) -> Any:
     if not is_auto:
         _check_targets(model, lora.targets)
     try:
-        return get_peft_model(model, config)
+        adapted = get_peft_model(model, config)
     except ValueError as error:
         raise _bad_targets("layers that can have an adapter", str(error)) from None
+    _check_loads(adapted)
+    return adapted
 
 
 def _without_adapter(model: PreTrainedModel) -> list[str]:
@@ -118,6 +120,18 @@ def _uses(model: torch.nn.Module) -> Counter[int]:
     return Counter(id(layer._parameters["weight"]) for layer in layers if _has_weight(layer))
 
 
+def _check_loads(model: PeftModel) -> None:
+    """Check that peft finds all of an adapter again, which it renames as transformers does layers.
+
+    What it does not find it leaves out without a word: shared experts of Laguna.
+    """
+    loaded: Any = set_peft_model_state_dict(model, trained_state(model))  # wrongly typed
+    lost = [name for name in loaded.missing_keys if "lora_" in name]
+    if lost:
+        found = f"{len(lost)} tensors that it does not find again, such as {lost[0]}"
+        raise _bad_targets("layers whose adapters peft loads", found, "take train.method: full")
+
+
 def _check_targets(model: torch.nn.Module, targets: Sequence[str]) -> None:
     """Check that each name is that of layers, and that none of these has another one's weights."""
     named = dict(model.named_modules(remove_duplicate=False))
@@ -136,8 +150,8 @@ def _has_weight(layer: torch.nn.Module) -> bool:
     return layer._parameters.get("weight") is not None
 
 
-def _bad_targets(expected: str, found: str) -> BadRecipe:
-    return BadRecipe("train.lora.targets", expected, found, "name others, or take `auto`")
+def _bad_targets(expected: str, found: str, otherwise: str = "take `auto`") -> BadRecipe:
+    return BadRecipe("train.lora.targets", expected, found, f"name others, or {otherwise}")
 
 
 def num_parameters(model: torch.nn.Module) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from tasks.config import Generation
+from tasks.config.train import Lora
 from tasks.errors import BadRecipe
 from tasks.stage import digests_of_files
 from tasks.training.job import TrainJob
@@ -380,6 +381,20 @@ def test_layers_that_share_their_weights_are_left_out(config: str, sizes: dict[s
     inputs = some_inputs(False)
     adapted = logits(model, inputs)
     torch.testing.assert_close(logits(model.merge_and_unload(), inputs), adapted, atol=1e-3, rtol=0)
+
+
+def test_adapters_that_peft_does_not_load_again_are_refused() -> None:
+    from transformers import AutoModelForCausalLM, LagunaConfig
+
+    from tasks.config import Train
+    from tasks.training.adapters import with_adapters
+
+    sizes: Any = DECODER | {"num_experts": 2, "num_experts_per_tok": 1, "vocab_size": 99}
+    config = LagunaConfig(**sizes, mlp_layer_types=["dense", "sparse"])
+    with pytest.raises(BadRecipe, match=r"targets[\s\S]*shared_experts[\s\S]*method: full"):
+        with_adapters(AutoModelForCausalLM.from_config(config), Train(method="lora"))
+    train = Train(method="lora", lora=Lora(targets=("q_proj", "v_proj")))
+    with_adapters(AutoModelForCausalLM.from_config(config), train)
 
 
 def test_an_output_layer_tied_to_the_decoders_embeddings_stays_so(tmp_path: Path) -> None:
