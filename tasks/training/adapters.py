@@ -241,7 +241,8 @@ def merge(base: PreTrainedModel, adapter: Path, batch: Batch) -> tuple[Any, floa
     expected, _ = predicted(batch, base.device, adapted, adapted.get_output_embeddings())
     # Else peft unties the output layer of T5Gemma, which has the decoder's embeddings and not the
     # encoder's, and what is saved of it can't be loaded.
-    is_tied, base.config.tie_word_embeddings = base.config.tie_word_embeddings, False
+    is_tied = getattr(base.config, "tie_word_embeddings", False)  # Inkling's has no such word
+    base.config.tie_word_embeddings = False
     merged: Any = adapted.merge_and_unload()  # what is not finite is found below, without a copy
     merged.config.tie_word_embeddings = is_tied
     found, _ = predicted(batch, base.device, merged, merged.get_output_embeddings())

@@ -397,9 +397,11 @@ def test_adapters_that_peft_does_not_load_again_are_refused() -> None:
     with_adapters(AutoModelForCausalLM.from_config(config), train)
 
 
-def test_an_output_layer_tied_to_the_decoders_embeddings_stays_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("architecture", ["t5gemma", "inkling"])
+def test_what_embeddings_are_tied_to_stays_so(tmp_path: Path, architecture: str) -> None:
+    """T5Gemma's output layer is tied to its decoder's; Inkling's config does not speak of it."""
     import torch
-    from transformers import T5GemmaConfig, T5GemmaForConditionalGeneration
+    import transformers as tf
 
     from tasks.config import Train
     from tasks.training.adapters import merge, save_trained, with_adapters
@@ -410,13 +412,19 @@ def test_an_output_layer_tied_to_the_decoders_embeddings_stays_so(tmp_path: Path
     halves: Any = {
         half: {**sizes, "layer_types": ["full_attention"]} for half in ("encoder", "decoder")
     }
-    base = T5GemmaForConditionalGeneration(T5GemmaConfig(**halves, vocab_size=99)).eval()
-    base.save_pretrained(tmp_path / "base")
+    base: Any
+    if architecture == "t5gemma":
+        base = tf.T5GemmaForConditionalGeneration(tf.T5GemmaConfig(**halves, vocab_size=99))
+    else:
+        base = tf.AutoModelForCausalLM.from_config(tf.InklingTextConfig(**sizes))
+    base.eval().save_pretrained(tmp_path / "base")
     save_trained(with_adapters(base, Train(method="lora")), tmp_path / "adapter")
-    ids = torch.arange(5, 15)[None]
-    batch = Batch({"input_ids": ids, "decoder_input_ids": ids}, ids, 10, 20, 20)
-    merged, _ = merge(load_model(tmp_path / "base"), tmp_path / "adapter", batch)
+    inputs = some_inputs(architecture == "t5gemma")
+    merged, _ = merge(
+        load_model(tmp_path / "base"),
+        tmp_path / "adapter",
+        Batch(inputs, next(reversed(inputs.values())), 10, 20, 20),
+    )
     merged.save_pretrained(tmp_path / "merged")
-    inputs = some_inputs(True)
     expected = logits(load_model(tmp_path / "base"), inputs)
     torch.testing.assert_close(logits(load_model(tmp_path / "merged"), inputs), expected)
