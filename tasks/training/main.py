@@ -122,6 +122,8 @@ def _run(trainer: Trainer, job: TrainJob) -> Progress:
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         found = f"{type(error).__name__} in step {step + 1} ({place}): {first_line(error)}"
         expected, mend = "a model that can be trained", "take another one, or another train.method"
+        if trainer.bf16:  # under autocast some code adds what is bf16 to what is not (DBRX)
+            mend = f"set train.precision: fp32, {mend}"
         raise BadModel(str(job.base), expected, found, mend) from error
 
 

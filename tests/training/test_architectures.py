@@ -4,13 +4,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
 
 from tasks.config import Generation
 from tasks.config.train import Lora
-from tasks.errors import BadRecipe
+from tasks.errors import BadModel, BadRecipe
 from tasks.stage import digests_of_files
 from tasks.training.job import TrainJob
 from tests.architectures import ARCHITECTURES, DECODER, IDS, save_architecture
@@ -428,3 +429,19 @@ def test_what_embeddings_are_tied_to_stays_so(tmp_path: Path, architecture: str)
     merged.save_pretrained(tmp_path / "merged")
     expected = logits(load_model(tmp_path / "base"), inputs)
     torch.testing.assert_close(logits(load_model(tmp_path / "merged"), inputs), expected)
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_a_model_that_fails_in_bf16_may_train_in_fp32(make_job: MakeJob, bf16: bool) -> None:
+    import torch
+
+    from tasks.training.main import _run
+
+    def fails() -> None:
+        torch.zeros(2).index_add_(0, torch.tensor([0]), torch.ones(1, dtype=torch.bfloat16))
+
+    progress, processes = SimpleNamespace(step=0), SimpleNamespace(size=1)
+    trainer: Any = SimpleNamespace(run=fails, progress=progress, processes=processes, bf16=bf16)
+    with pytest.raises(BadModel, match="another train.method") as raised:
+        _run(trainer, make_job("llama"))
+    assert ("set train.precision: fp32" in str(raised.value)) == bf16
