@@ -197,10 +197,16 @@ def save_trained(model: Any, folder: Path, weights: Mapping[str, Any] | None = N
 
 
 def name_base(adapter: Path, base: str, revision: str | None) -> None:
-    """Write down which model an adapter belongs to, by a name that holds on every machine."""
+    """Write down which model an adapter belongs to, by a name that holds on every machine.
+
+    The same adapter has the same file afterwards.
+    """
     path = adapter / ADAPTER_CONFIG
     config = json.loads(path.read_text(encoding="utf-8"))
     config |= {"base_model_name_or_path": base, "revision": revision}
+    for name in ("target_modules", "exclude_modules"):
+        if isinstance(config[name], list):  # of a set, whose order is another in each process
+            config[name].sort()
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -205,6 +205,14 @@ def test_the_adapter_says_what_it_belongs_to_and_nothing_of_this_machine(
     )
 
 
+def test_the_same_adapter_has_the_same_config_whatever_the_hash_seed(make_job: MakeJob) -> None:
+    job = make_job("llama", **LORA)
+    train(job)
+    config = json.loads((job.output / "adapter" / "adapter_config.json").read_text())
+    targets = config["target_modules"]
+    assert (len(targets), targets) == (2 * 7, sorted(targets))
+
+
 @pytest.mark.parametrize("architecture", ["t5_tied", "llama"])
 def test_adapters_with_recomputed_activations_are_the_same(
     make_job: MakeJob, architecture: str
