@@ -121,11 +121,14 @@ def state_of(
     return trained_state(model), optimizer.state_dict()
 
 
-def whole_weights(model: torch.nn.Module) -> State | None:
+def whole_weights(model: PreTrainedModel) -> State | None:
     """The weights that `save_pretrained` is to write; None for those that the model has."""
-    if isinstance(model, FSDPModule):
-        return get_model_state_dict(model, options=WHOLE)
-    return None
+    if not isinstance(model, FSDPModule):
+        return None
+    # Gathered, those that share their weights are copies, of which each would be written.
+    tied = model.all_tied_weights_keys
+    weights = get_model_state_dict(model, options=WHOLE)
+    return {name: weight for name, weight in weights.items() if name not in tied}
 
 
 def set_state(

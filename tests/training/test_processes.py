@@ -19,6 +19,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from tasks.config import BaseModelSection, Mixture, Train
 from tasks.config.train import Launch
+from tasks.data.base_model import tensors_of
 from tasks.errors import BadInput
 from tasks.processes import Processes
 from tasks.training import cost
@@ -226,6 +227,11 @@ def losses(job: Path) -> list[float]:
     return [event[keys[event["event"]]] for event in events if event["event"] in keys]
 
 
+def saved_weights(job: Path) -> set[str]:
+    """Names of the weights in the model's file: of those that are tied, one."""
+    return set(tensors_of(job.parent / "output" / "model" / "model.safetensors"))
+
+
 def drop_nothing(job: Path) -> None:
     """Processes have a dropout of their own each, so that only without it they learn alike."""
     content = json.loads(job.read_text(encoding="utf-8"))
@@ -233,7 +239,9 @@ def drop_nothing(job: Path) -> None:
     job.write_text(json.dumps(content), encoding="utf-8")
 
 
-@pytest.mark.parametrize(("model", "how"), [("t5", "ddp"), ("llama", "ddp"), ("llama", "fsdp")])
+@pytest.mark.parametrize(
+    ("model", "how"), [("t5", "ddp"), ("t5", "fsdp"), ("llama", "ddp"), ("llama", "fsdp")]
+)
 def test_two_processes_have_the_losses_of_one(
     write_job: Callable[..., Path], tmp_path: Path, model: str, how: str
 ) -> None:
@@ -245,6 +253,7 @@ def test_two_processes_have_the_losses_of_one(
     assert attempt(one)
     assert together(two, 2, free_port()), (two.parent / "log").read_text(encoding="utf-8")[-3000:]
     assert losses(two) == pytest.approx(losses(one), abs=1e-3)
+    assert saved_weights(two) == saved_weights(one)
     events = (two.parent / "events.jsonl").read_text(encoding="utf-8")
     assert events.count('"done"') == 1 and '"processes": 2' in events
 
