@@ -28,6 +28,9 @@ from tasks.training.cost import launch_of, most_tokens
 
 MIB = 2**20
 
+LAUNCHER_BYTES = 150 * MIB
+"""What torchrun, which waits for the training processes, has for itself."""
+
 ALONE = "launch.processes_per_node"
 
 CHANGES = 3
@@ -192,9 +195,10 @@ def forecast(
     launch = launch_of(train, folder, reserved_bytes)
     train = train.model_copy(update={"launch": launch})
     on_gpu = has_gpu()
+    taken_before = reserved_bytes + LAUNCHER_BYTES
     job = ForecastJob(
         folder=folder.absolute(), train=train, prompt=prompt, completion=completion,
-        available=None if on_gpu else max(0, available_memory_bytes() - reserved_bytes),
+        available=None if on_gpu else max(0, available_memory_bytes() - taken_before),
         processes=1 if on_gpu else launch.num_per_node, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
