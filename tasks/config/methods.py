@@ -31,7 +31,8 @@ class Lora(Section):
     targets: Literal["auto"] | Targets = "auto"
     """Names of the layers that get an adapter, such as `[q_proj, v_proj]`. `auto`: every linear
     layer but the output layer, whatever the architecture calls them (arXiv 2305.14314, section 4:
-    fewer do not reach what full fine-tuning does), and but `out_proj` of Mamba models."""
+    fewer do not reach what full fine-tuning does), and but `out_proj` of Mamba models and experts
+    that lie in one tensor (Mixtral)."""
 
     rslora: bool = False
     """Scale by alpha / sqrt(rank) instead, for high ranks (arXiv 2312.03732)."""

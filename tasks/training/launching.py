@@ -43,7 +43,7 @@ from tasks.training.epoch_work import longest_of
 from tasks.training.forecast import check_fits
 from tasks.training.parts import MOST_PARTS, forget_parts, note_parts, noted_parts
 
-VERSION = "10"
+VERSION = "9"
 VOLATILE = frozenset({"steps.jsonl", "speed.json"})
 
 STEP_VALUES = ("loss", "learning_rate", "tokens_per_s", "seconds")

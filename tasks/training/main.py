@@ -31,7 +31,14 @@ from tasks.training.examples import Examples, check_lengths, check_supervision
 from tasks.training.job import TrainJob
 from tasks.training.loop import Trainer
 from tasks.training.memory import is_out_of_memory, no_room, peak_memory_bytes
-from tasks.training.model import check_causal, fit, load_model, load_tokenizer, num_positions
+from tasks.training.model import (
+    check_causal,
+    check_finite,
+    fit,
+    load_model,
+    load_tokenizer,
+    num_positions,
+)
 from tasks.training.processor import copy_processor
 from tasks.training.progress import Progress
 
@@ -71,6 +78,7 @@ def _train_together(job: TrainJob, processes: Processes) -> None:
     if processes.is_first:
         _tell_what_is_left_out(job, base)
     fit(base, tokenizer, job.base)
+    check_finite(base, job.base)
     check_causal(base, job.base)
     model = with_adapters(base, job.train)
     is_encoder_decoder = bool(model.config.is_encoder_decoder)

@@ -316,6 +316,19 @@ def fit(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 @torch.no_grad()
+def check_finite(model: PreTrainedModel, folder: Path) -> None:
+    """Check that no weight is infinite or not a number: training would keep it, or spread it.
+
+    Raises:
+        BadModel: One is.
+    """
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not weight.isfinite().all():
+            found, mend = f"one that is not, in {name}", "take it from where it came once more"
+            raise BadModel(str(folder), "weights that are numbers", found, mend)
+
+
+@torch.no_grad()
 def check_causal(model: Any, folder: Path) -> None:
     """Check by a trial that a decoder-only model does not see the tokens that it predicts.
 

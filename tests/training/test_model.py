@@ -25,6 +25,7 @@ from tasks.data.tokenizing import encode_prompts, stop_token_id
 from tasks.errors import BadModel
 from tasks.training.encoding import encode_examples
 from tasks.training.model import (
+    check_finite,
     fit,
     load_model,
     load_tokenizer,
@@ -32,6 +33,7 @@ from tasks.training.model import (
     start_token_id,
     unloaded,
 )
+from tests.toy import save_model
 
 POCKET = Path(__file__).parents[2] / "models" / "pocket-flan"
 
@@ -291,3 +293,13 @@ def test_the_token_that_a_completion_starts_from(
 )
 def test_the_positions_of_a_model(config: Any, positions: tuple[int | None, int | None]) -> None:
     assert num_positions(SimpleNamespace(config=config)) == positions
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
+    """Also where no example reads them, as a word's that is not in the data."""
+    model = load_model(save_model(tmp_path, "llama"))
+    check_finite(model, tmp_path)
+    model.get_input_embeddings().weight.data[3, 4] = value  # type: ignore[operator]
+    with pytest.raises(BadModel, match="embed_tokens.weight"):
+        check_finite(model, tmp_path)
