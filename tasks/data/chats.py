@@ -22,7 +22,7 @@ from tasks.data.tools import (
 )
 from tasks.data.turns import Turn, alternating, as_lines, turns_of
 
-_ANY_CALL = Call("lookup", {"name": "Ann"})
+_ANY_CALL = with_calls("", [Call("lookup", {"name": "Ann"})])
 
 
 def chat_prompt(prompt: str, tokenizer: Tokenizer) -> str:
@@ -40,8 +40,7 @@ def chat_prompt(prompt: str, tokenizer: Tokenizer) -> str:
 
 def chat_answer(answer: str, tokenizer: Tokenizer) -> str:
     """An answer as the model is to write it: its calls as the chat template has them, if it can."""
-    _, calls = without_calls(answer)
-    return calls and _own_form(tokenizer, answer, calls) or answer
+    return _own_form(tokenizer, answer) or answer
 
 
 def asks_at_once(tokenizer: Tokenizer) -> bool:
@@ -58,12 +57,15 @@ def end_of_turn(tokenizer: Tokenizer) -> str:
     return text.rpartition("yes!")[2].strip()
 
 
-def _own_form(tokenizer: Tokenizer, answer: str, calls: Sequence[Call]) -> str | None:
+def _own_form(tokenizer: Tokenizer, answer: str) -> str | None:
     """An answer with calls, in the form of the chat template.
 
-    Some templates leave out the text before a call (Llama 3.1). None where it has no calls or more
-    than the template writes, or could not be read back.
+    Some templates leave out the text before a call (Llama 3.1). None where the answer has no calls,
+    or the template does not write them all, or so that they could not be read back.
     """
+    _, calls = without_calls(answer)
+    if not calls:
+        return None
     turns = [Turn("user", "?"), Turn("assistant", answer)]
     try:
         asked = _written(tokenizer, turns[:1])
@@ -79,7 +81,7 @@ def _own_form(tokenizer: Tokenizer, answer: str, calls: Sequence[Call]) -> str |
 def _is_in(text: str, turn: Turn, tokenizer: Tokenizer, knows_tools: bool) -> bool:
     """Whether a chat template has written a turn; some write what tools return as JSON."""
     if turn.role == "tools":
-        takes_calls = _own_form(tokenizer, with_calls("", [_ANY_CALL]), [_ANY_CALL]) is not None
+        takes_calls = _own_form(tokenizer, _ANY_CALL) is not None
         return takes_calls and all(name in text for name in tool_names(turn.content))
     content = chat_answer(turn.content, tokenizer) if knows_tools else turn.content
     content = without_thought(content)  # which most leave out of earlier answers

@@ -177,7 +177,7 @@ def _turn(given: Any) -> Turn:
     if not isinstance(role, str) or role.lower() not in _ROLES:
         raise BadRow(f"the role '{role}' in the conversation is not known")
     turn = Turn(_ROLES[role.lower()], _text(text))
-    calls = _calls(given, turn)
+    calls = _calls(given, turn, role)
     if turn.role == _CALLING:
         turn = Turn("assistant", "")
     elif turn.role == "tool":
@@ -206,7 +206,7 @@ def _returned(content: Any) -> str:
     return wrapped[1] if wrapped else text
 
 
-def _calls(given: Cells, turn: Turn) -> list[Call]:
+def _calls(given: Cells, turn: Turn, role: str) -> list[Call]:
     """The calls of a turn, in the formats of OpenAI and of LLaMA-Factory."""
     made = given.get("tool_calls") or given.get("function_call")
     if turn.role == _CALLING:
@@ -214,12 +214,10 @@ def _calls(given: Cells, turn: Turn) -> list[Call]:
     if not made:
         return []
     made = _parsed(made)
-    calls = [
-        call_of(call.get("function", call)) if isinstance(call, dict) else None
-        for call in (made if isinstance(made, list) else [made])
-    ]
+    functions = map(_function, made if isinstance(made, list) else [made])
+    calls = [call_of(function) if function else None for function in functions]
     if turn.role not in ("assistant", _CALLING) or None in calls:
-        raise BadRow(f"a turn of the role '{turn.role}' has calls that are no name with arguments")
+        raise BadRow(f"a turn of the role '{role}' has calls that are no name with arguments")
     return [call for call in calls if call]
 
 
@@ -228,13 +226,19 @@ def _tools(given: Any) -> list[Turn]:
     tools = _parsed(given)
     if not tools:
         return []
-    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+    if not isinstance(tools, list):
         raise BadRow("the tools are no list of definitions")
-    functions = [tool.get("function", tool) for tool in tools]
-    if not all(isinstance(function.get("name"), str) for function in functions):
+    functions = [_function(tool) for tool in tools]
+    if not all(function and isinstance(function.get("name"), str) for function in functions):
         raise BadRow("the definition of a tool has no name")
     wrapped = [{"type": "function", "function": without_nulls(tool)} for tool in functions]
     return [Turn("tools", json.dumps(wrapped, ensure_ascii=False))]
+
+
+def _function(given: Any) -> Cells | None:
+    """The object of a function or of a call, which may stand in another one; None without any."""
+    function = given.get("function", given) if isinstance(given, dict) else None
+    return function if isinstance(function, dict) else None
 
 
 def _parsed(given: Any, what: str = "tools or their calls are a text") -> Any:
@@ -243,7 +247,7 @@ def _parsed(given: Any, what: str = "tools or their calls are a text") -> Any:
         return given
     try:
         return json.loads(given)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRow(f"{what} that is no JSON: {error}") from None
 
 

@@ -72,10 +72,7 @@ def call_of(value: Mapping[str, Any]) -> Call | None:
     """
     arguments = next((value[key] for key in _ARGUMENTS if key in value), None)
     if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments)
-        except json.JSONDecodeError:
-            return None
+        arguments = _value(arguments)
     name = value.get("name")
     if not isinstance(name, str) or not isinstance(arguments, dict):
         return None
@@ -205,9 +202,10 @@ def _named(text: str) -> Found:
 
 
 def _value(text: str) -> Any:
+    """What a text of JSON says; of any other the text."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also of a number with thousands of digits
         return text
 
 
@@ -216,7 +214,7 @@ def _objects(text: str) -> Found:
     while start >= 0:
         try:
             value, end = decoder.raw_decode(text, start)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             end = start + 1
         else:
             if call := call_of(value):

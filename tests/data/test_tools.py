@@ -111,7 +111,17 @@ def test_calls_are_read_in_the_formats_of_many_models(written: str) -> None:
     assert calls_in(f"{written}\n{written}") == [OSLO, OSLO]
 
 
-@pytest.mark.parametrize("text", ['{"name": "x"}', '{"a": {', "{" * 2000, '{"a": ' * 2000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "x"}',
+        '{"a": {',
+        "{" * 2000,
+        '{"a": ' * 2000,
+        '{"a": ' + "9" * 5000 + "}",
+        json.dumps({"name": "f", "arguments": "[" * 2000}),
+    ],
+)
 def test_other_braces_are_no_calls(text: str) -> None:
     assert calls_in(text) == []
 
@@ -167,7 +177,11 @@ def test_what_a_table_fills_in_is_left_out() -> None:
     [
         ({"role": "assistant", "tool_calls": [{"id": "a"}]}, None, "no name with arguments"),
         ({"role": "assistant", "function_call": {"name": "f"}}, None, "no name with arguments"),
+        ({"role": "assistant", "tool_calls": [{"function": None}]}, None, "no name with arguments"),
+        ({"role": "assistant", "tool_calls": [{"function": "f"}]}, None, "no name with arguments"),
+        ({"role": "function_call", "content": "[1]"}, None, "'function_call' has calls"),
         ({"role": "function_call", "content": "f(1)"}, None, "no JSON"),
+        ({"role": "function_call", "content": "[" * 9999}, None, "no JSON"),
         (
             {"role": "user", "content": "x", "tool_calls": [OSLO._asdict()]},
             None,
@@ -175,7 +189,10 @@ def test_what_a_table_fills_in_is_left_out() -> None:
         ),
         ({"role": "assistant", "content": "Yes"}, "hammer", "no JSON"),
         ({"role": "assistant", "content": "Yes"}, {"name": "f"}, "no list"),
+        ({"role": "assistant", "content": "Yes"}, ["f"], "has no name"),
         ({"role": "assistant", "content": "Yes"}, [{"function": {}}], "has no name"),
+        ({"role": "assistant", "content": "Yes"}, [{"function": None}], "has no name"),
+        ({"role": "assistant", "content": "Yes"}, [{"function": "f"}], "has no name"),
     ],
 )
 def test_what_is_no_call_or_no_tool(turn: dict[str, Any], tools: Any, reason: str) -> None:
