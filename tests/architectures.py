@@ -87,3 +87,17 @@ def save_architecture(name: str, folder: Path, tokenizer: Any) -> Path:
     auto.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def logits(model: Any, inputs: Any) -> Any:
+    import torch
+
+    with torch.no_grad():
+        return model.eval()(**inputs).logits
+
+
+def some_inputs(is_encoder_decoder: bool) -> dict[str, Any]:
+    import torch
+
+    ids = torch.arange(5, 25).reshape(2, 10)
+    return {"input_ids": ids} | ({"decoder_input_ids": ids[:, :4]} if is_encoder_decoder else {})
